@@ -1,0 +1,322 @@
+"""SearchConfig: every setting of one SNAS search, documented, checked, and recorded with its front.
+
+Its fields are flat, so that each is a key of a Tune search space under the same name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from snas_tune.schedules import check_schedule
+
+DARTS_OPS = (
+    "none",
+    "max_pool_3x3",
+    "avg_pool_3x3",
+    "skip_connect",
+    "sep_conv_3x3",
+    "sep_conv_5x5",
+    "dil_conv_3x3",
+    "dil_conv_5x5",
+)
+"""The op set of DARTS and SNAS, in the published order."""
+
+STEMS = ("cifar", "imagenet")
+PENALTY_FORMS = ("linear", "log")
+PENALTY_GRADIENTS = ("sample", "expectation", "score")
+COSTS = ("flops", "params", "memory", "latency_ms")
+"""What a penalty may be made of. FLOPs are multiply-adds of one image, memory is in elements."""
+
+PRECISIONS = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchConfig:
+    """One SNAS search. All of it is recorded with the front, so a row can be searched again.
+
+    Raises:
+        ValueError: a value breaks its field's rule; the message names the field and the value.
+    """
+
+    penalty_strength: float = 0.0
+    """Weight of the normalised cost in the loss (the paper's eta). 0 ignores cost."""
+
+    penalty_form: str = "linear"
+    """``linear`` or ``log`` in the cost of each op, see :mod:`snas_tune.method.penalty`."""
+
+    penalty_gradient: str = "sample"
+    """How the penalty reaches the logits: through the reparameterised ``sample``, by the exact
+    ``expectation``, or by the ``score`` function."""
+
+    penalty_costs: Mapping[str, float] = field(default_factory=lambda: {"flops": 1.0})
+    """Weight of each cost (``flops``, ``params``, ``memory``, ``latency_ms``) in the penalty; each
+    is normalised first and the weights are scaled to sum to 1."""
+
+    target_flops: float | None = None
+    """A budget in multiply-adds of one image. If given, the penalty acts only while the derived
+    child, or the expectation, is above it."""
+
+    latency_table: str | None = None
+    """Path of a table measured by ``snas_tune.method.latency``; needed for ``latency_ms``."""
+
+    temperature_schedule: str = "linear"
+    """Kind of the annealing: ``linear``, ``exponential``, ``cosine`` or ``constant``."""
+
+    temperature_start: float = 1.0
+    """Temperature of the first step (published: 1)."""
+
+    temperature_end: float = 0.03
+    """Temperature of the last step (published: 0.03). A ``constant`` schedule ignores it."""
+
+    seed: int = 0
+    """Fixes the initial weights, the split, the data order, augmentation and every sample."""
+
+    data: str = "digits"
+    """``digits``, ``cifar10``, ``cifar100``, ``fashion-mnist``, a folder or archive of class
+    folders, or ``module:function``."""
+
+    data_root: str = "data"
+    """Where named data sets are looked for, and downloaded to if they are not there."""
+
+    data_cache: str | None = None
+    """Folder for decoded images, shared by the trials of a node. No cache if not given."""
+
+    image_size: int | None = None
+    """Side of the images in pixels; the source's own if not given."""
+
+    image_channels: int | None = None
+    """1 or 3; the source's own if not given."""
+
+    limit_images: int | None = None
+    """Use a stratified subset of that many images; all of them if not given."""
+
+    validation_fraction: float = 0.2
+    """Share of the training images that is held out to measure accuracy. The test set is never
+    used by a search."""
+
+    cells: int = 8
+    """Depth. Reduction cells stand at 1/3 and 2/3 of it."""
+
+    channels: int = 16
+    """Channels of the first cells; each reduction cell doubles them."""
+
+    nodes: int = 4
+    """Intermediate nodes of a cell."""
+
+    ops: tuple[str, ...] = DARTS_OPS
+    """Candidate ops, names of :data:`snas_tune.method.ops.OPS`."""
+
+    stem: str = "cifar"
+    """``cifar`` (one 3x3 convolution) or ``imagenet`` (three with stride 2)."""
+
+    epochs: int = 150
+    """Length of the search. Both schedules span exactly this horizon."""
+
+    batch_size: int = 64
+    """Images per step."""
+
+    evaluation_batch_size: int = 250
+    """Images per forward pass of an evaluation."""
+
+    weights_learning_rate: float = 0.025
+    """Of SGD, at the first step; falls along a cosine."""
+
+    weights_learning_rate_end: float = 0.001
+    """Of SGD, at the last step."""
+
+    weights_momentum: float = 0.9
+    """Of SGD."""
+
+    weights_decay: float = 3e-4
+    """L2 of SGD."""
+
+    weights_clip: float = 5.0
+    """Largest norm of the weights' gradient."""
+
+    logits_learning_rate: float | None = None
+    """Of Adam. If not given: the published 3e-4 x 117,300 steps, divided by this search's steps
+    (at most 0.1), as Adam moves a logit by about its learning rate per step."""
+
+    logits_decay: float = 1e-3
+    """L2 of Adam."""
+
+    logits_clip: float = 10.0
+    """Largest norm of the logits' gradient."""
+
+    logits_spread: float = 0.01
+    """Standard deviation of the initial logits."""
+
+    drop_path: float = 0.0
+    """Probability that an image loses an edge in a step (published search: 0.3)."""
+
+    crop_padding: int = 0
+    """Random crops out of the image padded by this many pixels (CIFAR: 4)."""
+
+    flip: bool = False
+    """Mirror half of the images. Wrong for digits and text."""
+
+    cutout: int = 0
+    """Side of a square set to zero at a random place; 0 for none (CIFAR: 16)."""
+
+    child_every: int = 1
+    """Derive and evaluate the child every so many epochs, and always after the last."""
+
+    recalibration_batches: int = 20
+    """Training batches that set the child's batch-norm statistics."""
+
+    device: str = "auto"
+    """``auto`` (a GPU if there is one), or a torch device such as ``cpu`` or ``cuda:0``."""
+
+    threads: int | None = None
+    """Threads of torch on the CPU; torch's own choice if not given. Part of what fixes results."""
+
+    precision: str = "float32"
+    """``float32``, or autocast to ``bfloat16`` or ``float16``."""
+
+    channels_last: bool = False
+    """Keep images and feature maps in channels-last memory format."""
+
+    compile: bool = False
+    """Run the supernet through torch.compile."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ops", tuple(self.ops))
+        object.__setattr__(self, "penalty_costs", dict(self.penalty_costs))
+        for name, (test, rule) in _RULES.items():
+            value = getattr(self, name)
+            if value is not None and not _holds(test, value):
+                raise ValueError(f"{name} must be {rule}, got {value!r}")
+        _check_together(self)
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> SearchConfig:
+        """A config from its fields by name.
+
+        Raises:
+            ValueError: a name is not a field.
+        """
+        known = {f.name for f in dataclasses.fields(SearchConfig)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise ValueError(f"unknown settings {unknown}; SearchConfig has {sorted(known)}")
+        return SearchConfig(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields by name, of types that JSON knows."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {**values, "ops": list(self.ops), "penalty_costs": dict(self.penalty_costs)}
+
+    def to_json(self) -> str:
+        """The fields as one line of JSON, sorted, equal for equal configs."""
+        return json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+
+    def fingerprint(self) -> str:
+        """Six hexadecimal digits that tell this config from others of a sweep.
+
+        Where things lie (``data_root``, ``data_cache``) is left out.
+        """
+        values = {k: v for k, v in self.to_dict().items() if k not in ("data_root", "data_cache")}
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:6]
+
+    def space(self) -> dict[str, Any]:
+        """The settings that fix the shape of the supernet: a checkpoint fits only the same ones."""
+        names = ("cells", "channels", "nodes", "ops", "stem", "image_size", "image_channels")
+        return {name: self.to_dict()[name] for name in names}
+
+
+def _holds(test: Callable[[Any], bool], value: Any) -> bool:
+    try:
+        return bool(test(value))
+    except TypeError:
+        return False
+
+
+def _is_count(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _choice(choices: tuple[str, ...]) -> tuple[Callable[[Any], bool], str]:
+    return (lambda value: value in choices), f"one of {', '.join(choices)}"
+
+
+_COUNT = (lambda value: _is_count(value, 1)), "a positive whole number"
+_COUNT_OR_ZERO = (lambda value: _is_count(value, 0)), "a whole number, 0 or more"
+_POSITIVE = (lambda value: _is_number(value) and value > 0), "positive"
+_NOT_NEGATIVE = (lambda value: _is_number(value) and value >= 0), "0 or more"
+_SHARE = (lambda value: _is_number(value) and 0 <= value < 1), "at least 0 and below 1"
+_OPEN_SHARE = (lambda value: _is_number(value) and 0 < value < 1), "above 0 and below 1"
+_FLAG = (lambda value: isinstance(value, bool)), "true or false"
+_TEXT = (lambda value: isinstance(value, str) and value != ""), "a text"
+
+_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "penalty_strength": _NOT_NEGATIVE,
+    "penalty_form": _choice(PENALTY_FORMS),
+    "penalty_gradient": _choice(PENALTY_GRADIENTS),
+    "target_flops": _POSITIVE,
+    "latency_table": _TEXT,
+    "temperature_start": _POSITIVE,
+    "temperature_end": _POSITIVE,
+    "seed": _COUNT_OR_ZERO,
+    "data": _TEXT,
+    "data_root": _TEXT,
+    "data_cache": _TEXT,
+    "image_size": ((lambda value: _is_count(value, 4)), "a whole number, 4 or more"),
+    "image_channels": ((lambda value: value in (1, 3)), "1 or 3"),
+    "limit_images": _COUNT,
+    "validation_fraction": _OPEN_SHARE,
+    "cells": ((lambda value: _is_count(value, 3)), "a whole number, 3 or more"),
+    "channels": ((lambda value: _is_count(value, 2)), "a whole number, 2 or more"),
+    "nodes": _COUNT,
+    "stem": _choice(STEMS),
+    "epochs": _COUNT,
+    "batch_size": ((lambda value: _is_count(value, 2)), "a whole number, 2 or more"),
+    "evaluation_batch_size": _COUNT,
+    "weights_learning_rate": _POSITIVE,
+    "weights_learning_rate_end": _NOT_NEGATIVE,
+    "weights_momentum": _SHARE,
+    "weights_decay": _NOT_NEGATIVE,
+    "weights_clip": _POSITIVE,
+    "logits_learning_rate": _POSITIVE,
+    "logits_decay": _NOT_NEGATIVE,
+    "logits_clip": _POSITIVE,
+    "logits_spread": _NOT_NEGATIVE,
+    "drop_path": _SHARE,
+    "crop_padding": _COUNT_OR_ZERO,
+    "flip": _FLAG,
+    "cutout": _COUNT_OR_ZERO,
+    "child_every": _COUNT,
+    "recalibration_batches": _COUNT,
+    "device": _TEXT,
+    "threads": _COUNT,
+    "precision": _choice(PRECISIONS),
+    "channels_last": _FLAG,
+    "compile": _FLAG,
+}
+
+
+def _check_together(config: SearchConfig) -> None:
+    check_schedule(config.temperature_schedule)
+    if config.target_flops is not None and config.penalty_strength == 0:
+        raise ValueError("penalty_strength must be positive where target_flops is given, got 0")
+    if len(config.ops) < 2 or len(set(config.ops)) < len(config.ops):
+        raise ValueError(f"ops must be two or more different names, got {list(config.ops)}")
+    costs = config.penalty_costs
+    unknown = sorted(set(costs) - set(COSTS))
+    if unknown:
+        raise ValueError(f"penalty_costs must be of {', '.join(COSTS)}, got {unknown}")
+    if any(not _is_number(weight) or weight < 0 for weight in costs.values()) or not any(
+        costs.values()
+    ):
+        raise ValueError(f"penalty_costs must be weights with a positive sum, got {dict(costs)}")
+    if costs.get("latency_ms") and config.latency_table is None:
+        raise ValueError("latency_table must be given for a penalty on latency_ms, got None")

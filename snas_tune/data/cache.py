@@ -1,0 +1,147 @@
+"""Decoded images on disk, mapped into memory, so that all processes of a node share one copy."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from snas_tune.data.images import ImageSet, Pixels, one_line
+from snas_tune.data.request import Request, Source
+
+if sys.platform != "win32":
+    import fcntl
+
+FORMAT = 1
+"""Version of what is stored and of how images are decoded; another one is another fingerprint."""
+
+
+def fingerprint(source: Source, request: Request) -> str:
+    """What the decoded images depend on, as 32 hexadecimal digits.
+
+    That is the spec, the form asked for, and path, size and time of change of each file.
+    """
+    facts = [
+        f"{FORMAT} {request.spec} {request.train} {request.image_size} {request.channels}",
+        *(_stamp(path) for path in source.files(request)),
+    ]
+    return hashlib.sha256("\n".join(facts).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+def through_cache(source: Source, request: Request, cache_dir: Path) -> ImageSet:
+    """Images from ``cache_dir/<fingerprint>``, which is made if it is not there.
+
+    Of processes that want the same, one decodes and the others wait for it. A folder appears only
+    when it is complete.
+
+    Returns:
+        Read-only arrays, mapped into memory.
+
+    Raises:
+        ValueError: what the source raises; a cache that cannot be read.
+    """
+    cache_dir.mkdir(parents=True, exist_ok=True)
+    folder = cache_dir / fingerprint(source, request)
+    if not folder.is_dir():
+        with _locked(cache_dir / f"{folder.name}.lock"):
+            if not folder.is_dir():
+                fill(folder, source, request)
+    return _open(folder)
+
+
+class ArrayFiles:
+    """Gives arrays that are files; each in its own, as an earlier one may still be mapped.
+
+    Args:
+        folder: where the files are made.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._count = 0
+
+    def __call__(self, shape: tuple[int, ...]) -> Pixels:
+        need, free = math.prod(shape), shutil.disk_usage(self._folder).free
+        if need > free:  # a mapped file on a full disk would kill the process without a word
+            raise ValueError(
+                f"cache must have {need >> 20} MiB free, got {free >> 20} in {self._folder.parent}"
+            )
+        self._count += 1
+        path = self._folder / f"images-{self._count}.npy"
+        return np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+
+    def keep(self, images: Pixels, path: Path) -> None:
+        """Move the file of ``images`` to ``path``, or write one; remove the others."""
+        last = self._folder / f"images-{self._count}.npy"
+        if isinstance(images, np.memmap):
+            images.flush()
+            last.replace(path)
+        else:
+            np.save(path, images)
+        for other in self._folder.glob("images-*.npy"):
+            other.unlink()
+
+
+def fill(folder: Path, source: Source, request: Request) -> None:
+    """Decode into a temporary folder, then rename it; a folder that is already there stays.
+
+    Raises:
+        ValueError: what the source raises; the disk is too full.
+    """
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        files = ArrayFiles(temporary)
+        decoded = source.read(replace(request, empty=files))
+        files.keep(decoded.images, temporary / "images.npy")
+        np.save(temporary / "labels.npy", decoded.labels)
+        meta = {
+            "format": FORMAT,
+            "spec": request.spec,
+            "train": request.train,
+            "image_size": request.image_size,
+            "channels": request.channels,
+            "classes": list(decoded.classes),
+        }
+        (temporary / "meta.json").write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
+        temporary.chmod(0o755)  # mkdtemp lets only its owner in
+        with suppress(OSError):  # where locks do not work another process may have been faster
+            temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _open(folder: Path) -> ImageSet:
+    try:
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        images, labels = (
+            np.load(folder / name, mmap_mode="r") for name in ("images.npy", "labels.npy")
+        )
+        return ImageSet(images, labels, tuple(meta["classes"]))
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"cache must be readable, got {folder} ({one_line(error)}); delete it"
+        ) from error
+
+
+def _stamp(path: Path) -> str:
+    status = path.stat()
+    return f"{path.resolve()} {status.st_size} {status.st_mtime_ns}"
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock that the system releases when the process ends; none where there are none."""
+    with path.open("a") as stream:
+        if sys.platform != "win32":
+            with suppress(OSError):  # some network file systems cannot lock
+                fcntl.flock(stream, fcntl.LOCK_EX)
+        yield

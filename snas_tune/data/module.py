@@ -1,0 +1,212 @@
+"""``module:function``: the user's own data set, given by a function of an importable module."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from snas_tune.data.gather import fit_arrays, gather
+from snas_tune.data.images import (
+    ImageSet,
+    Labels,
+    channels_first,
+    one_line,
+    require_classes,
+    to_bytes,
+    to_image,
+)
+from snas_tune.data.request import Request
+
+FORM = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+"""What a spec of this kind looks like."""
+
+
+def picture(value: Any, name: str) -> Image.Image:
+    """The Pillow image of what a data set calls an image.
+
+    Args:
+        value: a Pillow image; or a NumPy array or torch tensor of shape (H, W), (H, W, C) or
+            (C, H, W), with uint8 or floats from 0 to 1.
+        name: what an error calls it.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if isinstance(value, Image.Image):
+        return value
+    try:
+        array = _pixels(value)
+        if array.ndim == 2:
+            array = array[None]
+        elif array.ndim != 3:
+            raise ValueError(f"an image must have 2 or 3 dimensions, got shape {array.shape}")
+        else:
+            array = channels_first(array, prefer_first=_is_tensor(value))
+        return to_image(to_bytes(array))
+    except ValueError as error:
+        raise ValueError(f"{error} ({name})") from error
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleFunction:
+    """The source of one function.
+
+    It is called with ``train=True`` or ``train=False`` if it has such an argument, else without
+    one, and then there are no test images. It returns a map-style data set of ``(image, label)``
+    pairs, as those of torch are, or a tuple of two arrays: images of shape (N, H, W), (N, H, W, C)
+    or (N, C, H, W), and labels. Class names are the data set's ``classes`` if it has them, else
+    the labels as text.
+    """
+
+    spec: str
+
+    def check(self, request: Request) -> None:
+        """Import the module and look for the function; it is not called."""
+        with _importable():
+            self._arguments(self._function(), request)
+
+    def files(self, request: Request) -> list[Path]:
+        """The file of the module. What else the function reads is unknown."""
+        with _importable():
+            self._function()
+        file = getattr(sys.modules[self.spec.split(":")[0]], "__file__", None)
+        return [Path(file)] if file else []
+
+    def read(self, request: Request) -> ImageSet:
+        """Call the function and convert what it returns.
+
+        Raises:
+            ValueError: no such module or function, or something else than images is returned.
+        """
+        with _importable():
+            function = self._function()
+            returned = function(**self._arguments(function, request))
+            if isinstance(returned, tuple) and len(returned) == 2:
+                return self._from_arrays(*returned, request)
+            return self._from_dataset(returned, request)
+
+    def _function(self) -> Callable[..., Any]:
+        module, name = self.spec.split(":")
+        try:
+            function = getattr(importlib.import_module(module), name, None)
+        except ImportError as error:
+            raise ValueError(
+                f"module {module} must be importable, got {one_line(error)}"
+            ) from error
+        if not callable(function):
+            raise ValueError(f"module {module} must have a function {name}, got {function!r}")
+        return function  # type: ignore[no-any-return]
+
+    def _arguments(self, function: Callable[..., Any], request: Request) -> dict[str, bool]:
+        if "train" in inspect.signature(function).parameters:
+            return {"train": request.train}
+        if not request.train:
+            raise ValueError(f"{self.spec} must accept train=False to give test images")
+        return {}
+
+    def _from_arrays(self, images: Any, labels: Any, request: Request) -> ImageSet:
+        try:
+            array = _pixels(images)
+            if array.ndim == 3:
+                array = array[:, None]
+            elif array.ndim != 4:
+                raise ValueError(f"images must have 3 or 4 dimensions, got shape {array.shape}")
+            else:
+                array = channels_first(array, prefer_first=_is_tensor(images))
+            pixels = np.ascontiguousarray(to_bytes(array))
+            found = _labels(_array(labels))
+        except ValueError as error:
+            raise ValueError(f"{error} ({self.spec})") from error
+        if len(found) != len(pixels):
+            raise ValueError(
+                f"images and labels must be equally many, got {len(pixels)} and {len(found)} "
+                f"({self.spec})"
+            )
+        classes = _class_names(found, None, self.spec)
+        return ImageSet(fit_arrays(pixels, request), found, classes)
+
+    def _from_dataset(self, dataset: Any, request: Request) -> ImageSet:
+        if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
+            raise ValueError(
+                f"{self.spec} must return a data set or a tuple of images and labels, "
+                f"got {type(dataset).__name__}"
+            )
+        labels: list[Any] = []
+
+        def items() -> Iterator[tuple[int, str, Any]]:
+            for row in range(len(dataset)):
+                name = f"item {row} of {self.spec}"
+                image, label = _pair(dataset[row], name)
+                labels.append(label)
+                yield row, name, image
+
+        images = gather(items(), len(dataset), picture, request)
+        try:
+            found = _labels(np.asarray(labels))
+        except ValueError as error:
+            raise ValueError(f"{error} ({self.spec})") from error
+        classes = _class_names(found, getattr(dataset, "classes", None), self.spec)
+        return ImageSet(images, found, classes)
+
+
+@contextmanager
+def _importable() -> Iterator[None]:
+    """Let modules of the working directory be imported, as ``python -m`` does."""
+    here = str(Path.cwd())
+    importlib.invalidate_caches()  # the module may just have been written
+    sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        sys.path.remove(here)
+
+
+def _is_tensor(value: Any) -> bool:
+    return hasattr(value, "detach")
+
+
+def _array(value: Any) -> np.ndarray[Any, np.dtype[Any]]:
+    """An array or tensor, wherever it is, as a NumPy array."""
+    if _is_tensor(value):
+        value = value.detach().cpu().numpy()
+    return np.asarray(value)
+
+
+def _pixels(value: Any) -> np.ndarray[Any, np.dtype[Any]]:
+    array = _array(value)
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"an image must be a picture or an array, got {type(value).__name__}")
+    return array
+
+
+def _pair(item: Any, name: str) -> tuple[Any, Any]:
+    if not isinstance(item, tuple | list) or len(item) != 2:
+        raise ValueError(f"{name} must be a pair of image and label, got {type(item).__name__}")
+    label = item[1]
+    return item[0], label.item() if hasattr(label, "item") else label
+
+
+def _labels(values: np.ndarray[Any, np.dtype[Any]]) -> Labels:
+    if values.ndim != 1 or (values.size and values.dtype.kind not in "iu"):
+        raise ValueError(
+            f"labels must be integers, one for each image, "
+            f"got {values.dtype} of shape {values.shape}"
+        )
+    return values.astype(np.int64)
+
+
+def _class_names(labels: Labels, given: Sequence[str] | None, spec: str) -> tuple[str, ...]:
+    last = int(labels.max()) if len(labels) else -1
+    classes = tuple(str(name) for name in (range(last + 1) if given is None else given))
+    require_classes(classes, labels, spec)
+    return classes

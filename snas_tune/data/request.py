@@ -1,0 +1,69 @@
+"""What is asked of a source of images, and what a source is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from snas_tune.data.images import ImageSet, Pixels
+from snas_tune.data.progress import Progress, silent
+
+
+def in_memory(shape: tuple[int, ...]) -> Pixels:
+    """Room for images in main memory."""
+    return np.empty(shape, np.uint8)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """Which images are wanted, and in which form."""
+
+    spec: str
+    """A named source, a path, or ``module:function``."""
+
+    root: Path
+    """Where named sources are looked for and downloaded to."""
+
+    train: bool = True
+    """The training images, or the test images."""
+
+    image_size: int | None = None
+    """Side in pixels, None for the source's own."""
+
+    channels: int | None = None
+    """1 (grey) or 3 (RGB), None for the source's own."""
+
+    download: bool = True
+    """Whether a named source that is missing may be downloaded."""
+
+    progress: Progress = silent
+    """Told how far a download or a decoding is."""
+
+    empty: Callable[[tuple[int, ...]], Pixels] = in_memory
+    """Gives the array into which images are decoded."""
+
+    def __post_init__(self) -> None:
+        size, channels = self.image_size, self.channels
+        if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
+            raise ValueError(f"image_size must be a positive integer, got {size!r}")
+        if channels is not None and channels not in (1, 3):
+            raise ValueError(f"channels must be 1 or 3, got {channels!r}")
+
+
+class Source(Protocol):
+    """Where images come from. All methods raise ValueError with one line."""
+
+    def check(self, request: Request) -> None:
+        """Refuse what can be known to fail without decoding all images or using the network."""
+
+    def files(self, request: Request) -> list[Path]:
+        """The files that hold the images, downloaded if need be; what a cache depends on."""
+        ...
+
+    def read(self, request: Request) -> ImageSet:
+        """The images in the form that is asked for."""
+        ...

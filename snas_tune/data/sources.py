@@ -1,0 +1,224 @@
+"""The named sources, and from a spec to its images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from snas_tune.data.archives import SUFFIXES, Archive, is_archive
+from snas_tune.data.cache import through_cache
+from snas_tune.data.cifar import Cifar
+from snas_tune.data.digits import Digits
+from snas_tune.data.download import Remote
+from snas_tune.data.fashion import FashionMnist
+from snas_tune.data.folder import Folder
+from snas_tune.data.images import ImageSet
+from snas_tune.data.module import FORM, ModuleFunction
+from snas_tune.data.progress import Progress, StderrProgress, silent
+from snas_tune.data.request import Request, Source
+
+_KRIZ = "https://www.cs.toronto.edu/~kriz"
+_ZALANDO = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
+
+SOURCES: dict[str, Source] = {
+    "digits": Digits(),
+    "cifar10": Cifar(
+        name="cifar10",
+        remote=Remote(f"{_KRIZ}/cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a"),
+        folder="cifar-10-batches-py",
+        train=tuple(f"data_batch_{i}" for i in range(1, 6)),
+        test=("test_batch",),
+        meta="batches.meta",
+        names=b"label_names",
+        labels=b"labels",
+    ),
+    "cifar100": Cifar(
+        name="cifar100",
+        remote=Remote(f"{_KRIZ}/cifar-100-python.tar.gz", "eb9058c3a382ffc7106e4002c42a8d85"),
+        folder="cifar-100-python",
+        train=("train",),
+        test=("test",),
+        meta="meta",
+        names=b"fine_label_names",
+        labels=b"fine_labels",
+    ),
+    "fashion-mnist": FashionMnist(
+        train=(
+            Remote(f"{_ZALANDO}/train-images-idx3-ubyte.gz", "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
+            Remote(f"{_ZALANDO}/train-labels-idx1-ubyte.gz", "25c81989df183df01b3e8a0aad5dffbe"),
+        ),
+        test=(
+            Remote(f"{_ZALANDO}/t10k-images-idx3-ubyte.gz", "bef4ecab320f06d8554ea6380940ec79"),
+            Remote(f"{_ZALANDO}/t10k-labels-idx1-ubyte.gz", "bb300cfdad3c16e7a12a480ee83cd310"),
+        ),
+    ),
+}
+"""The sources that have a name. A new one is one entry."""
+
+
+def resolve(spec: str, root: Path, sources: Mapping[str, Source] = SOURCES) -> Source:
+    """The source that a spec means: by name, else an existing path, else ``module:function``.
+
+    A relative path is looked for in the working directory and then below ``root``.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if spec in sources:
+        return sources[spec]
+    for path in (Path(spec).expanduser(), root / spec) if spec else ():
+        if path.is_dir():
+            return Folder(path)
+        if path.is_file():
+            return _file(path)
+    if FORM.fullmatch(spec):
+        return ModuleFunction(spec)
+    if is_archive(Path(spec)):
+        raise ValueError(f"data archive {spec} does not exist")
+    if "/" in spec or "\\" in spec:
+        raise ValueError(f"data directory {spec} does not exist")
+    raise ValueError(
+        f"data must be one of {', '.join(sources)}, the path of a folder or archive of class "
+        f"folders, or module:function, got {spec!r}"
+    )
+
+
+def load(
+    spec: str,
+    *,
+    root: str | Path,
+    image_size: int | None = None,
+    channels: int | None = None,
+    download: bool = True,
+    cache_dir: str | Path | None = None,
+    progress: Progress | None = None,
+) -> ImageSet:
+    """The training images of a source; its test images are never among them.
+
+    Args:
+        spec: ``digits``, ``cifar10``, ``cifar100`` or ``fashion-mnist``; the path of a folder or
+            of a tar or zip file of class folders, see :func:`snas_tune.data.tree.grow`; or
+            ``module:function``, see :class:`snas_tune.data.module.ModuleFunction`. A folder that
+            is called like a named source is ``./digits``.
+        root: where named sources are looked for and downloaded to; relative paths that are not in
+            the working directory are looked for there too.
+        image_size: side in pixels: the largest centred square is resized to it, bilinear and
+            antialiased. None keeps the source's own size, which all images must then have.
+        channels: 1 (grey) or 3 (RGB). None keeps the source's own: 1 if all images are grey.
+        download: whether a named source that is missing may be downloaded.
+        cache_dir: see :func:`cached`; None decodes into this process' own memory.
+        progress: told how far a download or a decoding is, None for stderr,
+            :func:`~snas_tune.data.progress.silent` for nothing.
+
+    Raises:
+        ValueError: one line that says what is wrong with the spec or the data, and where.
+    """
+    request = _request(spec, True, root, image_size, channels, download, progress)
+    return _read(request, cache_dir)
+
+
+def load_test(
+    spec: str,
+    *,
+    root: str | Path,
+    image_size: int | None = None,
+    channels: int | None = None,
+    download: bool = True,
+    cache_dir: str | Path | None = None,
+    progress: Progress | None = None,
+) -> ImageSet:
+    """The test images of a source, for the same arguments as :func:`load`.
+
+    For ``digits`` they are every fifth image of each class; for folders and archives those of
+    ``test/`` (or ``val/``) beside ``train/``.
+
+    Raises:
+        ValueError: as :func:`load`, and where the source has no test images.
+    """
+    request = _request(spec, False, root, image_size, channels, download, progress)
+    return _read(request, cache_dir)
+
+
+def cached(
+    spec: str,
+    *,
+    root: str | Path,
+    cache_dir: str | Path,
+    image_size: int | None = None,
+    channels: int | None = None,
+    download: bool = True,
+    progress: Progress | None = None,
+) -> ImageSet:
+    """What :func:`load` gives, decoded once into ``cache_dir/<fingerprint>`` and mapped from there.
+
+    All processes of a node share the pages. The arrays are read-only. The fingerprint depends on
+    the spec, the form, and path, size and time of change of the files; of what a
+    ``module:function`` reads it knows the module's file only.
+
+    Raises:
+        ValueError: as :func:`load`, and where the cache cannot be read.
+    """
+    request = _request(spec, True, root, image_size, channels, download, progress)
+    return _read(request, cache_dir)
+
+
+def check(
+    spec: str,
+    *,
+    root: str | Path,
+    image_size: int | None = None,
+    channels: int | None = None,
+    download: bool = True,
+    train: bool = True,
+) -> None:
+    """Refuse what :func:`load` would refuse, as far as it can be known cheaply.
+
+    Names of files are listed, headers and checksums read, one image of each class of a folder is
+    decoded, a module is imported. The network is not used.
+
+    Args:
+        spec: as for :func:`load`, like the others.
+        root: likewise.
+        image_size: likewise.
+        channels: likewise.
+        download: likewise.
+        train: whether the training or the test images will be loaded.
+
+    Raises:
+        ValueError: as :func:`load`.
+    """
+    request = _request(spec, train, root, image_size, channels, download, silent)
+    resolve(spec, request.root).check(request)
+
+
+def _request(
+    spec: str,
+    train: bool,
+    root: str | Path,
+    image_size: int | None,
+    channels: int | None,
+    download: bool,
+    progress: Progress | None,
+) -> Request:
+    return Request(
+        spec=spec,
+        train=train,
+        root=Path(root).expanduser(),
+        image_size=image_size,
+        channels=channels,
+        download=download,
+        progress=StderrProgress() if progress is None else progress,
+    )
+
+
+def _read(request: Request, cache_dir: str | Path | None) -> ImageSet:
+    source = resolve(request.spec, request.root)
+    if cache_dir is None:
+        return source.read(request)
+    return through_cache(source, request, Path(cache_dir).expanduser())
+
+
+def _file(path: Path) -> Source:
+    if not is_archive(path):
+        raise ValueError(f"an archive of images must end in {', '.join(SUFFIXES)}, got {path}")
+    return Archive(path)

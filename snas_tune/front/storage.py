@@ -1,0 +1,103 @@
+"""Where a front file lies: local paths and object stores, and replacing a file as a whole there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pyarrow as pa
+from pyarrow import fs
+
+STORAGE_ERRORS = (OSError, pa.ArrowException)
+"""What pyarrow's file systems raise."""
+
+OBJECT_STORES = ("s3", "gcs", "abfs")
+"""pyarrow's type names of the stores that have no directories."""
+
+
+def resolve(path: str, filesystem: fs.FileSystem | None = None) -> tuple[fs.FileSystem, str]:
+    """The file system of a path, and the path inside it.
+
+    Args:
+        path: a local path, or a URI (``s3://bucket/name``, ``gs://``, ``file:///``).
+        filesystem: used instead of the path's own; the path is then one inside it.
+
+    Raises:
+        ValueError: the URI has an unknown scheme, or is none.
+    """
+    if filesystem is None:
+        if "://" not in path:
+            return fs.LocalFileSystem(), Path(path).absolute().as_posix()
+        try:
+            filesystem, path = fs.FileSystem.from_uri(path)
+        except STORAGE_ERRORS as error:
+            raise ValueError(
+                f"storage path must be a local path or a URI that pyarrow knows, got {path} "
+                f"({first_line(error)})"
+            ) from error
+    while isinstance(filesystem, fs.SubTreeFileSystem):  # so that a local one is seen to be local
+        path = filesystem.base_path.rstrip("/") + "/" + path.lstrip("/")
+        filesystem = filesystem.base_fs
+    return filesystem, path
+
+
+def check_writable(path: str, filesystem: fs.FileSystem | None = None) -> None:
+    """Create a directory, and write and remove a small file in it.
+
+    A sweep calls this before its first trial, so that a wrong path costs no search.
+
+    Args:
+        path: the directory, local or a URI.
+        filesystem: as in :func:`resolve`.
+
+    Raises:
+        ValueError: any of that fails; the one line names the path and the reason.
+    """
+    store, directory = resolve(path, filesystem)
+    # Two sweeps may check the same directory at once.
+    probe = f"{directory.rstrip('/')}/.snas_tune_probe_{os.getpid()}"
+    try:
+        store.create_dir(directory, recursive=True)
+        with store.open_output_stream(probe) as stream:
+            stream.write(b"probe")
+        store.delete_file(probe)
+    except STORAGE_ERRORS as error:
+        raise ValueError(f"storage path {path} is not writable: {first_line(error)}") from error
+
+
+def replace_file(filesystem: fs.FileSystem, path: str, content: bytes) -> None:
+    """Replace a file so that a reader sees the old content or the new one, never a part.
+
+    On a local file system a temporary file beside it is flushed to disk and renamed over it. An
+    object store shows an object only when its put is complete, so there it is written directly.
+    Missing directories are created.
+
+    Args:
+        filesystem: as :func:`resolve` returns it.
+        path: inside the file system.
+        content: the whole file.
+    """
+    parent = path.rpartition("/")[0]
+    if parent and filesystem.type_name not in OBJECT_STORES:
+        filesystem.create_dir(parent, recursive=True)
+    if isinstance(filesystem, fs.LocalFileSystem):
+        replace_local_file(Path(path), content)
+        return
+    with filesystem.open_output_stream(path) as stream:
+        stream.write(content)
+
+
+def replace_local_file(path: Path, content: bytes) -> None:
+    """:func:`replace_file` for a local path whose directory is there."""
+    # One name for all writes: what a killed writer leaves behind, the next one overwrites.
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(path)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,232 @@
+"""The front file: one Parquet file with a row for every child network that a sweep has seen.
+
+The schema is versioned; docs/front_format.md describes the columns and their units. There is no
+wall-clock column, so the same searches give the same contents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from snas_tune.front.storage import STORAGE_ERRORS, first_line, replace_file, resolve
+
+FORMAT = 1
+"""Version of the schema. A reader refuses a newer one."""
+
+FORMAT_KEY = b"snas_tune.format"
+"""Where the Parquet metadata holds the version."""
+
+FILE_NAME = "front.parquet"
+"""The name of the front file in the directory of an experiment."""
+
+KEY = ("trial", "epoch")
+"""What tells rows apart, and their order."""
+
+SCHEMA = pa.schema(
+    [
+        pa.field("trial", pa.string(), nullable=False),
+        pa.field("epoch", pa.int64(), nullable=False),
+        pa.field("step", pa.int64(), nullable=False),
+        pa.field("child_accuracy", pa.float64(), nullable=False),
+        pa.field("accuracy", pa.float64(), nullable=False),
+        pa.field("flops", pa.int64(), nullable=False),
+        pa.field("params", pa.int64(), nullable=False),
+        pa.field("params_with_dead", pa.int64(), nullable=False),
+        pa.field("memory", pa.int64(), nullable=False),
+        pa.field("latency_ms", pa.float64(), nullable=False),
+        pa.field("expected_flops", pa.float64(), nullable=False),
+        pa.field("entropy", pa.float64(), nullable=False),
+        pa.field("temperature", pa.float64(), nullable=False),
+        pa.field("cross_entropy", pa.float64(), nullable=False),
+        pa.field("penalty_strength", pa.float64(), nullable=False),
+        pa.field("temperature_schedule", pa.string(), nullable=False),
+        pa.field("temperature_start", pa.float64(), nullable=False),
+        pa.field("temperature_end", pa.float64(), nullable=False),
+        pa.field("seed", pa.int64(), nullable=False),
+        pa.field("genotype", pa.string(), nullable=False),
+        pa.field("config", pa.string(), nullable=False),
+        pa.field("checkpoint", pa.string(), nullable=True),
+    ],
+    metadata={FORMAT_KEY: str(FORMAT).encode()},
+)
+"""The columns of version 1. NaN in a float column says: not measured."""
+
+_INT64 = np.iinfo(np.int64)
+
+
+def rows_to_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
+    """Rows as a table of :data:`SCHEMA`, sorted by trial and epoch.
+
+    Args:
+        rows: every column in each; ``checkpoint`` may be None. Of rows with the same trial and
+            epoch the last one counts.
+
+    Raises:
+        ValueError: a column is missing, unknown, or holds a value of another type.
+    """
+    checked = [_checked_row(row) for row in rows]
+    latest = {(row["trial"], row["epoch"]): row for row in checked}
+    return pa.Table.from_pylist([latest[key] for key in sorted(latest)], schema=SCHEMA)
+
+
+def upsert(table: pa.Table, newer: pa.Table) -> pa.Table:
+    """Both tables' rows sorted by trial and epoch; of equal keys the one in ``newer`` stays.
+
+    Args:
+        table: of :data:`SCHEMA`, no key twice.
+        newer: likewise.
+    """
+    replaced = set(_keys(newer))
+    kept = table.filter(pa.array([key not in replaced for key in _keys(table)], pa.bool_()))
+    merged = pa.concat_tables([kept, newer])
+    # One chunk, so that the file depends on the rows and not on how many adds brought them.
+    return merged.sort_by([(name, "ascending") for name in KEY]).combine_chunks()
+
+
+def check_columns(schema: pa.Schema) -> None:
+    """Refuse a table that is not of :data:`SCHEMA`.
+
+    Raises:
+        ValueError: a column is missing, unknown, or of another type; the first such one is named.
+    """
+    for field in SCHEMA:
+        index = schema.get_field_index(field.name)
+        if index < 0:
+            raise ValueError(f"column {field.name} must be there, got none")
+        if schema.field(index).type != field.type:
+            raise ValueError(
+                f"column {field.name} must be {field.type}, got {schema.field(index).type}"
+            )
+    for name in schema.names:
+        if name not in SCHEMA.names:
+            raise ValueError(f"column {name} is none of the front's columns")
+
+
+def read_table(path: str, filesystem: fs.FileSystem | None = None) -> pa.Table:
+    """Read a front file.
+
+    Args:
+        path: of the file, local or a URI.
+        filesystem: as in :func:`snas_tune.front.storage.resolve`.
+
+    Returns:
+        A table of :data:`SCHEMA`.
+
+    Raises:
+        ValueError: the file is not there, is not a front file, or is of a newer format.
+    """
+    return _read(*resolve(path, filesystem), path)
+
+
+class FrontFile:
+    """A front file that one process adds rows to, and that any number of others may read.
+
+    Every :meth:`add` replaces the file as a whole, so a reader sees all rows of an add or none, and
+    a writer that dies leaves the last whole file. What the file held before is kept: a resumed
+    sweep adds to it.
+
+    Args:
+        path: of the file, local or a URI (``s3://bucket/sweep/front.parquet``); neither the file
+            nor its directory need be there.
+        filesystem: as in :func:`snas_tune.front.storage.resolve`.
+
+    Raises:
+        ValueError: what is there is not a front file, or is of a newer format.
+    """
+
+    def __init__(self, path: str, filesystem: fs.FileSystem | None = None) -> None:
+        self.path = path
+        self._filesystem, self._inside = resolve(path, filesystem)
+        self._table = self.read()
+
+    def read(self) -> pa.Table:
+        """What the file holds now: a table of :data:`SCHEMA`, empty when there is no file.
+
+        Raises:
+            ValueError: what is there is not a front file, or is of a newer format.
+        """
+        if self._filesystem.get_file_info(self._inside).type == fs.FileType.NotFound:
+            return SCHEMA.empty_table()
+        return _read(self._filesystem, self._inside, self.path)
+
+    def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Add rows; one with the trial and epoch of an earlier row replaces it.
+
+        Args:
+            rows: as for :func:`rows_to_table`.
+
+        Raises:
+            ValueError: as :func:`rows_to_table`; the file is then as it was.
+            OSError: the file cannot be written.
+        """
+        table = upsert(self._table, rows_to_table(rows))
+        buffer = pa.BufferOutputStream()
+        pq.write_table(table, buffer)
+        replace_file(self._filesystem, self._inside, buffer.getvalue().to_pybytes())
+        self._table = table
+
+
+def _read(store: fs.FileSystem, inside: str, path: str) -> pa.Table:
+    """:func:`read_table` of a resolved path; ``path`` is what messages call it."""
+    if store.get_file_info(inside).type != fs.FileType.File:
+        raise ValueError(f"front file {path} must be a file, got none there")
+    with store.open_input_file(inside) as source:
+        try:
+            parquet = pq.ParquetFile(source)
+            version = _version(parquet.schema_arrow.metadata)
+            if version <= FORMAT:
+                check_columns(parquet.schema_arrow)
+                table = parquet.read().select(SCHEMA.names)
+                return pa.Table.from_arrays(table.columns, schema=SCHEMA)
+        except (*STORAGE_ERRORS, ValueError) as error:
+            raise ValueError(f"{path} is not a front file: {first_line(error)}") from error
+    raise ValueError(f"front file {path} has format {version}; this snas_tune reads up to {FORMAT}")
+
+
+def _keys(table: pa.Table) -> list[tuple[str, int]]:
+    return list(zip(*(table[name].to_pylist() for name in KEY), strict=True))
+
+
+def _version(metadata: Mapping[bytes, bytes] | None) -> int:
+    text = (metadata or {}).get(FORMAT_KEY)
+    if text is None:
+        raise ValueError(f"its metadata has no {FORMAT_KEY.decode()}")
+    if not text.isdigit() or int(text) < 1:
+        raise ValueError(f"its {FORMAT_KEY.decode()} must be a version, got {text!r}")
+    return int(text)
+
+
+def _checked_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of plain Python values in the order of the schema."""
+    for name in row:
+        if name not in SCHEMA.names:
+            raise ValueError(f"front row has unknown column {name}")
+    for name in SCHEMA.names:
+        if name not in row:
+            raise ValueError(f"front row must have column {name}, got none")
+    return {field.name: _checked_value(field, row[field.name]) for field in SCHEMA}
+
+
+def _checked_value(field: pa.Field, value: Any) -> Any:
+    """The value as str, int or float; NumPy's numbers are taken, bools and numeric text are not."""
+    if value is None and field.nullable:
+        return None
+    if isinstance(value, str) and field.type == pa.string():
+        return str(value)
+    if isinstance(value, Real) and not isinstance(value, bool):
+        if field.type == pa.float64():
+            return float(value)
+        if (
+            field.type == pa.int64()
+            and isinstance(value, Integral)
+            and _INT64.min <= int(value) <= _INT64.max
+        ):
+            return int(value)
+    raise ValueError(f"front column {field.name} must be {field.type}, got {value!r}")

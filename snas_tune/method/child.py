@@ -1,0 +1,201 @@
+"""The child network: built from a genotype, with the supernet's weights or with its own.
+
+Shapes: ``B`` images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from snas_tune.genotype import INPUTS, Genotype, cell_edges
+from snas_tune.method.ops import FactorisedReduce, check_ops
+from snas_tune.method.parts import Frame, halved
+from snas_tune.method.supernet import MixedOp, SearchCell, Supernet
+from snas_tune.plan import EARLY_STEM, STEM, CellPlan, Source, plan_network
+
+
+class ChildCell(nn.Module):
+    """One planned cell: only the parts that its plan names."""
+
+    def __init__(self, frame: Frame, plan: CellPlan, affine: bool) -> None:
+        super().__init__()
+        self.plan = plan
+        self.side = frame.side(plan)
+        self.preprocess = nn.ModuleDict(
+            {
+                str(slot): frame.preprocess(plan, source).build(affine=affine)
+                for slot, source in enumerate(plan.sources)
+                if source is not None
+            }
+        )
+        self.edges = nn.ModuleList(
+            frame.op(plan, edge.op, edge.source).build(affine=affine) for edge in plan.cell.edges
+        )
+
+    def forward(self, inputs: tuple[Tensor, ...], drop_path: float = 0.0) -> Tensor:
+        """Compute the cell; with ``drop_path`` an image loses an edge with that probability."""
+        nodes: dict[int, Tensor] = {}
+        for slot, preprocess in self.preprocess.items():
+            nodes[int(slot)] = preprocess(inputs[int(slot)])
+        for edge, op in zip(self.plan.cell.edges, self.edges, strict=True):
+            message = op(nodes[edge.source])
+            if drop_path and self.training and not isinstance(op, nn.Identity):
+                message = _drop(message, drop_path)
+            held = nodes.get(edge.target)
+            nodes[edge.target] = message if held is None else held + message
+        batch = inputs[0].shape[0]
+        side = halved(self.side, int(self.plan.reduction))
+        zeros = inputs[0].new_zeros(batch, self.plan.channels, side, side)
+        parts = [nodes.get(node, zeros) for node in self.plan.cell.concat]
+        return torch.cat(parts, dim=1) if parts else zeros[:, :0]
+
+
+def _drop(message: Tensor, probability: float) -> Tensor:
+    keep = torch.rand(message.shape[0], 1, 1, 1, device=message.device) >= probability
+    return message * keep / (1 - probability)
+
+
+class ChildNetwork(nn.Module):
+    """The network of a genotype.
+
+    Args:
+        genotype: of a search, or a published one.
+        frame: depth, width and the images' shape.
+        affine: batch norms have weights and pooling has no batch norm, as published networks are
+            trained. Otherwise the parts are those of the supernet, to take over its weights.
+        keep_dead: build the parts that do not change the function, too, as published networks do.
+
+    Raises:
+        ValueError: an op is unknown.
+    """
+
+    def __init__(
+        self, genotype: Genotype, frame: Frame, *, affine: bool, keep_dead: bool = False
+    ) -> None:
+        super().__init__()
+        check_ops(sorted(genotype.ops()))
+        self.genotype, self.frame = genotype, frame
+        self.plan = plan_network(
+            genotype,
+            cells=frame.cells,
+            channels=frame.channels,
+            stem=frame.stem,
+            keep_dead=keep_dead,
+        )
+        stages = frame.stem_stages()
+        self.stem = nn.ModuleDict(
+            {
+                part.name: part.build(affine=True)
+                for i, (_, part) in enumerate(stages)
+                if any(self.plan.reads(output) for output, _ in stages[i:])
+            }
+        )
+        self.cells = nn.ModuleList(ChildCell(frame, plan, affine) for plan in self.plan.cells)
+        channels = self.plan.features.channels
+        self.classifier = frame.classifier(channels, self.plan.cells[-1]).build(affine=affine)
+
+    def forward(self, images: Tensor, drop_path: float = 0.0) -> Tensor:
+        """Class logits, shape ``(B, classes)``, of images ``(B, channels, side, side)``.
+
+        Args:
+            images: normalised as in the search.
+            drop_path: probability that an image loses an edge, in training mode (global random
+                state, as torch's own dropout).
+        """
+        outputs = {STEM: images, EARLY_STEM: images}
+        x = images
+        for output, part in self.frame.stem_stages():
+            if part.name in self.stem:
+                x = outputs[output] = self.stem[part.name](x)
+        for i, cell in enumerate(self.cells):
+            # A slot that nothing reads may hold anything: no preprocessing looks at it.
+            inputs = tuple(
+                outputs[source.cell if source is not None else STEM]
+                for source in self.plan.cells[i].sources
+            )
+            outputs[i] = cell(inputs, drop_path)
+        logits: Tensor = self.classifier(outputs[len(self.cells) - 1])
+        return logits
+
+    def inherit(self, supernet: Supernet) -> None:
+        """Take over the supernet's weights: a copy, with the channels of dead nodes cut out.
+
+        The batch-norm statistics come along but belong to the supernet's soft samples:
+        :func:`recalibrate` them.
+
+        Raises:
+            ValueError: the supernet is of another frame, or lacks an edge or op of the genotype.
+        """
+        if supernet.frame != self.frame:
+            raise ValueError(f"supernet must have the frame {self.frame}, got {supernet.frame}")
+        for output, (_, part) in enumerate(self.frame.stem_stages()):
+            if part.name in self.stem:
+                _copy(self.stem[part.name], supernet.stem[output])
+        for i, cell in enumerate(self.cells):
+            search = supernet.cells[i]
+            assert isinstance(cell, ChildCell)
+            assert isinstance(search, SearchCell)
+            _inherit_cell(cell, search, supernet.node_count)
+        full = supernet.classifier.weight
+        assert isinstance(full, Tensor)
+        picked = _channel_indices(self.plan.features)
+        _copy(self.classifier, supernet.classifier, {"weight": full[:, picked]})
+
+
+def _inherit_cell(cell: ChildCell, search: SearchCell, nodes: int) -> None:
+    for slot, preprocess in cell.preprocess.items():
+        source = cell.plan.sources[int(slot)]
+        assert source is not None
+        picked = _channel_indices(source)
+        names = (
+            ("even.weight", "odd.weight")
+            if isinstance(preprocess, FactorisedReduce)
+            else ("1.weight",)
+        )
+        whole = search.preprocess[int(slot)].state_dict()
+        _copy(preprocess, search.preprocess[int(slot)], {n: whole[n][:, picked] for n in names})
+    position = {pair: e for e, pair in enumerate(cell_edges(nodes))}
+    for edge, op in zip(cell.plan.cell.edges, cell.edges, strict=True):
+        mixed = search.edges[position[edge.source, edge.target]]
+        assert isinstance(mixed, MixedOp)
+        if edge.op not in mixed.ops:
+            raise ValueError(f"op must be one of {', '.join(mixed.ops)}, got {edge.op!r}")
+        _copy(op, mixed.ops[edge.op])
+
+
+def _channel_indices(source: Source) -> list[int]:
+    """Where the channels that ``source`` reads lie in the supernet's whole concat."""
+    if source.cell < 0:
+        return list(range(source.channels))
+    starts = [(node - INPUTS) * source.width for node in source.nodes]
+    return [start + channel for start in starts for channel in range(source.width)]
+
+
+def _copy(target: nn.Module, source: nn.Module, cut: dict[str, Tensor] | None = None) -> None:
+    target.load_state_dict({**source.state_dict(), **(cut or {})})
+
+
+def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Set every batch norm's statistics to the mean over ``batches``; weights stay.
+
+    The network is left in evaluation mode. Layers that the plan feeds with zeros get mean 0.
+
+    Args:
+        network: a child that has inherited its weights.
+        batches: normalised training images, as in the search.
+    """
+    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # torch's cumulative average
+    network.train()
+    with torch.no_grad():
+        for images in batches:
+            network(images)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    network.eval()

@@ -1,0 +1,104 @@
+"""How a search runs on the device at hand: precision, memory format, compilation, with fallbacks.
+
+A setting that the device cannot do falls back to plain float32 eager, with one line of explanation
+in the log, so that one config serves a laptop and a cluster.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from snas_tune.config import SearchConfig
+
+log = logging.getLogger(__name__)
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; ``auto`` is a GPU if there is one, else the CPU.
+
+    Raises:
+        ValueError: torch knows no such device, or this machine has none.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device must be one of this machine, got {name!r} ({reason})") from error
+    return device
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What was chosen for a search."""
+
+    device: torch.device
+    autocast: torch.dtype | None
+    """Data type of autocast; plain float32 if not given."""
+
+    channels_last: bool
+    compile: bool
+
+    @contextlib.contextmanager
+    def numerics(self) -> Iterator[None]:
+        """Autocast, and on a GPU only deterministic kernels: one seed fixes a search."""
+        with contextlib.ExitStack() as stack:
+            if self.device.type == "cuda":
+                stack.enter_context(torch.backends.cudnn.flags(deterministic=True, benchmark=False))
+            if self.autocast is not None:
+                stack.enter_context(torch.autocast(self.device.type, self.autocast))
+            yield
+
+    def scaler(self) -> torch.amp.GradScaler:
+        """Loss scaling for float16; does nothing for the other precisions."""
+        enabled = self.autocast is torch.float16
+        return torch.amp.GradScaler(self.device.type, enabled=enabled)
+
+    def place(self, network: nn.Module) -> nn.Module:
+        """The network on the device, in the memory format."""
+        network = network.to(self.device)
+        if self.channels_last:
+            network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return network
+
+
+def choose_runtime(config: SearchConfig) -> Runtime:
+    """Decide what the config's settings mean on this machine; log each fallback."""
+    device = choose_device(config.device)
+    autocast = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}[
+        config.precision
+    ]
+    if autocast is torch.float16 and device.type != "cuda":
+        log.warning("precision float16 needs a GPU; on %s the search uses float32", device.type)
+        autocast = None
+    return Runtime(device, autocast, config.channels_last, config.compile)
+
+
+class CompiledOrEager:
+    """A module through ``torch.compile`` that falls back to eager if the first call fails."""
+
+    def __init__(self, module: nn.Module, backend: str = "inductor") -> None:
+        self._eager = module
+        self._call: Callable[..., Tensor] = torch.compile(module, backend=backend)
+        self._proven = False
+
+    def __call__(self, *arguments: Tensor | None) -> Tensor:
+        try:
+            result = self._call(*arguments)
+        except Exception as error:
+            if self._proven:
+                raise
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+            log.warning("torch.compile failed, so the search runs eager: %s", reason[:200])
+            self._call = self._eager
+            result = self._call(*arguments)
+        self._proven = True
+        return result

@@ -1,0 +1,116 @@
+"""Drawing architectures: the concrete sample, its density, and what is measured on the logits.
+
+Shapes: ``T`` = 2 cell types (normal, reduction), ``E`` edges of a cell, ``K`` candidate ops. Every
+function works on the last axis, so any leading shape will do.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def generator_for(seed: int, stream: str, step: int) -> torch.Generator:
+    """A CPU generator whose state follows from its arguments alone.
+
+    Randomness that is a function of (seed, what it is for, step) needs no saved state: a restored
+    search draws what the uninterrupted one would have drawn.
+
+    Args:
+        seed: of the search.
+        stream: what the numbers are for; different streams are independent.
+        step: counts from 0.
+    """
+    entropy = [seed, int.from_bytes(stream.encode(), "little"), step]
+    state = np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state) >> 1)  # torch takes a signed 64-bit seed
+
+
+def gumbel_noise(shape: torch.Size, generator: torch.Generator) -> Tensor:
+    """Standard Gumbel noise, float64 on the CPU, whatever device the logits are on."""
+    uniform = torch.rand(shape, generator=generator, dtype=torch.float64)
+    tiny = torch.finfo(torch.float64).tiny
+    exponential = -torch.log(uniform.clamp_min(tiny))
+    return -torch.log(exponential.clamp_min(tiny))
+
+
+def log_concrete(logits: Tensor, temperature: float, noise: Tensor) -> Tensor:
+    """The logarithm of a concrete sample; stays finite where the sample underflows.
+
+    ``log Z = log_softmax((logits + noise) / temperature)`` (Xie et al., 2019, eq. 5; Maddison et
+    al., 2017). At temperature 0.03 a quarter of float32 ``Z`` is exactly 0, of ``log Z`` nothing.
+
+    Args:
+        logits: shape ``(..., K)``, log of the unnormalised probability of each op.
+        temperature: positive; low is sharp.
+        noise: Gumbel noise of the same shape.
+
+    Raises:
+        ValueError: ``temperature`` is not positive.
+    """
+    if not temperature > 0:
+        raise ValueError(f"temperature must be positive, got {temperature}")
+    return torch.log_softmax((logits + noise.to(logits)) / temperature, dim=-1)
+
+
+def gumbel_softmax(logits: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
+    """Draw one relaxed one-hot choice of op for every edge.
+
+    As the temperature falls to 0 the rows become one-hot, and at every temperature
+    ``P(argmax = k) = softmax(logits)[k]``.
+
+    Returns:
+        Shape of ``logits``; rows sum to 1 and carry gradient to the logits.
+
+    Raises:
+        ValueError: ``temperature`` is not positive.
+    """
+    noise = gumbel_noise(logits.shape, generator)
+    return log_concrete(logits, temperature, noise).exp()
+
+
+def concrete_log_density(log_sample: Tensor, logits: Tensor, temperature: float) -> Tensor:
+    """Log density of a concrete sample, summed over all edges (SNAS appendix; Maddison, eq. 6).
+
+    ``log (K-1)! + (K-1) log t + sum_k (logits - (t+1) log Z) - K log sum_k exp(logits - t log Z)``
+    for each row, with respect to the Lebesgue measure on the simplex.
+
+    Args:
+        log_sample: shape ``(..., K)``, from :func:`log_concrete`.
+        logits: the same shape.
+        temperature: positive.
+
+    Returns:
+        A scalar with gradient to ``logits`` (and to ``log_sample``, if that asks for it).
+    """
+    ops = logits.shape[-1]
+    constant = math.lgamma(ops) + (ops - 1) * math.log(temperature)
+    terms = (logits - (temperature + 1) * log_sample).sum(-1)
+    normaliser = ops * torch.logsumexp(logits - temperature * log_sample, dim=-1)
+    return (constant + terms - normaliser).sum()
+
+
+def entropy_share(logits: Tensor) -> Tensor:
+    """Mean entropy of the rows' distributions as a share of the uniform one's; in [0, 1]."""
+    log_probabilities = torch.log_softmax(logits.detach().double(), dim=-1)
+    entropy = -(log_probabilities.exp() * log_probabilities).sum(-1)
+    return entropy.mean() / math.log(logits.shape[-1])
+
+
+def edge_credit(sample: Tensor, gradient: Tensor) -> Tensor:
+    """The credit of every edge, ``R_ij = <dL/dx_j, O_ij(x_i)>`` (SNAS section 2.3).
+
+    It equals ``sum_k Z_k dL/dZ_k``, since the edge's output is linear in ``Z``, so the gradient of
+    the sample gives it for free. With the penalty in ``L`` it holds the edge's share of that, too.
+
+    Args:
+        sample: ``Z``, shape ``(T, E, K)``.
+        gradient: ``dL/dZ``, the same shape.
+
+    Returns:
+        Shape ``(T, E)``; summed over the cells of a type, which share ``Z``.
+    """
+    return (sample.detach() * gradient).sum(-1)

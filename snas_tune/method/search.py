@@ -1,0 +1,379 @@
+"""One SNAS search: the step, the epoch, the derived child, and the state that is saved.
+
+Single level, first order (SNAS section 2.1): one batch, one sample, one forward, one backward, and
+both optimisers step on the same loss.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from snas_tune.config import SearchConfig
+from snas_tune.data import ImageSet
+from snas_tune.genotype import Genotype, cell_edges
+from snas_tune.method.batches import augment, batch_indices, load_images, search_data
+from snas_tune.method.child import ChildNetwork, recalibrate
+from snas_tune.method.cost import COUNTED, cost_table, genotype_cost
+from snas_tune.method.evaluate import accuracy
+from snas_tune.method.latency import read_latencies
+from snas_tune.method.penalty import Penalty, op_prices
+from snas_tune.method.runtime import CompiledOrEager, choose_runtime
+from snas_tune.method.sampling import (
+    edge_credit,
+    entropy_share,
+    generator_for,
+    gumbel_noise,
+    gumbel_softmax,
+    log_concrete,
+)
+from snas_tune.method.supernet import Supernet, frame_of, genotype_of
+from snas_tune.schedules import temperature_at
+
+FORMAT = 1
+"""Version of the saved state."""
+
+PUBLISHED_TRAVEL = 3e-4 * 117_300
+"""Learning rate of the logits x steps, as published for 150 epochs of 782 batches."""
+
+
+class SearchDiverged(RuntimeError):  # noqa: N818 - it is the event that users look for
+    """The loss of a search is no longer a number."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What one step measured, as tensors that are still on the device."""
+
+    cross_entropy: Tensor
+    penalty: Tensor
+    right: Tensor
+    """Share of the batch that was classified right."""
+
+    credit: Tensor
+    """Of every edge, shape ``(T, E)``, see :func:`snas_tune.method.sampling.edge_credit`."""
+
+
+class Search:
+    """A SNAS search over one set of images.
+
+    Args:
+        config: all settings.
+        images: the training images; loaded as the config says if not given.
+
+    Raises:
+        ValueError: a setting does not fit this machine or the images; raised before any training.
+    """
+
+    def __init__(self, config: SearchConfig, images: ImageSet | None = None) -> None:
+        self.config = config
+        self.runtime = choose_runtime(config)
+        images = load_images(config) if images is None else images
+        self.data = search_data(images, config, self.runtime.device)
+        train = self.data.train
+        self.frame = frame_of(
+            config,
+            image_size=train.side,
+            image_channels=train.channels,
+            classes=len(train.classes),
+        )
+        self.steps_per_epoch = len(train) // config.batch_size
+        self.steps = config.epochs * self.steps_per_epoch
+        self.step = 0
+        self._build_costs()
+        self._build_network()
+
+    def _build_costs(self) -> None:
+        config = self.config
+        self.latency = read_latencies(config.latency_table) if config.latency_table else None
+        weights = {name: w for name, w in config.penalty_costs.items() if w}
+        tables = {
+            name: cost_table(name, self.frame, config.nodes, config.ops, self.latency)
+            for name in {"flops", *weights}
+        }
+        self.flops = tables["flops"]
+        prices = op_prices([tables[name] for name in sorted(weights)], weights, config.penalty_form)
+        self.penalty = Penalty(
+            config.penalty_strength,
+            prices.to(self.runtime.device, torch.float32),
+            config.penalty_gradient,
+            self.flops,
+            config.target_flops,
+        )
+
+    def _build_network(self) -> None:
+        config = self.config
+        with torch.random.fork_rng(devices=[]):  # torch's initialisers know only the global state
+            torch.random.set_rng_state(generator_for(config.seed, "weights", 0).get_state())
+            self.supernet = Supernet(config, self.frame)
+        self.supernet.spread_logits(config.logits_spread, generator_for(config.seed, "logits", 0))
+        self.runtime.place(self.supernet)
+        self.weights_optimiser = torch.optim.SGD(
+            self.supernet.weights(),
+            lr=config.weights_learning_rate,
+            momentum=config.weights_momentum,
+            weight_decay=config.weights_decay,
+        )
+        self.logits_optimiser = torch.optim.Adam(
+            [self.supernet.logits],
+            lr=config.logits_learning_rate or min(0.1, PUBLISHED_TRAVEL / self.steps),
+            betas=(0.5, 0.999),  # as DARTS and SNAS
+            weight_decay=config.logits_decay,
+        )
+        self.scaler = self.runtime.scaler()
+        self._forward: Callable[..., Tensor] = (
+            CompiledOrEager(self.supernet) if self.runtime.compile else self.supernet
+        )
+
+    @property
+    def epoch(self) -> int:
+        """Whole epochs done."""
+        return self.step // self.steps_per_epoch
+
+    @property
+    def finished(self) -> bool:
+        """Whether the horizon is reached."""
+        return self.step >= self.steps
+
+    def temperature(self, step: int) -> float:
+        """Temperature of a step; after the last step, the last one's."""
+        c = self.config
+        return temperature_at(
+            c.temperature_schedule,
+            c.temperature_start,
+            c.temperature_end,
+            min(step, self.steps - 1),
+            self.steps,
+        )
+
+    def weights_learning_rate(self, step: int) -> float:
+        """Learning rate of SGD at a step: a cosine over the horizon."""
+        start, end = self.config.weights_learning_rate, self.config.weights_learning_rate_end
+        return end + (start - end) * (1 + math.cos(math.pi * step / self.steps)) / 2
+
+    def take_step(self) -> StepResult:
+        """One search step: one batch, one sample, both optimisers.
+
+        Raises:
+            RuntimeError: the search is finished.
+        """
+        if self.finished:
+            raise RuntimeError(f"a search of {self.steps} steps is finished, got one step more")
+        images, labels, keep = self._batch()
+        logits, temperature = self.supernet.logits, self.temperature(self.step)
+        noise = gumbel_noise(logits.shape, self._generator("sample"))
+        self.supernet.train()
+        self.weights_optimiser.zero_grad()
+        self.logits_optimiser.zero_grad()
+        log_sample = log_concrete(logits, temperature, noise)
+        sample = log_sample.exp()
+        sample.retain_grad()
+        with self.runtime.numerics():
+            predicted = self._forward(images, sample, keep)
+        cross_entropy = F.cross_entropy(predicted.float(), labels)
+        penalty = self.penalty(sample, log_sample, logits, temperature)
+        self.scaler.scale(cross_entropy + penalty).backward()
+        assert sample.grad is not None
+        credit = edge_credit(sample, sample.grad) / self.scaler.get_scale()
+        self._update()
+        self.step += 1
+        right = (predicted.detach().argmax(1) == labels).float().mean()
+        return StepResult(cross_entropy.detach(), penalty.detach(), right, credit)
+
+    def _generator(self, stream: str) -> torch.Generator:
+        return generator_for(self.config.seed, stream, self.step)
+
+    def _batch(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        config, train = self.config, self.data.train
+        index = batch_indices(len(train), config.batch_size, config.seed, self.step)
+        index = index.to(train.pixels.device)
+        images = self.data.normalise(train.pixels[index], self.runtime.channels_last)
+        images = augment(images, config, self._generator("augment"))
+        keep = None
+        if config.drop_path:
+            shape = (config.cells, self.supernet.logits.shape[1], config.batch_size)
+            uniform = torch.rand(shape, generator=self._generator("drop path"))
+            keep = ((uniform >= config.drop_path) / (1 - config.drop_path)).to(images.device)
+        return images, train.labels[index], keep
+
+    def _update(self) -> None:
+        """Clip both gradients and step both optimisers."""
+        config = self.config
+        self.weights_optimiser.param_groups[0]["lr"] = self.weights_learning_rate(self.step)
+        for optimiser in (self.weights_optimiser, self.logits_optimiser):
+            self.scaler.unscale_(optimiser)
+        nn.utils.clip_grad_norm_(self.supernet.weights(), config.weights_clip)
+        nn.utils.clip_grad_norm_([self.supernet.logits], config.logits_clip)
+        for optimiser in (self.weights_optimiser, self.logits_optimiser):
+            self.scaler.step(optimiser)
+        self.scaler.update()
+
+    def run_epoch(self) -> dict[str, float | str | int]:
+        """Search to the end of the epoch, evaluate, and report.
+
+        Returns:
+            A value for every name of :data:`snas_tune.results.METRICS`, ``genotype``, and the
+            credit of every edge as ``credit/<cell>/<source>-<target>``. ``child_accuracy`` is NaN
+            in epochs that do not evaluate the child.
+
+        Raises:
+            SearchDiverged: a loss is NaN or infinite.
+        """
+        start = time.perf_counter()
+        first = self.step
+        results = [self.take_step()]
+        while self.step % self.steps_per_epoch:
+            results.append(self.take_step())
+        report = self._training_report(results, first)
+        trained = time.perf_counter()
+        report |= self.evaluate()
+        report["seconds"] = time.perf_counter() - start
+        report["seconds_training"] = trained - start
+        return report
+
+    def _training_report(self, results: list[StepResult], first: int) -> dict[str, Any]:
+        cross_entropy = torch.stack([r.cross_entropy for r in results]).double().cpu()
+        penalty = torch.stack([r.penalty for r in results]).double().cpu()
+        loss = cross_entropy + penalty
+        if not loss.isfinite().all():
+            step = first + int((~loss.isfinite()).nonzero()[0])
+            raise SearchDiverged(
+                f"loss must be finite, got {loss[step - first].item()} at step {step} (cross-"
+                f"entropy {cross_entropy[step - first].item():.4g}, penalty strength "
+                f"{self.config.penalty_strength:g}, temperature {self.temperature(step):.4g}, "
+                f"learning rate {self.weights_learning_rate(step):.4g})"
+            )
+        credit = torch.stack([r.credit for r in results]).double().mean(0).cpu()
+        report = {
+            "temperature": self.temperature(self.step - 1),
+            "loss": loss.mean().item(),
+            "cross_entropy": cross_entropy.mean().item(),
+            "penalty": penalty.mean().item(),
+            "train_accuracy": torch.stack([r.right for r in results]).mean().item(),
+        }
+        for kind, row in zip(("normal", "reduction"), credit.tolist(), strict=True):
+            report[f"credit_{kind}"] = sum(row) / len(row)
+            for (source, target), value in zip(cell_edges(self.config.nodes), row, strict=True):
+                report[f"credit/{kind}/{source}-{target}"] = value
+        return report
+
+    def evaluate(self) -> dict[str, Any]:
+        """Measure supernet and child as they are now: the report's part that trains nothing."""
+        raw = self.derive()
+        live = raw.live()
+        report: dict[str, Any] = {
+            "epoch": self.epoch,
+            "step": self.step,
+            "accuracy": self.supernet_accuracy(),
+            "child_accuracy": math.nan,
+            "params_with_dead": int(genotype_cost("params", raw, self.frame, keep_dead=True)),
+            "latency_ms": math.nan,
+            "expected_flops": self.flops.expected(self.supernet.logits.detach().double()).item(),
+            "entropy": entropy_share(self.supernet.logits).item(),
+            "edges": len(live.normal.edges) + len(live.reduction.edges),
+            "genotype": live.to_json(),
+        }
+        report |= {name: int(genotype_cost(name, live, self.frame)) for name in COUNTED}
+        if self.latency is not None:
+            report["latency_ms"] = genotype_cost(
+                "latency_ms", live, self.frame, latency=self.latency
+            )
+        if self.finished or self.epoch % self.config.child_every == 0:
+            report["child_accuracy"] = self.child_accuracy(self.child())
+        return report
+
+    def derive(self) -> Genotype:
+        """The cells that the logits choose now, dead parts still there."""
+        return genotype_of(self.supernet.logits, self.config.ops, self.config.nodes)
+
+    def child(self, genotype: Genotype | None = None) -> ChildNetwork:
+        """The child network with the supernet's weights and batch-norm statistics of its own.
+
+        Args:
+            genotype: of this search space; the derived one if not given.
+        """
+        child = ChildNetwork(genotype or self.derive(), self.frame, affine=False)
+        child.inherit(self.supernet)
+        self.runtime.place(child)
+        config, train = self.config, self.data.train
+        batches = min(config.recalibration_batches, self.steps_per_epoch)
+        order = torch.randperm(len(train), generator=self._generator("recalibrate"))
+        with self.runtime.numerics():
+            recalibrate(
+                child,
+                (
+                    self.data.normalise(train.pixels[index.to(train.pixels.device)])
+                    for index in order[: batches * config.batch_size].split(config.batch_size)
+                ),
+            )
+        return child
+
+    def child_accuracy(self, child: ChildNetwork) -> float:
+        """Validation top-1 of a child network."""
+        child.eval()
+        return self._accuracy(lambda images, _: child(images))
+
+    def supernet_accuracy(self) -> float:
+        """Validation top-1 of the supernet, a new sample at the present temperature each batch."""
+        self.supernet.eval()
+        generator = self._generator("evaluate")
+        logits, temperature = self.supernet.logits, self.temperature(max(0, self.step - 1))
+
+        def predict(images: Tensor, _: int) -> Tensor:
+            predicted: Tensor = self.supernet(
+                images, gumbel_softmax(logits, temperature, generator)
+            )
+            return predicted
+
+        return self._accuracy(predict)
+
+    def _accuracy(self, predict: Callable[[Tensor, int], Tensor]) -> float:
+        size = self.config.evaluation_batch_size
+        return accuracy(predict, self.data.validation, self.data, self.runtime, size)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a search needs to go on bit for bit.
+
+        Every random number follows from the seed and the step, so no generator is saved.
+        """
+        return {
+            "format": FORMAT,
+            "config": self.config.to_dict(),
+            "frame": asdict(self.frame),
+            "step": self.step,
+            "supernet": self.supernet.state_dict(),
+            "weights_optimiser": self.weights_optimiser.state_dict(),
+            "logits_optimiser": self.logits_optimiser.state_dict(),
+            "scaler": self.scaler.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a saved state.
+
+        Raises:
+            ValueError: it is of a newer format or of another search space; the message names the
+                first difference.
+        """
+        if state.get("format") != FORMAT:
+            raise ValueError(f"checkpoint format must be {FORMAT}, got {state.get('format')!r}")
+        saved = SearchConfig.from_dict(state["config"])
+        mine = {**self.config.space(), **asdict(self.frame), "epochs": self.config.epochs}
+        theirs = {**saved.space(), **state["frame"], "epochs": saved.epochs}
+        for name, value in mine.items():
+            if theirs.get(name) != value:
+                raise ValueError(
+                    f"checkpoint must be of the same search space: its {name} is "
+                    f"{theirs.get(name)!r}, this search has {value!r}"
+                )
+        self.supernet.load_state_dict(state["supernet"])
+        self.weights_optimiser.load_state_dict(state["weights_optimiser"])
+        self.logits_optimiser.load_state_dict(state["logits_optimiser"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.step = state["step"]

@@ -1,0 +1,204 @@
+"""The stochastic supernet, plain: every op of every edge, one by one, weighted by the sample.
+
+This is the reference whose outputs and gradients any faster form must equal. Shapes: ``B`` images,
+``T`` = 2 cell types, ``E`` edges of a cell, ``K`` candidate ops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from snas_tune.config import SearchConfig
+from snas_tune.genotype import INPUTS, NONE, Cell, Edge, Genotype, cell_edges
+from snas_tune.method.ops import check_ops
+from snas_tune.method.parts import Frame
+from snas_tune.plan import EARLY_STEM, STEM, CellPlan, plan_network
+
+NORMAL, REDUCTION = 0, 1
+"""Positions of the cell types in logits and samples."""
+
+
+def frame_of(config: SearchConfig, *, image_size: int, image_channels: int, classes: int) -> Frame:
+    """The frame of a search's supernet and children on images of that shape."""
+    return Frame(config.cells, config.channels, config.stem, image_size, image_channels, classes)
+
+
+def full_plan(frame: Frame, nodes: int) -> Sequence[CellPlan]:
+    """The cells of a supernet: every input read, every intermediate node concatenated."""
+    cell = Cell(nodes, (), tuple(range(INPUTS, INPUTS + nodes)))
+    genotype = Genotype(cell, cell)
+    plan = plan_network(
+        genotype, cells=frame.cells, channels=frame.channels, stem=frame.stem, keep_dead=True
+    )
+    return plan.cells
+
+
+class MixedOp(nn.Module):
+    """All candidate ops of one edge: ``sum_k Z_k O_k(x)`` (SNAS eq. 2). ``none`` adds nothing."""
+
+    def __init__(self, frame: Frame, plan: CellPlan, ops: Sequence[str], source: int) -> None:
+        super().__init__()
+        self.ops = nn.ModuleDict(
+            {op: frame.op(plan, op, source).build(affine=False) for op in ops if op != NONE}
+        )
+        self.positions = [k for k, op in enumerate(ops) if op != NONE]
+
+    def forward(self, x: Tensor, sample: Tensor) -> Tensor:
+        """``x`` of shape ``(B, C, H, W)``, ``sample`` of shape ``(K,)``."""
+        mixed: Tensor | None = None
+        for k, op in zip(self.positions, self.ops.values(), strict=True):
+            weighted = sample[k] * op(x)
+            mixed = weighted if mixed is None else mixed + weighted
+        assert mixed is not None  # a config has two ops or more
+        return mixed
+
+
+class SearchCell(nn.Module):
+    """A cell with every edge: two preprocessed inputs, nodes that sum their in-edges, a concat."""
+
+    def __init__(self, frame: Frame, plan: CellPlan, ops: Sequence[str]) -> None:
+        super().__init__()
+        first, second = plan.sources
+        assert first is not None
+        assert second is not None
+        self.preprocess = nn.ModuleList(
+            frame.preprocess(plan, source).build(affine=False) for source in (first, second)
+        )
+        self.nodes = plan.cell.nodes
+        self.edges = nn.ModuleList(
+            MixedOp(frame, plan, ops, source) for source, _ in cell_edges(self.nodes)
+        )
+
+    def forward(self, inputs: Sequence[Tensor], sample: Tensor, keep: Tensor | None) -> Tensor:
+        """Compute the cell.
+
+        Args:
+            inputs: the outputs of the cell before the last and of the last.
+            sample: shape ``(E, K)``.
+            keep: shape ``(E, B)``, the factor by which drop path multiplies an edge of an image:
+                0 or ``1 / (1 - probability)``; no drop path if not given.
+        """
+        nodes = [preprocess(x) for preprocess, x in zip(self.preprocess, inputs, strict=True)]
+        edge = 0
+        for node in range(self.nodes):
+            total = None
+            for source in range(INPUTS + node):
+                message = self.edges[edge](nodes[source], sample[edge])
+                if keep is not None:
+                    message = message * keep[edge].view(-1, 1, 1, 1).to(message.dtype)
+                total = message if total is None else total + message
+                edge += 1
+            nodes.append(total)
+        return torch.cat(nodes[INPUTS:], dim=1)
+
+
+class Supernet(nn.Module):
+    """The network that holds every op. Its logits are a parameter, so that they are saved with it.
+
+    Args:
+        config: for depth, width, nodes, ops and stem.
+        frame: those and the images' shape, from :func:`frame_of`.
+
+    Raises:
+        ValueError: an op is unknown.
+    """
+
+    logits: nn.Parameter
+    """Shape ``(T, E, K)``; start at 0, see :meth:`spread_logits`."""
+
+    def __init__(self, config: SearchConfig, frame: Frame) -> None:
+        super().__init__()
+        check_ops(config.ops)
+        self.frame = frame
+        self.op_names = tuple(config.ops)
+        self.node_count = config.nodes
+        plans = full_plan(frame, config.nodes)
+        self.kinds = [REDUCTION if plan.reduction else NORMAL for plan in plans]
+        self.stem = nn.ModuleList(part.build(affine=True) for _, part in frame.stem_stages())
+        self.cells = nn.ModuleList(SearchCell(frame, plan, config.ops) for plan in plans)
+        width = config.nodes * plans[-1].channels
+        self.classifier = frame.classifier(width, plans[-1]).build(affine=False)
+        edges = len(cell_edges(config.nodes))
+        self.logits = nn.Parameter(torch.zeros(2, edges, len(config.ops)))
+
+    def spread_logits(self, deviation: float, generator: torch.Generator) -> None:
+        """Draw the initial logits from a normal distribution around 0.
+
+        SNAS draws around 1; only differences matter to a softmax, and around 0 the logits' weight
+        decay pulls towards the uniform distribution.
+        """
+        with torch.no_grad():
+            noise = torch.randn(self.logits.shape, generator=generator, dtype=torch.float64)
+            self.logits.copy_(deviation * noise)
+
+    def weights(self) -> list[nn.Parameter]:
+        """All parameters but the logits."""
+        return [p for name, p in self.named_parameters() if name != "logits"]
+
+    def forward(self, images: Tensor, sample: Tensor, keep: Tensor | None = None) -> Tensor:
+        """Class logits of a batch under one sample of the architecture.
+
+        Args:
+            images: shape ``(B, channels, side, side)``.
+            sample: ``Z``, shape ``(T, E, K)``; all cells of a type share it.
+            keep: drop path, shape ``(cells, E, B)``, see :class:`SearchCell`.
+
+        Returns:
+            Shape ``(B, classes)``.
+        """
+        outputs = {}
+        x = images
+        for (name, _), stage in zip(self.frame.stem_stages(), self.stem, strict=True):
+            x = outputs[name] = stage(x)
+        before, last = outputs.get(EARLY_STEM, x), outputs[STEM]
+        for i, cell in enumerate(self.cells):
+            cell_keep = None if keep is None else keep[i]
+            before, last = last, cell((before, last), sample[self.kinds[i]], cell_keep)
+        logits: Tensor = self.classifier(last)
+        return logits
+
+
+def genotype_of(logits: Tensor, ops: Sequence[str], nodes: int) -> Genotype:
+    """Derive the cells: on every edge the op of the largest logit, ``none`` included.
+
+    SNAS section 2.4: no rule on the number of in-edges; an edge whose choice is ``none`` is
+    dropped. Of equal logits the first op wins. Every intermediate node is in the concat; dead parts
+    are still there, see :meth:`snas_tune.genotype.Genotype.live`.
+
+    Args:
+        logits: shape ``(T, E, K)``.
+        ops: names of the ``K`` ops.
+        nodes: intermediate nodes.
+    """
+    choices = logits.detach().argmax(-1).tolist()
+    concat = tuple(range(INPUTS, INPUTS + nodes))
+    cells = []
+    for row in choices:
+        chosen = zip(cell_edges(nodes), row, strict=True)
+        edges = tuple(Edge(ops[k], s, t) for (s, t), k in chosen if ops[k] != NONE)
+        cells.append(Cell(nodes, edges, concat))
+    return Genotype(cells[NORMAL], cells[REDUCTION])
+
+
+def one_hot(genotype: Genotype, ops: Sequence[str], nodes: int) -> Tensor:
+    """The sample ``Z`` of a genotype, shape ``(T, E, K)``: the inverse of :func:`genotype_of`.
+
+    Raises:
+        ValueError: the genotype is not one of this search space.
+    """
+    position = {pair: e for e, pair in enumerate(cell_edges(nodes))}
+    sample = torch.zeros(2, len(position), len(ops))
+    for kind, cell in ((NORMAL, genotype.normal), (REDUCTION, genotype.reduction)):
+        for edge in cell.edges:
+            e = position.get((edge.source, edge.target))
+            if e is None or edge.op not in ops or sample[kind, e].any():
+                raise ValueError(f"edge must be one of the search space's, once, got {edge}")
+            sample[kind, e, ops.index(edge.op)] = 1
+    if NONE in ops:
+        sample[..., ops.index(NONE)] = 1 - sample.sum(-1)
+    elif not sample.any(-1).all():
+        raise ValueError("genotype must have every edge where none is not an op, got fewer")
+    return sample

@@ -1,0 +1,170 @@
+"""Cells as SVG text: standard library only, no scripts and nothing loaded from elsewhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from xml.sax.saxutils import escape, quoteattr
+
+from snas_tune.genotype import Cell, Genotype
+from snas_tune.pictures.layout import node_name
+from snas_tune.pictures.panels import (
+    Sheet,
+    cell_sheet,
+    cell_words,
+    genotype_sheet,
+    genotype_words,
+)
+from snas_tune.pictures.shapes import (
+    Block,
+    Box,
+    CellLayout,
+    Connector,
+    Label,
+    Piece,
+    Pill,
+    strokes,
+)
+from snas_tune.pictures.style import DARK, FAMILY_COLOURS, LIGHT, LINE, PILL_INK, SEAM, Palette
+
+FONTS = "Helvetica, Arial, 'DejaVu Sans', sans-serif"
+
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_SUBSCRIPT = re.compile(r"c_\{(k[-\d]*)\}")
+
+
+def cell_svg(
+    cell: Cell,
+    *,
+    title: str = "",
+    dark: bool = False,
+    inputs: tuple[bool, bool] = (True, True),
+) -> str:
+    """One cell as an SVG document.
+
+    Args:
+        cell: the cell, see :func:`snas_tune.pictures.layout.layout`.
+        title: shown above, and the picture's accessible name.
+        dark: light lines on a dark ground.
+        inputs: whether input 0 and input 1 carry anything.
+
+    Returns:
+        Equal text for equal arguments. The edges are listed in words in its ``<desc>``.
+    """
+    return _document(
+        cell_sheet(cell, title, inputs), title or "Cell", cell_words(cell, inputs), dark
+    )
+
+
+def genotype_svg(genotype: Genotype, *, title: str = "", dark: bool = False) -> str:
+    """Both cells of a genotype as one SVG document, see :func:`cell_svg`."""
+    sheet = genotype_sheet(genotype, title)
+    return _document(sheet, title or "Genotype", genotype_words(genotype), dark)
+
+
+def _document(sheet: Sheet, title: str, words: str, dark: bool) -> str:
+    palette = DARK if dark else LIGHT
+    width, height = _number(sheet.width), _number(sheet.height)
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{width}" height="{height}" '
+        f'viewBox="0 0 {width} {height}" font-family="{FONTS}" text-anchor="middle">',
+        f"<title>{_text(title)}</title>",
+        f"<desc>{_text(words)}</desc>",
+        f'<rect width="{width}" height="{height}" fill="{palette.paper}"/>',
+    ]
+    lines += [_label(heading, palette.ink, bold=True) for heading in sheet.headings]
+    for panel in sheet.panels:
+        lines.append(f'<g transform="translate({_number(panel.x)} {_number(panel.y)})">')
+        lines += _cell(panel.layout, palette)
+        lines.append("</g>")
+    return "\n".join([*lines, "</svg>", ""])
+
+
+def _cell(layout: CellLayout, palette: Palette) -> list[str]:
+    output = max(block.node for block in layout.blocks)
+    lines = _connectors(layout.connectors, palette)
+    for block in layout.blocks:
+        lines += _block(block, output, palette)
+    return lines + [_label(note, palette.pale_ink) for note in layout.notes]
+
+
+def _connectors(connectors: Sequence[Connector], palette: Palette) -> list[str]:
+    """One path for each source, on a seam of the ground's colour, so crossings read as bridges."""
+    lines = []
+    for dead, pieces in strokes(connectors):
+        path = "".join(_path(piece) for piece in pieces)
+        colour = palette.pale_line if dead else palette.line
+        dashes = ' stroke-dasharray="4 4"' if dead else ""
+        lines += [
+            f'<path d="{path}" fill="none" stroke="{palette.paper}" stroke-width="{SEAM:g}"/>',
+            f'<path class="connector" d="{path}" fill="none" stroke="{colour}" '
+            f'stroke-width="{LINE:g}"{dashes}/>',
+        ]
+    return lines
+
+
+def _path(piece: Piece) -> str:
+    numbers = [f"{_number(x)} {_number(y)}" for x, y in piece]
+    return f"M{numbers[0]}C{' '.join(numbers[1:])}"
+
+
+def _block(block: Block, output: int, palette: Palette) -> list[str]:
+    ink = palette.pale_ink if block.dead else palette.ink
+    border = palette.pale_line if block.dead else palette.border
+    fill = palette.paper if block.dead else palette.card
+    lines = [_rectangle("block", block.box, fill, border, block.dead)]
+    lines += [line for pill in block.pills for line in _pill(pill, output, palette)]
+    name, *words = block.labels
+    lines.append(_label(name, ink, bold=True))
+    return lines + [_label(word, palette.pale_ink) for word in words]
+
+
+def _pill(pill: Pill, output: int, palette: Palette) -> list[str]:
+    edge = pill.edge
+    fill = palette.paper if pill.dead else FAMILY_COLOURS[pill.family]
+    border = palette.pale_line if pill.dead else fill
+    hint = f"{edge.op} of {node_name(edge.source, output)} into node {edge.target}"
+    return [
+        "<g>",
+        f"<title>{_text(hint + (' (dead)' if pill.dead else ''))}</title>",
+        _rectangle("pill", pill.box, fill, border, pill.dead),
+        _label(pill.label, palette.pale_ink if pill.dead else PILL_INK),
+        "</g>",
+    ]
+
+
+def _rectangle(name: str, box: Box, fill: str, border: str, dashed: bool) -> str:
+    radius = box.height / 2 if name == "pill" else 8
+    dashes = ' stroke-dasharray="4 3"' if dashed else ""
+    return (
+        f'<rect class="{name}" x="{_number(box.x)}" y="{_number(box.y)}" '
+        f'width="{_number(box.width)}" height="{_number(box.height)}" rx="{_number(radius)}" '
+        f'fill="{fill}" stroke="{border}"{dashes}/>'
+    )
+
+
+def _label(label: Label, colour: str, bold: bool = False) -> str:
+    weight = ' font-weight="bold"' if bold else ""
+    # The base line lies below the middle by about a third of the font's size.
+    y = label.y + 0.35 * label.size
+    return (
+        f'<text x="{_number(label.x)}" y="{_number(y)}" font-size="{_number(label.size)}" '
+        f"fill={quoteattr(colour)}{weight}>{_with_subscript(label.text)}</text>"
+    )
+
+
+def _with_subscript(text: str) -> str:
+    parts = _SUBSCRIPT.fullmatch(text)
+    if parts is None:
+        return _text(text)
+    return f'c<tspan dy="4" font-size="10">{parts[1]}</tspan>'
+
+
+def _text(text: str) -> str:
+    """Escaped; characters that XML 1.0 cannot hold become the replacement character."""
+    return escape(_NOT_XML.sub("\ufffd", text))
+
+
+def _number(value: float) -> str:
+    """At most two decimals, so that equal layouts give equal bytes on every machine."""
+    return f"{round(value, 2) + 0.0:g}" if abs(value) < 1000 else f"{value:.2f}"

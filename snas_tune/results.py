@@ -1,0 +1,51 @@
+"""What a trial reports, once an epoch: every name, unit and direction in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One reported quantity."""
+
+    name: str
+    unit: str
+    direction: str
+    """``max``, ``min``, or empty where neither is better."""
+
+    meaning: str
+
+
+METRICS = (
+    Metric("epoch", "epochs", "", "epochs finished; the `time_attr` of a scheduler"),
+    Metric("step", "search steps", "", "batches seen since the start of the search"),
+    Metric("child_accuracy", "share", "max", "validation top-1 of the derived child network"),
+    Metric("accuracy", "share", "max", "validation top-1 of the sampled supernet"),
+    Metric("flops", "multiply-adds", "min", "of the child network, for one image"),
+    Metric("params", "weights", "min", "of the child network, dead parts removed"),
+    Metric("params_with_dead", "weights", "min", "of the child network, dead parts kept"),
+    Metric("memory", "elements", "min", "read or written by the child network for one image"),
+    Metric("latency_ms", "ms", "min", "of the child for one image, from a latency table, else NaN"),
+    Metric("expected_flops", "multiply-adds", "min", "of the supernet under its logits, one image"),
+    Metric("entropy", "share", "", "of the op distributions, as a share of the uniform one's"),
+    Metric("temperature", "", "", "of the last step's concrete sample"),
+    Metric("loss", "nats", "min", "cross-entropy + penalty, mean over the epoch's steps"),
+    Metric("cross_entropy", "nats", "min", "of the training batches, mean over the epoch's steps"),
+    Metric("penalty", "nats", "min", "penalty strength x normalised cost, mean over the steps"),
+    Metric("train_accuracy", "share", "max", "top-1 on the training batches of the epoch"),
+    Metric(
+        "credit_normal", "nats", "", "mean credit of the normal cell's edges, see docs/method.md"
+    ),
+    Metric("credit_reduction", "nats", "", "mean credit of the reduction cell's edges"),
+    Metric("edges", "edges", "", "live edges of both derived cells"),
+    Metric("seconds", "s", "min", "of this epoch, evaluation included"),
+    Metric("seconds_training", "s", "min", "of this epoch's search steps"),
+)
+"""In the order in which tables show them. A report also holds ``genotype``, a JSON string."""
+
+GENOTYPE = "genotype"
+"""The derived cells as JSON (:meth:`snas_tune.genotype.Genotype.to_json`), dead parts removed."""
+
+OBJECTIVES = (("child_accuracy", "max"), ("flops", "min"))
+"""The two objectives of a sweep: name in the report, and mode."""

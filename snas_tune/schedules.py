@@ -1,0 +1,41 @@
+"""Temperature schedules: how the concrete sample sharpens from the first step to the last.
+
+The temperature is a function of the step and of the horizon, so it is never stored.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+SCHEDULES: dict[str, Callable[[float, float, float], float]] = {
+    "linear": lambda start, end, done: start + (end - start) * done,
+    "exponential": lambda start, end, done: start * (end / start) ** done,
+    "cosine": lambda start, end, done: end + (start - end) * (1 + math.cos(math.pi * done)) / 2,
+    "constant": lambda start, end, done: start,
+}
+"""By name: ``(start, end, share of the horizon done)`` to temperature. SNAS published ``linear``,
+1 to 0.03, by epoch; here every schedule moves by step."""
+
+
+def check_schedule(kind: str) -> None:
+    """Raise ``ValueError`` unless ``kind`` is in :data:`SCHEDULES`."""
+    if kind not in SCHEDULES:
+        raise ValueError(
+            f"temperature_schedule must be one of {', '.join(SCHEDULES)}, got {kind!r}"
+        )
+
+
+def temperature_at(kind: str, start: float, end: float, step: int, steps: int) -> float:
+    """Temperature of step ``step`` (from 0) of a search of ``steps`` steps.
+
+    The first step has ``start`` and the last has ``end``, up to rounding; ``constant`` stays at
+    ``start``.
+
+    Raises:
+        ValueError: ``kind`` is unknown, or ``step`` is outside of the search.
+    """
+    check_schedule(kind)
+    if not 0 <= step < steps:
+        raise ValueError(f"step must be from 0 to {steps - 1}, got {step}")
+    return SCHEDULES[kind](start, end, step / max(1, steps - 1))

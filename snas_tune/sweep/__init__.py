@@ -1,0 +1,31 @@
+"""The sweep: SNAS searches as Ray Tune trials. The only room that imports ray.
+
+=========================  =========================================================================
+:class:`SnasTrainable`     one search as a trial
+:func:`search_space`       what a sweep varies and what it holds, as a Tune search space
+:func:`make_searcher`      Optuna with two objectives, reproducible at any concurrency
+:func:`sweep_callbacks`    the front file, TensorBoard and progress of a sweep
+:func:`run_sweep`          all of it in one call, from a check of every input to the front
+:func:`make_tuner`         the same as a ``tune.Tuner``
+:func:`quiet_ray`          start Ray on this machine, or join a cluster, without noise
+=========================  =========================================================================
+"""
+
+from snas_tune.sweep.callbacks import sweep_callbacks
+from snas_tune.sweep.run import SweepResult, make_tuner, quiet_ray, run_sweep
+from snas_tune.sweep.searcher import BatchedOptuna, make_searcher
+from snas_tune.sweep.space import search_space, trial_name
+from snas_tune.sweep.trainable import SnasTrainable
+
+__all__ = [
+    "BatchedOptuna",
+    "SnasTrainable",
+    "SweepResult",
+    "make_searcher",
+    "make_tuner",
+    "quiet_ray",
+    "run_sweep",
+    "search_space",
+    "sweep_callbacks",
+    "trial_name",
+]

@@ -1,0 +1,346 @@
+"""ParetoFront: what it calls the front, budgets, hypervolumes, exports, and its text."""
+
+from __future__ import annotations
+
+import csv
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyarrow import fs
+
+from snas_tune.front import FrontFile, ParetoFront, front_text, read_table, short_cell
+from snas_tune.genotype import Cell, Edge, Genotype
+
+OLD = Path(__file__).parent / "data" / "front_v1.parquet"
+BASE = read_table(str(OLD)).to_pylist()[0]
+NAN = math.nan
+
+
+def row(accuracy=0.5, flops=1000, trial="a", epoch=1, **changes):
+    """A row of the front file; columns that are not given are those of the committed file."""
+    given = {"child_accuracy": accuracy, "flops": flops, "trial": trial, "epoch": epoch}
+    return {**BASE, **given, **changes}
+
+
+def points(*pairs):
+    """One row for each (accuracy, flops), as epochs of one trial."""
+    return [row(accuracy, flops, epoch=i) for i, (accuracy, flops) in enumerate(pairs)]
+
+
+rows_strategy = st.lists(
+    st.builds(
+        dict,
+        accuracy=st.sampled_from([0.1, 0.5, 0.5, 0.9, 1.0, NAN]),
+        flops=st.integers(1, 6),
+        params=st.integers(1, 3),
+        latency_ms=st.sampled_from([1.0, 2.0, NAN]),
+        trial=st.sampled_from(["a", "b", "c"]),
+        epoch=st.integers(0, 9),
+    ).map(lambda values: row(**values)),
+    max_size=25,
+    unique_by=lambda r: (r["trial"], r["epoch"]),
+)
+
+
+# The front
+
+
+@settings(deadline=None, max_examples=100)
+@given(rows_strategy)
+def test_the_front_holds_the_rows_that_no_row_beats_the_cheapest_first(rows):
+    front = ParetoFront.from_rows(rows)
+    expected = [
+        r
+        for r in rows
+        if not math.isnan(r["child_accuracy"])
+        and not any(
+            q["child_accuracy"] >= r["child_accuracy"]
+            and q["flops"] <= r["flops"]
+            and (q["child_accuracy"], q["flops"]) != (r["child_accuracy"], r["flops"])
+            for q in rows
+        )
+    ]
+    expected.sort(key=lambda r: (r["flops"], r["trial"], r["epoch"]))
+    assert repr(front.front) == repr(expected)  # in which NaN equals itself
+    assert len(front) == len(front.rows) == len(front.mask) == len(rows)
+    on_front = [r for r, kept in zip(front.rows, front.mask, strict=True) if kept]
+    assert sorted(map(repr, on_front)) == sorted(map(repr, expected))
+
+
+def test_ties_are_all_on_the_front():
+    front = ParetoFront.from_rows(points((0.5, 10), (0.5, 10), (0.4, 11)))
+    assert [r["epoch"] for r in front.front] == [0, 1]
+
+
+def test_other_objectives_give_another_front():
+    rows = [row(0.9, 100, epoch=0, latency_ms=5.0), row(0.8, 200, epoch=1, latency_ms=2.0)]
+    rows += [row(0.99, 50, epoch=2, latency_ms=NAN)]
+    assert [r["epoch"] for r in ParetoFront.from_rows(rows).front] == [2]
+    timed = ParetoFront.from_rows(rows, (("child_accuracy", "max"), ("latency_ms", "min")))
+    assert [r["epoch"] for r in timed.front] == [1, 0]
+    assert timed.default_reference() == (0.0, 5.0)
+    assert timed.hypervolume() == pytest.approx(0.8 * 3)
+    three = (("child_accuracy", "max"), ("flops", "min"), ("latency_ms", "min"))
+    assert [r["epoch"] for r in ParetoFront.from_rows(rows, three).front] == [1, 0]
+
+
+def test_a_last_objective_that_is_maximised_is_sorted_from_its_best():
+    rows = points((0.5, 10), (0.9, 20))
+    front = ParetoFront.from_rows(rows, (("flops", "min"), ("child_accuracy", "max")))
+    assert [r["flops"] for r in front.front] == [20, 10]
+
+
+def test_objectives_that_are_no_numeric_columns_are_refused():
+    for name in ("speed", "genotype", "trial"):
+        with pytest.raises(
+            ValueError, match=f"^objective must be a numeric column of the front, got '{name}'$"
+        ):
+            ParetoFront.from_rows([], (("child_accuracy", "max"), (name, "min")))
+    with pytest.raises(ValueError, match=r"^objectives must be two or more, got \[\('flops', 'mi"):
+        ParetoFront.from_rows([], (("flops", "min"),))
+    with pytest.raises(ValueError, match=r"^mode of an objective must be max or min, got 'up'$"):
+        ParetoFront.from_rows([], (("flops", "min"), ("accuracy", "up")))
+
+
+def test_a_table_of_other_columns_is_refused():
+    with pytest.raises(ValueError, match=r"^column trial must be there, got none$"):
+        ParetoFront(pa.table({"flops": [1]}))
+
+
+# Reading
+
+
+def test_a_front_is_read_from_a_file_a_directory_and_uris_of_both(tmp_path):
+    FrontFile(str(tmp_path / "front.parquet")).add(points((0.5, 10), (0.4, 11)))
+    file = tmp_path / "front.parquet"
+    for path in (file, tmp_path, str(file), str(tmp_path), f"file://{file}", f"file://{tmp_path}"):
+        assert [r["flops"] for r in ParetoFront.read(path).front] == [10]
+    store = fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem())
+    assert len(ParetoFront.read("front.parquet", filesystem=store)) == 2
+    latency = (("child_accuracy", "max"), ("latency_ms", "min"))
+    assert ParetoFront.read(tmp_path, latency).objectives == latency
+    assert ParetoFront.read(file, latency).objectives == latency
+
+
+def test_a_path_without_a_front_is_named(tmp_path):
+    for path, named in ((tmp_path, tmp_path / "front.parquet"), (tmp_path / "x", tmp_path / "x")):
+        with pytest.raises(ValueError, match=f"^front file {named} must be a file, got none there"):
+            ParetoFront.read(path)
+
+
+def test_the_committed_front_has_every_row_on_it_but_the_dominated_one():
+    front = ParetoFront.read(OLD)
+    assert [r["flops"] for r in front.front] == [650_000, 2_600_000, 7_200_000]
+    assert front.mask.tolist() == [False, True, True, True]
+
+
+# Hypervolume
+
+
+def test_hypervolume_is_a_staircase_up_to_the_most_expensive_point():
+    front = ParetoFront.from_rows(points((0.25, 10), (0.5, 20), (0.75, 40), (NAN, 80)))
+    assert front.default_reference() == (0.0, 80.0)
+    assert front.hypervolume() == 0.25 * 10 + 0.5 * 20 + 0.75 * 40
+    assert front.hypervolume(normalised=True) == front.hypervolume() / 80
+    assert front.hypervolume((0.0, 40.0)) == 0.25 * 10 + 0.5 * 20
+    assert front.hypervolume((0.5, 80.0), normalised=True) == (0.25 * 40) / (0.5 * 80)
+
+
+def test_the_normalised_hypervolume_of_a_perfect_free_point_is_one():
+    front = ParetoFront.from_rows(points((1.0, 0), (0.5, 7)))
+    assert front.hypervolume(normalised=True) == 1.0
+
+
+def test_fronts_without_points_or_cost_have_no_volume():
+    for rows in ([], points((NAN, 5)), points((0.5, 5)), points((0.5, 0))):
+        front = ParetoFront.from_rows(rows)
+        assert front.hypervolume() == front.hypervolume(normalised=True) == 0
+        assert front.hypervolume_over_trials().tolist() == [0.0] * len(rows)
+    with pytest.raises(ValueError, match=r"^reference must be 2 finite numbers, got \[1.0\]$"):
+        ParetoFront.from_rows([]).hypervolume([1.0])
+
+
+@settings(deadline=None, max_examples=60)
+@given(rows_strategy, st.sampled_from([None, (0.3, 5.0)]))
+def test_the_trace_is_the_hypervolume_of_each_beginning_of_the_table(rows, reference):
+    front = ParetoFront.from_rows(rows)
+    corner = reference or front.default_reference()
+    expected = [
+        ParetoFront.from_rows(front.rows[: i + 1]).hypervolume(corner) for i in range(len(rows))
+    ]
+    trace = front.hypervolume_over_trials(reference)
+    np.testing.assert_allclose(trace, expected, rtol=1e-12, atol=1e-12)
+    assert (np.diff(trace) >= 0).all()
+    if rows:
+        assert trace[-1] == pytest.approx(front.hypervolume(reference))
+
+
+# Budgets
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    rows_strategy,
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "max_flops": st.integers(0, 7),
+            "max_params": st.sampled_from([1, 2.5]),
+            "max_latency_ms": st.sampled_from([1.0, 1.5, 2.0]),
+            "min_accuracy": st.sampled_from([0.0, 0.5, 0.95]),
+            "max_child_accuracy": st.sampled_from([0.5, 0.9]),
+            "min_epoch": st.integers(0, 9),
+        },
+    ),
+)
+def test_best_is_the_most_accurate_row_within_the_bounds(rows, bounds):
+    def admissible(r):
+        values = {**r, "accuracy": r["child_accuracy"]}
+        checks = [
+            values[name[4:]] <= bound if name.startswith("max") else values[name[4:]] >= bound
+            for name, bound in bounds.items()
+        ]
+        return all(checks) and not math.isnan(r["child_accuracy"])
+
+    def order(r):
+        return (-r["child_accuracy"], r["flops"], r["params"], r["trial"], r["epoch"])
+
+    front = ParetoFront.from_rows(rows)
+    expected = min(filter(admissible, rows), key=order, default=None)
+    if expected is None:
+        with pytest.raises(ValueError, match=r"^no point has "):
+            front.best(**bounds)
+    else:
+        assert repr(sorted(front.best(**bounds).items())) == repr(sorted(expected.items()))
+
+
+def test_best_without_an_answer_says_what_there_is():
+    rows = points((0.25, 41_000_000), (0.75, 50_000_000), (NAN, 1))
+    rows = [{**r, "latency_ms": NAN} for r in rows]
+    front = ParetoFront.from_rows(rows)
+    for bounds, message in (
+        (
+            {"min_accuracy": 0.9, "max_flops": 30e6},
+            "no point has child_accuracy >= 0.9 and flops <= 30000000; "
+            "the cheapest has child_accuracy 0.25 and flops 41000000",
+        ),
+        ({"min_accuracy": 0.9}, "no point has child_accuracy >= 0.9; the highest has child_a"),
+        ({"min_accuracy": 0.9}, "child_accuracy >= 0.9; the highest has child_accuracy 0.75"),
+        ({"max_latency_ms": 3}, "no point has latency_ms <= 3; latency_ms is NaN in all of them"),
+    ):
+        with pytest.raises(ValueError, match=r"^no point has ") as caught:
+            front.best(**bounds)
+        assert message in str(caught.value)
+    with pytest.raises(ValueError, match=r"^no point has flops <= 3; there are 0 points$"):
+        ParetoFront.from_rows([]).best(max_flops=3)
+    with pytest.raises(ValueError, match=r"^no point has a child accuracy; there are 1 points$"):
+        ParetoFront.from_rows([row(NAN)]).best()
+
+
+def test_bounds_that_are_none_are_refused():
+    front = ParetoFront.from_rows([row()])
+    for name in ("flops", "max_speed", "maxflops", "max_trial", "most_flops"):
+        with pytest.raises(
+            ValueError, match=f"^bound must be max_ or min_ and a numeric column .*, got '{name}'$"
+        ):
+            front.best(**{name: 1})
+    with pytest.raises(ValueError, match=r"^bound max_flops must be a number, got nan$"):
+        front.best(max_flops=NAN)
+
+
+# Exports and text
+
+
+def test_pandas_gets_all_points_and_which_are_on_the_front():
+    front = ParetoFront.read(OLD)
+    frame = front.to_pandas()
+    assert list(frame.columns) == [*front.table.column_names, "on_front"]
+    assert frame["on_front"].tolist() == front.mask.tolist()
+    assert frame["flops"].tolist() == [r["flops"] for r in front.rows]
+
+
+def test_without_pandas_one_line_says_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)  # an import of it then fails
+    with pytest.raises(ImportError, match=r"^to_pandas needs pandas: pip install pandas$"):
+        ParetoFront.read(OLD).to_pandas()
+
+
+def test_csv_holds_every_value(tmp_path):
+    front = ParetoFront.read(OLD)
+    path = tmp_path / "front.csv"
+    front.to_csv(path)
+    front.to_csv(str(path))
+    with path.open(newline="") as stream:
+        records = list(csv.DictReader(stream))
+    assert [p.name for p in tmp_path.iterdir()] == ["front.csv"]
+    for record, r, on_front in zip(records, front.rows, front.mask, strict=True):
+        assert record.pop("on_front") == str(on_front)
+        assert record == {name: "" if x is None else str(x) for name, x in r.items()}
+
+
+def test_repr_counts_points_trials_and_the_front():
+    assert repr(ParetoFront.read(OLD)) == (
+        "ParetoFront(4 points of 3 trials, 3 on the front: "
+        "child_accuracy 0.5 to 0.9375, flops 6.5e+05 to 7.2e+06)"
+    )
+    assert repr(ParetoFront.from_rows([])) == "ParetoFront(0 points of 0 trials, 0 on the front)"
+
+
+def test_the_front_as_text():
+    assert ParetoFront.read(OLD).table_text().splitlines() == [
+        "acc %  MFLOPs  params  strength  temperature            epoch  trial  cell",
+        "50.00    0.65    6500         1  constant 1                 2  00002  "
+        "N 2 edges: 2xskip | R 2 edges: 2xskip",
+        "87.50    2.60   26000      0.03  exponential 1 -> 0.03      2  00001  "
+        "N 3 edges: 2xsep3 1xdil5 | R 1 edge: 1xmax3",
+        "93.75    7.20   72000     0.001  linear 1 -> 0.03           2  00000  "
+        "N 3 edges: 2xsep3 1xdil5 | R 3 edges: 2xsep3 1xdil5",
+    ]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 12), st.integers(1, 14))
+def test_a_limit_keeps_both_ends_and_counts_the_rest(n, limit):
+    rows = [row(0.1 + 0.05 * i, 1000 * (i + 1), trial=f"t{i:02}") for i in range(n)]
+    lines = front_text(rows, limit).splitlines()
+    if n > limit:
+        assert lines[-1] == f"({n - limit} more not shown)"
+    body = [line for line in lines[1:] if not line.startswith("(")]
+    names = [next(r["trial"] for r in rows if r["trial"] in line) for line in body]
+    assert names == sorted(set(names))
+    assert len(names) == min(n, limit)
+    if n:
+        assert names[0] == "t00"
+    if n and limit > 1:
+        assert names[-1] == f"t{n - 1:02}"
+
+
+def test_a_limit_below_one_is_refused():
+    with pytest.raises(ValueError, match=r"^limit must be positive, got 0$"):
+        ParetoFront.read(OLD).table_text(limit=0)
+
+
+def cell(*ops):
+    return Cell(1, tuple(Edge(op, 0, 2) for op in ops), (2,))
+
+
+def test_a_cell_in_short_counts_its_ops():
+    normal = cell("skip_connect", *["sep_conv_3x3"] * 3, "skip_connect")
+    genotype = Genotype(normal, cell("max_pool_3x3", "dil_conv_5x5"))
+    text = "N 5 edges: 3xsep3 2xskip | R 2 edges: 1xdil5 1xmax3"
+    assert short_cell(genotype) == short_cell(genotype.to_json()) == text
+
+
+def test_an_unknown_op_is_whole_and_a_cell_without_edges_says_so():
+    assert short_cell(Genotype(cell("my_op"), cell())) == "N 1 edge: 1xmy_op | R 0 edges"
+
+
+def test_a_text_that_is_no_genotype_is_refused():
+    with pytest.raises(ValueError, match=r"^not a genotype in JSON: nonsense"):
+        short_cell("nonsense")
