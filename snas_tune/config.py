@@ -54,9 +54,13 @@ class SearchConfig:
     """How the penalty reaches the logits: through the reparameterised ``sample``, by the exact
     ``expectation``, or by the ``score`` function."""
 
-    penalty_costs: Mapping[str, float] = field(default_factory=lambda: {"flops": 1.0})
+    penalty_costs: Mapping[str, float] = field(
+        default_factory=lambda: {"flops": 1.0, "params": 1.0, "memory": 1.0}
+    )
     """Weight of each cost (``flops``, ``params``, ``memory``, ``latency_ms``) in the penalty; each
-    is normalised first and the weights are scaled to sum to 1."""
+    is normalised first and the weights are scaled to sum to 1. SNAS sums the first three. Memory is
+    the one by which pooling and skip connections cost anything, so without it no strength empties a
+    cell."""
 
     target_flops: float | None = None
     """A budget in multiply-adds of one image. If given, the penalty acts only while the derived

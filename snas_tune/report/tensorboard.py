@@ -37,7 +37,7 @@ LAYOUT = {
         "loss": ["Multiline", ["^loss$", "^cross_entropy$", "^penalty$"]],
     }
 }
-"""For the Custom Scalars tab. A parenthesis in a *tag* would break its charts, not one in a title."""
+"""For the Custom Scalars tab. A parenthesis in a *tag* would break its charts, not in a title."""
 
 
 class SweepLog:
