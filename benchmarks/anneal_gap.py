@@ -2,9 +2,9 @@
 
     python benchmarks/anneal_gap.py --data fashion-mnist --image-size 14 --out docs/records
 
-For every seed the same search runs with the published schedule (linear, 1 to 0.03) and with constant
-temperature 1. The gap is the validation accuracy of the derived child, weights inherited and batch
-norm recalibrated, minus that of the sampled supernet, in points.
+For every seed the same search runs with the published schedule (linear, 1 to 0.03) and with a
+constant temperature of 1. The gap is the validation accuracy of the derived child, weights
+inherited and batch norm recalibrated, minus that of the sampled supernet, in points.
 """
 
 from __future__ import annotations

@@ -1,3 +1,55 @@
-"""A Pareto front of small, accurate networks, found by SNAS searches under Ray Tune."""
+"""A Pareto front of small, accurate networks, found by SNAS searches under Ray Tune.
+
+Importing this package imports neither torch nor ray: each name below is loaded when it is first
+read.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from snas_tune.config import SearchConfig
+    from snas_tune.front import ParetoFront
+    from snas_tune.genotype import Genotype
+    from snas_tune.method.checkpoint import load_search, save_search
+    from snas_tune.method.child import ChildNetwork
+    from snas_tune.method.search import Search
+    from snas_tune.sweep import SnasTrainable, make_tuner, run_sweep, search_space
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "ChildNetwork": "method.child",
+    "Genotype": "genotype",
+    "ParetoFront": "front",
+    "Search": "method.search",
+    "SearchConfig": "config",
+    "SnasTrainable": "sweep",
+    "load_search": "method.checkpoint",
+    "make_tuner": "sweep",
+    "run_sweep": "sweep",
+    "save_search": "method.checkpoint",
+    "search_space": "sweep",
+}
+
+__all__ = [
+    "ChildNetwork",
+    "Genotype",
+    "ParetoFront",
+    "Search",
+    "SearchConfig",
+    "SnasTrainable",
+    "load_search",
+    "make_tuner",
+    "run_sweep",
+    "save_search",
+    "search_space",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import optuna
 import ray
 from ray import tune
 
@@ -22,7 +23,7 @@ from snas_tune.method.runtime import choose_device
 from snas_tune.pictures import front_figure, genotype_svg, save
 from snas_tune.sweep.callbacks import failure_of, sweep_callbacks
 from snas_tune.sweep.searcher import make_searcher
-from snas_tune.sweep.space import constants_of, spread_points, trial_name
+from snas_tune.sweep.space import first_config, spread_points, trial_name
 from snas_tune.sweep.trainable import SnasTrainable
 
 
@@ -38,6 +39,7 @@ def quiet_ray(*, address: str | None = None, cpus: int | None = None) -> None:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     # Experiment state is small: save it often, so that a killed driver repeats little.
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "5")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     if ray.is_initialized():
         return
     local = {} if address else {"num_cpus": cpus, "include_dashboard": False}
@@ -62,12 +64,12 @@ def check_sweep(space: Mapping[str, Any], storage_path: str) -> SearchConfig:
     """Check all that can be known before a trial starts.
 
     Returns:
-        A config with the constants of the space.
+        A config of the space, its varied settings at their lower ends.
 
     Raises:
         ValueError: a setting, the data, an op, the latency table or the storage path is wrong.
     """
-    config = SearchConfig.from_dict(constants_of(space))
+    config = SearchConfig.from_dict(first_config(space))
     check_ops(config.ops)
     check(
         config.data,

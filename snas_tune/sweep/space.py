@@ -56,7 +56,7 @@ def search_space(
     varied = sorted(set(settings) & set(VARIED))
     if varied:
         raise ValueError(f"settings must not fix what the sweep varies, got {varied}")
-    constants = SearchConfig.from_dict(settings).to_dict()
+    constants = SearchConfig.from_dict({**settings, "penalty_strength": penalty[0]}).to_dict()
     domains = {
         name: tune.loguniform(low, high) if low < high else low
         for name, (low, high) in ranges.items()
@@ -65,9 +65,13 @@ def search_space(
     return {**constants, **domains, "temperature_schedule": kind}
 
 
-def constants_of(space: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a search space that are no domains."""
-    return {name: value for name, value in space.items() if not _is_domain(value)}
+def first_config(space: Mapping[str, Any]) -> dict[str, Any]:
+    """One config of the space, to check before any trial: each domain at its lower end."""
+    return {name: _lowest(value) if _is_domain(value) else value for name, value in space.items()}
+
+
+def _lowest(domain: Any) -> Any:
+    return domain.categories[0] if hasattr(domain, "categories") else domain.lower
 
 
 def spread_points(space: Mapping[str, Any], count: int, seed: int) -> list[dict[str, Any]]:

@@ -1,0 +1,29 @@
+# Everything a newcomer or CI runs. `make demo` and `make test` set up a fresh machine themselves.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+STAMP = $(VENV)/.installed
+
+.PHONY: demo test lint slow clean
+
+demo: $(STAMP)  ## a sweep on real images that ends in a Pareto front, a few minutes on two cores
+	$(BIN)/python examples/sweep.py
+
+test: lint  ## lint, types and the whole suite
+	$(BIN)/pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+slow: $(STAMP)  ## the longer checks
+	$(BIN)/pytest -m slow --timeout 3600
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+	touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) results
