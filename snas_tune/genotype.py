@@ -140,22 +140,24 @@ class Genotype:
         try:
             value = json.loads(text)
             version = value["format"]
-            if version != FORMAT:
-                raise ValueError(f"genotype format must be {FORMAT}, got {version!r}")
-            return Genotype(_cell_from_dict(value["normal"]), _cell_from_dict(value["reduction"]))
-        except (KeyError, TypeError, json.JSONDecodeError) as error:
-            raise ValueError(f"not a genotype in JSON: {_short(text)} ({error})") from error
+            if version == FORMAT:
+                cells = (_cell_from_dict(value[name]) for name in ("normal", "reduction"))
+                return Genotype(*cells)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"not a genotype in JSON: {_short(text)} ({error!r})") from error
+        raise ValueError(f"genotype format must be {FORMAT}, got {version!r}")
 
     def to_text(self) -> str:
         """The text form of DARTS: ``Genotype(normal=[...], normal_concat=[...], ...)``.
 
         Where every node has two in-edges the edges are the ``(op, source)`` pairs that all DARTS
         code reads. Otherwise, as SNAS keeps any number, they are ``(op, source, target)``, with the
-        number of intermediate nodes as ``nodes``.
+        number of intermediate nodes as ``nodes``: one for both cells, or ``(normal, reduction)``.
         """
         paired = _is_paired(self.normal) and _is_paired(self.reduction)
         normal, reduce = (_edge_tuples(cell, paired) for cell in (self.normal, self.reduction))
-        nodes = "" if paired else f", nodes={self.normal.nodes}"
+        counts = (self.normal.nodes, self.reduction.nodes)
+        nodes = "" if paired else f", nodes={counts if counts[0] != counts[1] else counts[0]}"
         return (
             f"Genotype(normal={normal}, normal_concat={list(self.normal.concat)}, "
             f"reduce={reduce}, reduce_concat={list(self.reduction.concat)}{nodes})"
@@ -174,20 +176,21 @@ class Genotype:
             ValueError: the text is none of these.
         """
         arguments = _call_arguments(text)
+        nodes = arguments.get("nodes")
+        counts = nodes if isinstance(nodes, tuple) else (nodes, nodes)
         try:
             cells = [
-                _cell_from_entries(
-                    arguments[name], arguments.get(f"{name}_concat"), arguments.get("nodes")
-                )
-                for name in ("normal", "reduce")
+                _cell_from_entries(arguments[name], arguments.get(f"{name}_concat"), count)
+                for name, count in zip(("normal", "reduce"), counts, strict=True)
             ]
-        except (KeyError, TypeError, IndexError) as error:
+        except (KeyError, TypeError, IndexError, ValueError) as error:
             raise ValueError(f"not a genotype: {_short(text)} ({error!r})") from error
         return Genotype(*cells)
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= 60 else text[:57] + "..."
+    line = " ".join(text.split())
+    return line if len(line) <= 60 else line[:57] + "..."
 
 
 def _cell_to_dict(cell: Cell) -> dict[str, Any]:
@@ -224,7 +227,7 @@ def _call_arguments(text: str) -> dict[str, Any]:
         if not isinstance(call, ast.Call):
             raise ValueError("no call")
         return {str(word.arg): _value(word.value) for word in call.keywords}
-    except (SyntaxError, ValueError, AttributeError) as error:
+    except (SyntaxError, ValueError, AttributeError, TypeError, IndexError) as error:
         raise ValueError(f"not a genotype: {_short(text)} ({error})") from error
 
 

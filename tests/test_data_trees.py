@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import multiprocessing
+import re
 import tarfile
 import zipfile
 from collections.abc import Mapping
@@ -83,6 +84,13 @@ def same(one: ImageSet, other: ImageSet) -> bool:
         and np.array_equal(one.labels, other.labels)
         and one.classes == other.classes
     )
+
+
+def images_or_refusal(path: Path) -> ImageSet | str:
+    try:
+        return load(str(path), root=".")
+    except ValueError as error:
+        return str(error)
 
 
 def test_a_folder_gives_its_images_sorted_by_class_and_name(tmp_path: Path) -> None:
@@ -265,8 +273,56 @@ def test_an_archive_with_altered_bytes_is_named(tmp_path: Path, suffix: str) -> 
     middle = len(content) // 2
     content[middle : middle + 64] = b"\xff" * 64
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=rf"^archive must be a whole .*, got {path} \("):
-        load(str(path), root=".", image_size=4)
+    for ask in (load, check):
+        with pytest.raises(ValueError, match=rf"^archive must be a whole .*, got {path} \("):
+            ask(str(path), root=".", image_size=4)
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".tar.gz", ".tar.xz", ".tar.bz2", ".zip"])
+def test_a_damaged_archive_is_named_or_gives_the_same_images(tmp_path: Path, suffix: str) -> None:
+    path = write_archive(tmp_path / f"x{suffix}", PETS)
+    before, whole = load(str(path), root="."), path.read_bytes()
+    # A plain tar file ends in zeros, and has checksums of its headers alone: every other block.
+    end = 2 * 512 * len(PETS) if suffix == ".tar" else len(whole)
+    message = rf"^archive must be a whole .*, got {path} \("
+    for i in np.linspace(1, end - 8, 16).astype(int).tolist():
+        path.write_bytes(whole[:i])
+        with pytest.raises(ValueError, match=message):
+            check(str(path), root=".")
+        if suffix != ".tar" or i % 1024 <= 504:
+            path.write_bytes(whole[:i] + bytes(b ^ 0x55 for b in whole[i : i + 8]) + whole[i + 8 :])
+            found = images_or_refusal(path)
+            if isinstance(found, str):
+                assert re.match(message, found)
+            else:  # dates, for one, are read by nobody
+                assert same(found, before)
+
+
+def test_a_tar_file_whose_end_is_missing_between_two_members_is_named(tmp_path: Path) -> None:
+    path = write_archive(tmp_path / "x.tar", PETS)
+    path.write_bytes(path.read_bytes()[: 3 * 1024])
+    message = rf"^archive must be a whole .*, got {path} \(empty header at byte 3072\)$"
+    for ask in (load, check):
+        with pytest.raises(ValueError, match=message):
+            ask(str(path), root=".")
+
+
+def test_check_decodes_one_image_of_each_class_of_a_folder(tmp_path: Path) -> None:
+    write_folder(tmp_path, {**PETS, "dog/0.png": b"no image"})
+    with pytest.raises(ValueError, match=rf"^image must be readable, got {tmp_path}/dog/0\.png \("):
+        check(str(tmp_path), root=".")
+
+
+def test_fewer_test_images_than_classes_are_refused(tmp_path: Path) -> None:
+    names = ("train/a/1.png", "train/b/1.png", "train/c/1.png", "test/a/1.png", "test/b/1.png")
+    write_folder(tmp_path, tree_of(*names))
+    message = (
+        "^data must have at least as many images as classes, "
+        rf"got 3 classes and 2 images in {tmp_path}/test$"
+    )
+    for ask in (load_test, lambda spec, root: check(spec, root=root, train=False)):
+        with pytest.raises(ValueError, match=message):
+            ask(str(tmp_path), root=".")
 
 
 def test_what_does_not_exist_is_said_so(tmp_path: Path) -> None:

@@ -294,14 +294,29 @@ def test_repr_counts_points_trials_and_the_front():
 
 def test_the_front_as_text():
     assert ParetoFront.read(OLD).table_text().splitlines() == [
+        "acc %: validation top-1 of the child; MFLOPs: millions of multiply-adds of one image",
         "acc %  MFLOPs  params  strength  temperature            epoch  trial  cell",
-        "50.00    0.65    6500         1  constant 1                 2  00002  "
+        "50.00   0.650    6500         1  constant 1                 2  00002  "
         "N 2 edges: 2xskip | R 2 edges: 2xskip",
-        "87.50    2.60   26000      0.03  exponential 1 -> 0.03      2  00001  "
+        "87.50   2.600   26000      0.03  exponential 1 -> 0.03      2  00001  "
         "N 3 edges: 2xsep3 1xdil5 | R 1 edge: 1xmax3",
-        "93.75    7.20   72000     0.001  linear 1 -> 0.03           2  00000  "
+        "93.75   7.200   72000     0.001  linear 1 -> 0.03           2  00000  "
         "N 3 edges: 2xsep3 1xdil5 | R 3 edges: 2xsep3 1xdil5",
     ]
+
+
+def test_temperatures_have_three_digits_and_small_flops_three_decimals():
+    schedule = {"temperature_schedule": "exponential"}
+    schedule |= {"temperature_start": 0.723824, "temperature_end": 0.0420811}
+    large, small = row(flops=31_415_926, **schedule), row(flops=91_650, **schedule)
+    assert "  exponential 0.724 -> 0.0421  " in front_text([large])
+    assert "  31.42  " in front_text([large])
+    lines = front_text([small, large]).splitlines()
+    assert ["0.092" in lines[2], "31.416" in lines[3]] == [True, True]
+    assert lines[2].index(".092") == lines[3].index(".416")
+    constant = front_text([row(temperature_schedule="constant", temperature_start=1 / 3)])
+    assert "  constant 0.333  " in constant
+    assert "->" not in constant
 
 
 @settings(deadline=None, max_examples=60)
@@ -311,7 +326,7 @@ def test_a_limit_keeps_both_ends_and_counts_the_rest(n, limit):
     lines = front_text(rows, limit).splitlines()
     if n > limit:
         assert lines[-1] == f"({n - limit} more not shown)"
-    body = [line for line in lines[1:] if not line.startswith("(")]
+    body = [line for line in lines[2:] if not line.startswith("(")]
     names = [next(r["trial"] for r in rows if r["trial"] in line) for line in body]
     assert names == sorted(set(names))
     assert len(names) == min(n, limit)

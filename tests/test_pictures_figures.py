@@ -84,8 +84,10 @@ def test_the_step_line_shows_the_best_accuracy_within_each_budget(
     values: list[tuple[int, int]],
 ) -> None:
     rows = mark([point(cost, value) for cost, value in values])
-    line = front_line(front_figure(rows, log_cost=False))
-    for budget in np.arange(0.5, max(cost for cost, _ in values)):
+    figure = front_figure(rows, log_cost=False)
+    line = front_line(figure)
+    border = main_axes(figure).get_xlim()[1]
+    for budget in np.arange(0.5, min(border, max(cost for cost, _ in values))):
         within = [value for cost, value in values if cost <= budget]
         shown = drawn_value(line, budget)
         assert shown is None if not within else shown == pytest.approx(max(within))
@@ -275,6 +277,15 @@ def test_the_front_is_coloured_by_the_logarithm_of_the_penalty_strength() -> Non
     assert shown == ["1e-05", "0.0001", "0.001", "0.01", "0.1"]
 
 
+def test_penalty_strengths_within_a_decade_get_round_ticks_too() -> None:
+    rows = mark([point(10 + i, 50 + i, penalty_strength=0.6 + 0.1 * i) for i in range(5)])
+    figure = front_figure(rows)
+    figure.draw_without_rendering()
+    shown = [text.get_text() for text in figure.axes[1].get_yticklabels()]
+    assert len(shown) >= 3
+    assert all(len(text) <= 4 and 0.6 <= float(text) <= 1.0 for text in shown)
+
+
 @pytest.mark.parametrize("strength", [0.0, None, math.nan, 1e-3])
 def test_one_point_or_no_penalty_strength_is_drawn_too(strength: float | None) -> None:
     figure = front_figure(mark([point(10, 50, penalty_strength=strength)]))
@@ -291,6 +302,13 @@ def test_schedules_get_markers_and_a_legend() -> None:
     rows = mark([point(10 + i, 50, temperature_schedule=name) for i, name in enumerate(names)])
     figure = front_figure(rows)
     assert {"exponential", "co$ine", "no schedule", "dominated"} <= set(legend_words(figure))
+    # A schedule is a shape of any colour, and what is grey is dominated.
+    (legend,) = figure.legends
+    faces = {
+        text.get_text(): getattr(handle, "get_facecolor", list)()
+        for text, handle in zip(legend.get_texts(), legend.legend_handles, strict=True)
+    }
+    assert [len(faces[name]) for name in ("exponential", "no schedule", "dominated")] == [0, 0, 1]
     assert figure_to_array(figure).std() > 0
 
 
@@ -329,6 +347,14 @@ def test_a_cell_figure_shows_each_op_as_text_without_reading_formulas() -> None:
     boxes = [p for p in main_axes(figure).patches if isinstance(p, FancyBboxPatch)]
     assert len(boxes) == len(DENSE.edges) + 7 + 3
     assert figure_to_array(figure).std() > 0
+
+
+def test_an_op_that_is_called_like_an_input_is_no_formula() -> None:
+    cell = Cell(1, (Edge("c_{k}", 0, 2),), (2,))
+    axes = main_axes(cell_figure(Genotype(cell, EMPTY)))
+    formulas = {text.get_text() for text in axes.texts if text.get_parse_math()}
+    assert formulas == {"$c_{k-2}$", "$c_{k-1}$", "$c_{k}$"}
+    assert "c_{k}" in [text.get_text() for text in axes.texts]
 
 
 def test_dead_parts_are_dashed() -> None:

@@ -402,6 +402,11 @@ def test_the_texts_of_the_svg_are_the_ops_unescaped(cell: Cell) -> None:
     assert all(edge.op in words for edge in cell.edges)
 
 
+def test_an_op_that_is_called_like_an_input_has_no_subscript() -> None:
+    root = ElementTree.fromstring(cell_svg(Cell(1, (Edge("c_{k-2}", 0, 2),), (2,))))
+    assert sorted(texts(root, "text")) == ["2", "c_{k-2}", "ck", "ck-1", "ck-2", "concat"]
+
+
 def test_the_description_lists_edges_dead_parts_and_the_output_in_words() -> None:
     cell = Cell(3, (Edge("sep_conv_3x3", 0, 2), Edge("skip_connect", 1, 3), Edge("x", 2, 4)), (4,))
     root = ElementTree.fromstring(cell_svg(cell, title="A & B"))

@@ -23,6 +23,9 @@ SUFFIXES = (
 )
 """Files that are taken for archives."""
 
+BLOCK = 1 << 20
+"""Bytes that are decompressed at a time."""
+
 
 def is_archive(path: Path) -> bool:
     """Whether the name is that of an archive."""
@@ -47,6 +50,35 @@ def readable(path: Path) -> Iterator[None]:
         ) from error
 
 
+class _Header(tarfile.TarInfo):
+    """A member's header. ``tarfile`` alone takes one that is broken for the end of the archive."""
+
+    @classmethod
+    def fromtarfile(cls, tar: tarfile.TarFile) -> _Header:
+        try:
+            return super().fromtarfile(tar)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # its stubs lack the name
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f"{one_line(error)} at byte {tar.offset}") from error
+
+
+@contextmanager
+def open_tar(path: Path) -> Iterator[tarfile.TarFile]:
+    """A tar file, compressed or not, that is read to its end when the context is left.
+
+    Compressors put their checksum there, and ``tarfile`` stops before it.
+
+    Raises:
+        tarfile.TarError: it is damaged. Decompressors raise errors of their own, too.
+    """
+    with tarfile.open(path, tarinfo=_Header) as tar:
+        yield tar
+        tar.getmembers()
+        while tar.fileobj is not None and tar.fileobj.read(BLOCK):
+            pass
+
+
 def tar_files(archive: tarfile.TarFile) -> Iterator[tuple[str, IO[bytes]]]:
     """Name and content of each regular file, in the order of the archive."""
     for member in archive:
@@ -56,7 +88,7 @@ def tar_files(archive: tarfile.TarFile) -> Iterator[tuple[str, IO[bytes]]]:
 
 
 def archive_tree(path: Path, *, train: bool) -> Tree:
-    """The class folders of an archive.
+    """The class folders of an archive, which is read once to its end for its checksums.
 
     Raises:
         ValueError: it cannot be read; see also :func:`~snas_tune.data.tree.grow`.
@@ -64,11 +96,14 @@ def archive_tree(path: Path, *, train: bool) -> Tree:
     with readable(path):
         if path.suffix.lower() == ".zip":
             with zipfile.ZipFile(path) as zipped:
+                damaged = zipped.testzip()
                 names = zipped.namelist()
+            if damaged is not None:
+                raise zipfile.BadZipFile(f"{damaged} is damaged")
             folders = [name for name in names if name.endswith("/")]
             files = [name for name in names if not name.endswith("/")]
         else:
-            with tarfile.open(path) as tar:
+            with open_tar(path) as tar:
                 members = tar.getmembers()
             folders = [member.name for member in members if member.isdir()]
             files = [member.name for member in members if member.isreg() or member.islnk()]
@@ -82,7 +117,7 @@ class Archive:
     path: Path
 
     def check(self, request: Request) -> None:
-        """List the images."""
+        """List the images and read the checksums; no image is decoded."""
         archive_tree(self.path, train=request.train)
 
     def files(self, request: Request) -> list[Path]:
@@ -120,7 +155,7 @@ def _contents(path: Path, wanted: dict[str, int]) -> Iterator[tuple[str, bytes]]
                     if _plain(name) in wanted:
                         yield _plain(name), zipped.read(name)
         else:
-            with tarfile.open(path) as tar:
+            with open_tar(path) as tar:
                 for name, stream in tar_files(tar):
                     if _plain(name) in wanted:
                         yield _plain(name), stream.read()

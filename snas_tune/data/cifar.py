@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import pickle
 import re
-import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from snas_tune.data.archives import Archive, is_archive, readable, tar_files
+from snas_tune.data.archives import Archive, is_archive, open_tar, readable, tar_files
 from snas_tune.data.download import Remote, fetch, verify
 from snas_tune.data.folder import Folder
 from snas_tune.data.gather import fit_arrays
@@ -163,5 +162,5 @@ class Cifar:
         if found.is_dir():
             return {name: (found / name).read_bytes() for name in wanted}
         paths = {f"{self.folder}/{name}": name for name in wanted}
-        with readable(found), tarfile.open(found) as tar:
+        with readable(found), open_tar(found) as tar:
             return {paths[name]: stream.read() for name, stream in tar_files(tar) if name in paths}

@@ -173,8 +173,8 @@ def check(
 ) -> None:
     """Refuse what :func:`load` would refuse, as far as it can be known cheaply.
 
-    Names of files are listed, headers and checksums read, one image of each class of a folder is
-    decoded, a module is imported. The network is not used.
+    Names of files are listed, headers and checksums (of an archive: all) read, one image of each
+    class of a folder is decoded, a module is imported. The network is not used.
 
     Args:
         spec: as for :func:`load`, like the others.

@@ -23,6 +23,12 @@ SHORT_OPS = {
 HEADER = ("acc %", "MFLOPs", "params", "strength", "temperature", "epoch", "trial", "cell")
 """The columns of :func:`front_text`."""
 
+CAPTION = "acc %: validation top-1 of the child; MFLOPs: millions of multiply-adds of one image"
+"""What it says above them."""
+
+SMALL = 10.0
+"""MFLOPs below which two decimals would not tell cells apart."""
+
 LEFT = ("temperature", "trial", "cell")
 """Its columns that are set to the left; numbers are set to the right."""
 
@@ -46,13 +52,16 @@ def short_cell(genotype: str | Genotype) -> str:
 
 
 def schedule_text(row: Mapping[str, Any]) -> str:
-    """The temperature schedule of a row, as ``linear 1 -> 0.03`` or ``constant 0.5``."""
+    """The temperature schedule of a row, as ``linear 1 -> 0.03`` or ``constant 0.5``.
+
+    Temperatures have three significant digits.
+    """
     kind, start, end = (row[f"temperature_{part}"] for part in ("schedule", "start", "end"))
-    return f"constant {start:g}" if kind == "constant" else f"{kind} {start:g} -> {end:g}"
+    return f"{kind} {start:.3g}" + ("" if kind == "constant" else f" -> {end:.3g}")
 
 
 def front_text(front: Sequence[Mapping[str, Any]], limit: int | None = None) -> str:
-    """Rows of the front file as a fixed-width table, one line each below a header.
+    """Rows of the front file as a fixed-width table, one line each below a caption and a header.
 
     The columns are the child network's accuracy in percent, its FLOPs (multiply-adds of one image)
     in millions and its params; the penalty strength and temperature schedule of the search; and the
@@ -72,11 +81,15 @@ def front_text(front: Sequence[Mapping[str, Any]], limit: int | None = None) -> 
     if limit is not None and limit < len(front):
         last = len(front) - 1
         places = sorted({round(i * last / max(1, limit - 1)) for i in range(limit)})
-    lines = [HEADER, *(_line(front[place]) for place in places)]
+    shown = [front[place] for place in places]
+    # One number of decimals for the whole column, so that the points stand below each other.
+    decimals = 3 if any(row["flops"] < SMALL * 1e6 for row in shown) else 2
+    lines = [HEADER, *(_line(row, decimals) for row in shown)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     text = ["  ".join(map(_padded, line, HEADER, widths)).rstrip() for line in lines]
     hidden = len(front) - len(places)
-    return "\n".join([*text, f"({hidden} more not shown)"] if hidden else text)
+    rest = [f"({hidden} more not shown)"] if hidden else []
+    return "\n".join([CAPTION, *text, *rest])
 
 
 def _short_ops(cell: Cell) -> str:
@@ -86,10 +99,10 @@ def _short_ops(cell: Cell) -> str:
     return ": ".join([edges, " ".join(f"{count}x{op}" for op, count in ops)] if ops else [edges])
 
 
-def _line(row: Mapping[str, Any]) -> tuple[str, ...]:
+def _line(row: Mapping[str, Any], decimals: int) -> tuple[str, ...]:
     return (
         f"{100 * row['child_accuracy']:.2f}",
-        f"{row['flops'] / 1e6:.2f}",
+        f"{row['flops'] / 1e6:.{decimals}f}",
         str(row["params"]),
         f"{row['penalty_strength']:.3g}",
         schedule_text(row),

@@ -37,7 +37,7 @@ def read_state(directory: str | Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
         raise ValueError(f"checkpoint {path} cannot be read: {reason}") from error
     if not isinstance(state, dict) or "config" not in state:
         raise ValueError(f"checkpoint {path} must hold a search, got {type(state).__name__}")

@@ -40,15 +40,15 @@ class ChildCell(nn.Module):
         nodes: dict[int, Tensor] = {}
         for slot, preprocess in self.preprocess.items():
             nodes[int(slot)] = preprocess(inputs[int(slot)])
+        batch = inputs[0].shape[0]
+        side = halved(self.side, int(self.plan.reduction))
+        zeros = inputs[0].new_zeros(batch, self.plan.channels, side, side)  # what dead nodes hold
         for edge, op in zip(self.plan.cell.edges, self.edges, strict=True):
-            message = op(nodes[edge.source])
+            message = op(nodes.get(edge.source, zeros))
             if drop_path and self.training and not isinstance(op, nn.Identity):
                 message = _drop(message, drop_path)
             held = nodes.get(edge.target)
             nodes[edge.target] = message if held is None else held + message
-        batch = inputs[0].shape[0]
-        side = halved(self.side, int(self.plan.reduction))
-        zeros = inputs[0].new_zeros(batch, self.plan.channels, side, side)
         parts = [nodes.get(node, zeros) for node in self.plan.cell.concat]
         return torch.cat(parts, dim=1) if parts else zeros[:, :0]
 

@@ -19,9 +19,6 @@ from snas_tune.pictures.style import FAMILY_COLOURS, LIGHT, LINE, PILL_INK, SEAM
 
 __all__ = ["cell_figure", "figure_to_array", "front_figure", "learning_curves_figure", "save"]
 
-FORMULAS = ("c_{k-2}", "c_{k-1}", "c_{k}")
-"""Labels with a subscript; a sign of a formula in any other text stands for itself."""
-
 PIXELS_PER_INCH = 96.0
 """Of the layout, as in CSS."""
 
@@ -108,12 +105,11 @@ def _rectangle(
 
 
 def _text(axes: Axes, label: Label, x: float, y: float, colour: str, bold: bool = False) -> None:
-    formula = label.text in FORMULAS
     axes.text(
         x + label.x,
         y + label.y,
-        f"${label.text}$" if formula else label.text,
-        parse_math=formula,
+        f"${label.text}$" if label.formula else label.text,
+        parse_math=label.formula,
         color=colour,
         fontsize=_points(label.size),
         fontweight="bold" if bold else "normal",

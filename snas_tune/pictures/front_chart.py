@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from snas_tune.pictures.canvas import new_figure
@@ -237,7 +237,10 @@ def _dots(
                 norm=norm, edgecolors=STEP, linewidths=0.8, **style,
             )  # fmt: skip
         if len(names) > 1:
-            axes.scatter([], [], c=DOMINATED, marker=marker, label=name or "no schedule")
+            axes.scatter(
+                [], [], facecolors="none", edgecolors=STEP, marker=marker,
+                label=name or "no schedule",
+            )  # fmt: skip
     if front.any() and not front.all():
         axes.scatter([], [], s=22, c=DOMINATED, alpha=0.75, label="dominated")
     if (front & ~positive).any():
@@ -256,9 +259,15 @@ def _strengths(strength: Values) -> Normalize | None:
 def _colour_bar(figure: Figure, axes: Axes, colours: PathCollection) -> None:
     bar = figure.colorbar(colours, ax=axes, pad=0.02, aspect=30)
     bar.set_label("penalty strength (points on the front)")
-    ticks = log_ticks(*(10.0**end for end in colours.get_clim()))
-    if len(ticks) > 1:
-        bar.set_ticks([float(np.log10(tick)) for tick in ticks])
+    low, high = (10.0**end for end in colours.get_clim())
+    ticks = log_ticks(low, high)
+    if len(ticks) < 2:
+        ticks = [
+            tick
+            for tick in MaxNLocator(5, steps=(1, 2, 5, 10)).tick_values(low, high)
+            if low <= tick <= high
+        ]
+    bar.set_ticks([float(np.log10(tick)) for tick in ticks])
     bar.ax.yaxis.set_minor_locator(NullLocator())
     bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda tick, _: f"{10.0**tick:.3g}"))
 

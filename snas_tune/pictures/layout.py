@@ -184,13 +184,16 @@ class _Drawing:
         elif pills:
             y = box.bottom - 14.0
         name = node_name(node, self.plan.output)
+        formula = name != str(node)
         word = "concat" if node == self.plan.output else "dead" if dead else ""
         if not word:
-            return (Label(name, x, y, NODE_TEXT),)
+            return (Label(name, x, y, NODE_TEXT, formula),)
         if self.across:
-            return Label(name, x, y - 8, NODE_TEXT), Label(word, x, y + 9, SMALL_TEXT)
+            above = Label(name, x, y - 8, NODE_TEXT, formula)
+            return above, Label(word, x, y + 9, SMALL_TEXT)
         half = text_width(word, SMALL_TEXT) / 2
-        return Label(name, x - half, y, NODE_TEXT), Label(word, x + 14, y, SMALL_TEXT)
+        before = Label(name, x - half, y, NODE_TEXT, formula)
+        return before, Label(word, x + 14, y, SMALL_TEXT)
 
     def _pills(self, place: Place) -> tuple[Pill, ...]:
         column, node = place

@@ -49,6 +49,8 @@ class Label:
     x: float
     y: float
     size: float
+    formula: bool = False
+    """Whether it is a symbol with a subscript, as ``c_{k-1}``; else each sign is itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,6 @@ from snas_tune.pictures.style import DARK, FAMILY_COLOURS, LIGHT, LINE, PILL_INK
 FONTS = "Helvetica, Arial, 'DejaVu Sans', sans-serif"
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_SUBSCRIPT = re.compile(r"c_\{(k[-\d]*)\}")
 
 
 def cell_svg(
@@ -149,15 +148,15 @@ def _label(label: Label, colour: str, bold: bool = False) -> str:
     y = label.y + 0.35 * label.size
     return (
         f'<text x="{_number(label.x)}" y="{_number(y)}" font-size="{_number(label.size)}" '
-        f"fill={quoteattr(colour)}{weight}>{_with_subscript(label.text)}</text>"
+        f"fill={quoteattr(colour)}{weight}>{_words(label)}</text>"
     )
 
 
-def _with_subscript(text: str) -> str:
-    parts = _SUBSCRIPT.fullmatch(text)
-    if parts is None:
-        return _text(text)
-    return f'c<tspan dy="4" font-size="10">{parts[1]}</tspan>'
+def _words(label: Label) -> str:
+    if not label.formula:
+        return _text(label.text)
+    base, subscript = label.text.removesuffix("}").split("_{")
+    return f'{base}<tspan dy="4" font-size="10">{subscript}</tspan>'
 
 
 def _text(text: str) -> str:

@@ -1,0 +1,18 @@
+"""The method: SNAS in torch, without Ray.
+
+==============  ====================================================================================
+``ops``         the candidate ops by name: the search space
+``parts``       what networks are built of, as values that are built and counted alike
+``sampling``    the concrete sample, its density, entropy and credit
+``supernet``    the stochastic supernet, plain; deriving its genotype
+``child``       the child network, the supernet's weights in it, recalibration
+``cost``        FLOPs, parameters and memory access of ops, samples, genotypes and modules
+``latency``     measured milliseconds of every part
+``penalty``     how cost enters the loss
+``batches``     images as batches, order and augmentation
+``runtime``     device, precision, memory format, compilation
+``evaluate``    accuracy
+``search``      the step, the epoch, the report, the state
+``checkpoint``  a search in a file
+==============  ====================================================================================
+"""

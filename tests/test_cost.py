@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from snas_tune.config import DARTS_OPS
+from snas_tune.genotype import INPUTS, NONE, Cell, Edge, Genotype, cell_edges
+from snas_tune.method.child import ChildNetwork
+from snas_tune.method.cost import COUNTED, cost_table, genotype_cost, module_cost, part_cost
+from snas_tune.method.ops import OPS, build_op
+from snas_tune.method.parts import Frame, Part
+from snas_tune.method.supernet import genotype_of, one_hot
+
+
+def separable(kernel, c, side, stride):
+    return kernel * kernel * c + c * c, ((side + stride - 1) // stride) ** 2
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("side", [8, 9])
+@pytest.mark.parametrize(("channels", "kernel"), [(4, 3), (6, 5)])
+def test_convolutions_cost_what_the_formula_says(channels, kernel, side, stride):
+    weights, pixels = separable(kernel, channels, side, stride)
+
+    def part(name):
+        return part_cost(Part("op", name, channels, channels, side, stride))
+
+    dilated, twice = part(f"dil_conv_{kernel}x{kernel}"), part(f"sep_conv_{kernel}x{kernel}")
+    assert (dilated["params"], dilated["flops"]) == (weights, weights * pixels)
+    assert (twice["params"], twice["flops"]) == (2 * weights, 2 * weights * pixels)
+    skip = part("skip_connect")
+    halving = channels * channels if stride == 2 else 0
+    assert (skip["params"], skip["flops"]) == (halving, halving * pixels)
+
+
+def test_memory_counts_what_the_layers_read_and_write():
+    c, side = 4, 8
+    map_ = c * side * side
+    skip = part_cost(Part("op", "skip_connect", c, c, side, 1))
+    assert skip["memory"] == 2 * map_  # SNAS: 2 C H^2
+    dilated = part_cost(Part("op", "dil_conv_3x3", c, c, side, 1))
+    assert dilated["memory"] == 4 * 2 * map_ + 9 * c + c * c  # ReLU, two convolutions, batch norm
+    assert part_cost(Part("op", NONE, c, c, side, 1)) == dict.fromkeys(COUNTED, 0)
+
+
+@pytest.mark.parametrize("name", sorted(OPS))
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize(("side", "stride"), [(8, 1), (8, 2), (7, 2), (1, 1)])
+def test_every_op_keeps_the_channels_and_divides_the_side(name, affine, side, stride):
+    op = build_op(name, 4, stride, affine=affine).eval()
+    out = op(torch.randn(2, 4, side, side))
+    assert out.shape == (2, 4, (side + stride - 1) // stride, (side + stride - 1) // stride)
+    if name == NONE:
+        assert not out.any()
+
+
+def test_an_unknown_op_is_refused():
+    with pytest.raises(ValueError, match=r"op must be one of none, max_pool_3x3, .*, got 'conv_9'"):
+        build_op("conv_9", 4, 1, affine=True)
+
+
+@st.composite
+def spaces(draw):
+    nodes = draw(st.integers(1, 3))
+    others = draw(st.lists(st.sampled_from(DARTS_OPS[1:]), min_size=1, max_size=4, unique=True))
+    ops = (NONE, *others)
+    edges = len(cell_edges(nodes))
+    choices = draw(st.lists(st.integers(0, len(ops) - 1), min_size=2 * edges, max_size=2 * edges))
+    logits = torch.nn.functional.one_hot(torch.tensor(choices), len(ops)).double()
+    stem, size = draw(st.sampled_from([("cifar", 8), ("cifar", 7), ("imagenet", 40)]))
+    frame = Frame(draw(st.integers(3, 9)), draw(st.integers(2, 5)), stem, size, 3, 5)
+    return frame, nodes, ops, logits.view(2, edges, len(ops))
+
+
+@settings(deadline=None, max_examples=25)
+@given(spaces())
+def test_a_one_hot_sample_the_genotype_and_the_built_child_cost_the_same(space):
+    frame, nodes, ops, logits = space
+    genotype = genotype_of(logits, ops, nodes)
+    sample = one_hot(genotype, ops, nodes).double()
+    image = torch.zeros(1, 3, frame.image_size, frame.image_size)
+    whole = module_cost(ChildNetwork(genotype, frame, affine=False, keep_dead=True), image)
+    live = module_cost(ChildNetwork(genotype, frame, affine=False), image)
+    for name in COUNTED:
+        cost = cost_table(name, frame, nodes, ops).of_sample(sample).item()
+        assert cost == genotype_cost(name, genotype, frame, keep_dead=True) == whole[name]
+        assert genotype_cost(name, genotype, frame) == live[name] <= whole[name]
+        assert genotype_cost(name, genotype.live(), frame) == live[name]
+
+
+def test_the_expected_cost_is_the_mean_over_all_architectures():
+    frame, ops, nodes = Frame(3, 2, "cifar", 4, 1, 2), (NONE, "skip_connect", "dil_conv_3x3"), 1
+    logits = torch.randn(2, 2, 3, dtype=torch.float64)
+    p = logits.softmax(-1)
+    expected = 0.0
+    for choice in itertools.product(range(3), repeat=4):
+        index = torch.tensor(choice).view(2, 2)
+        probability = p.gather(-1, index.unsqueeze(-1)).prod().item()
+        genotype = genotype_of(torch.nn.functional.one_hot(index, 3), ops, nodes)
+        expected += probability * genotype_cost("flops", genotype, frame, keep_dead=True)
+    assert cost_table("flops", frame, nodes, ops).expected(logits).item() == pytest.approx(expected)
+
+
+def test_the_table_is_linear_in_the_sample():
+    table = cost_table("memory", Frame(5, 4, "cifar", 8, 3, 4), 2, DARTS_OPS)
+    a, b = torch.rand(2, 2, 5, 8, dtype=torch.float64)
+    mixed = table.of_sample(0.3 * a + 0.7 * b)
+    assert mixed.item() == pytest.approx(
+        (0.3 * table.of_sample(a) + 0.7 * table.of_sample(b)).item()
+    )
+
+
+def test_deriving_takes_the_largest_logit_none_included_and_the_first_of_equals():
+    ops = ("none", "skip_connect", "sep_conv_3x3")
+    logits = torch.tensor([[[0.0, 0.0, 0.0], [0.0, 1.0, 1.0]], [[0.0, 0.1, 0.2], [2.0, 1.0, 0.0]]])
+    genotype = genotype_of(logits, ops, 1)
+    concat = (INPUTS,)
+    assert genotype == Genotype(
+        Cell(1, (Edge("skip_connect", 1, 2),), concat),
+        Cell(1, (Edge("sep_conv_3x3", 0, 2),), concat),
+    )
+    back = one_hot(genotype, ops, 1)
+    assert genotype_of(back, ops, 1) == genotype
+    assert back[0, 0].tolist() == [1, 0, 0]
+
+
+def test_a_genotype_of_another_space_has_no_sample():
+    stranger = Cell(1, (Edge("sep_conv_7x7", 0, 2),), (2,))
+    with pytest.raises(ValueError, match="edge must be one of the search space's, once, got Edge"):
+        one_hot(Genotype(stranger, stranger), DARTS_OPS, 1)
+    empty = Cell(1, (), (2,))
+    with pytest.raises(ValueError, match="genotype must have every edge where none is not an op"):
+        one_hot(Genotype(empty, empty), DARTS_OPS[1:], 1)

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from snas_tune.config import DARTS_OPS, SearchConfig
+from snas_tune.genotype import cell_edges
+from snas_tune.method.ops import build_op
+from snas_tune.method.sampling import generator_for, gumbel_softmax
+from snas_tune.method.supernet import Supernet, frame_of
+from snas_tune.plan import reduction_cells
+
+
+def test_the_published_supernet_has_its_published_size():
+    config = SearchConfig()
+    net = Supernet(config, frame_of(config, image_size=32, image_channels=3, classes=10))
+    assert sum(p.numel() for p in net.weights()) == 1_930_618
+    assert net.logits.shape == (2, 14, 8)
+    assert {i for i, kind in enumerate(net.kinds) if kind} == {2, 5} == reduction_cells(8)
+
+
+def definition(net: Supernet, config: SearchConfig, images, sample, keep):
+    """``x_j = sum_i keep_ij sum_k Z_ijk O_ijk(x_i)`` word for word, ops built again and filled."""
+    x = images
+    for stage in net.stem:
+        x = stage(x)
+    before, last = x, x
+    for i, cell in enumerate(net.cells):
+        kind = net.kinds[i]
+        nodes = [cell.preprocess[0](before), cell.preprocess[1](last)]
+        channels = nodes[0].shape[1]
+        pairs = cell_edges(config.nodes)
+        for node in range(2, 2 + config.nodes):
+            total = 0.0
+            for e, (source, target) in enumerate(pairs):
+                if target != node:
+                    continue
+                stride = 2 if kind == 1 and source < 2 else 1
+                for k, name in enumerate(config.ops):
+                    op = build_op(name, channels, stride, affine=False).double()
+                    if name != "none":
+                        op.load_state_dict(cell.edges[e].ops[name].state_dict())
+                        parameters = dict(cell.edges[e].ops[name].named_parameters())
+                        y = torch.func.functional_call(op, parameters, (nodes[source],))
+                    else:
+                        y = op(nodes[source])
+                    total = total + keep[i, e].view(-1, 1, 1, 1) * sample[kind, e, k] * y
+            nodes.append(total)
+        before, last = last, torch.cat(nodes[2:], 1)
+    return last.mean((2, 3)) @ net.classifier.weight.T + net.classifier.bias
+
+
+@settings(deadline=None, max_examples=6)
+@given(
+    st.integers(1, 2),
+    st.integers(3, 4),
+    st.lists(st.sampled_from(DARTS_OPS), min_size=2, max_size=8, unique=True),
+    st.sampled_from([5, 8]),
+    st.integers(0, 1000),
+)
+def test_outputs_and_gradients_are_those_of_the_definition(nodes, cells, ops, side, seed):
+    torch.manual_seed(seed)
+    if ops == ["none"]:
+        return
+    config = SearchConfig(cells=cells, channels=2, nodes=nodes, ops=tuple(ops))
+    net = Supernet(config, frame_of(config, image_size=side, image_channels=1, classes=3)).double()
+    net.spread_logits(1.0, generator_for(seed, "logits", 0))
+    images = torch.randn(3, 1, side, side, dtype=torch.float64)
+    keep = (torch.rand(cells, len(cell_edges(nodes)), 3) > 0.3).double() / 0.7
+    results = []
+    for forward in (
+        lambda sample: net(images, sample, keep),
+        lambda sample: definition(net, config, images, sample, keep),
+    ):
+        net.zero_grad()
+        output = forward(gumbel_softmax(net.logits, 0.7, generator_for(seed, "sample", 0)))
+        output.logsumexp(-1).sum().backward()
+        results.append([output.detach()] + [p.grad.clone() for p in net.parameters()])
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-10)
+
+
+def test_an_unknown_op_is_refused_before_anything_is_built():
+    config = SearchConfig(ops=("none", "sep_conv_11x11"))
+    with pytest.raises(ValueError, match=r"op must be one of .*, got 'sep_conv_11x11'"):
+        Supernet(config, frame_of(config, image_size=8, image_channels=1, classes=2))
