@@ -46,7 +46,7 @@ def run(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Run all seeds and write ``<out>/anneal_gap.json`` and ``.md``."""
+    """Run all seeds and write ``<out>/anneal_gap-<data>.json`` and ``.md``."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default="digits")
     parser.add_argument("--data-root", default="data")
@@ -55,7 +55,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--nodes", type=int, default=2)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--penalty-strength", type=float, default=0.1)
+    parser.add_argument("--penalty-strength", type=float, default=3.0)
+    parser.add_argument("--penalty-form", default="log")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--cache", default="results/cache")
     parser.add_argument("--out", type=Path, default=Path("docs/records"))
@@ -73,6 +74,7 @@ def main() -> None:
         "epochs": args.epochs,
         "child_every": args.epochs,
         "penalty_strength": args.penalty_strength,
+        "penalty_form": args.penalty_form,
         "channels_last": True,
         "flip": natural,
         "crop_padding": 1 if natural else 0,
@@ -100,17 +102,20 @@ def main() -> None:
             f"| {100 * r['child_not_recalibrated']:.1f} | {r['entropy']:.2f} |"
         )
     for kind in ("linear", "constant"):
-        gaps = [100 * (r["child"] - r["supernet"]) for r in results if r["schedule"] == kind]
+        mine = [r for r in results if r["schedule"] == kind]
+        child, supernet = (statistics.median(r[k] for r in mine) for k in ("child", "supernet"))
+        gap = statistics.median(r["child"] - r["supernet"] for r in mine)
+        raw = statistics.median(r["child_not_recalibrated"] for r in mine)
         lines.append(
-            f"| **{kind}, median** | | | | **{statistics.median(gaps):+.1f}** "
-            f"({min(gaps):+.1f} to {max(gaps):+.1f}) | | |"
+            f"| **{kind}, median** | | **{100 * supernet:.1f}** | **{100 * child:.1f}** "
+            f"| **{100 * gap:+.1f}** | {100 * raw:.1f} | |"
         )
     args.out.mkdir(parents=True, exist_ok=True)
     del base["data_root"], base["data_cache"]
-    (args.out / "anneal_gap.json").write_text(
+    (args.out / f"anneal_gap-{args.data}.json").write_text(
         json.dumps({"config": base, "results": results}, indent=1) + "\n"
     )
-    (args.out / "anneal_gap.md").write_text("\n".join(lines) + "\n")
+    (args.out / f"anneal_gap-{args.data}.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
 
 

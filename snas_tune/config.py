@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from snas_tune.schedules import check_schedule
+from snas_tune.schedules import SCHEDULES
 
 DARTS_OPS = (
     "none",
@@ -190,12 +190,14 @@ class SearchConfig:
     """Run the supernet through torch.compile."""
 
     def __post_init__(self) -> None:
+        for each in dataclasses.fields(self):
+            test, rule = _RULES[each.name]
+            value = getattr(self, each.name)
+            optional = each.default is None
+            if not (optional and value is None) and not _holds(test, value):
+                raise ValueError(f"{each.name} must be {rule}, got {value!r}")
         object.__setattr__(self, "ops", tuple(self.ops))
         object.__setattr__(self, "penalty_costs", dict(self.penalty_costs))
-        for name, (test, rule) in _RULES.items():
-            value = getattr(self, name)
-            if value is not None and not _holds(test, value):
-                raise ValueError(f"{name} must be {rule}, got {value!r}")
         _check_together(self)
 
     @staticmethod
@@ -249,6 +251,11 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
+def _are_different_names(value: Any) -> bool:
+    names = isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value)
+    return names and len(set(value)) == len(value) >= 2
+
+
 def _choice(choices: tuple[str, ...]) -> tuple[Callable[[Any], bool], str]:
     return (lambda value: value in choices), f"one of {', '.join(choices)}"
 
@@ -266,8 +273,10 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "penalty_strength": _NOT_NEGATIVE,
     "penalty_form": _choice(PENALTY_FORMS),
     "penalty_gradient": _choice(PENALTY_GRADIENTS),
+    "penalty_costs": ((lambda value: isinstance(value, Mapping)), "weights by name of the cost"),
     "target_flops": _POSITIVE,
     "latency_table": _TEXT,
+    "temperature_schedule": _choice(tuple(SCHEDULES)),
     "temperature_start": _POSITIVE,
     "temperature_end": _POSITIVE,
     "seed": _COUNT_OR_ZERO,
@@ -275,12 +284,13 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "data_root": _TEXT,
     "data_cache": _TEXT,
     "image_size": ((lambda value: _is_count(value, 4)), "a whole number, 4 or more"),
-    "image_channels": ((lambda value: value in (1, 3)), "1 or 3"),
+    "image_channels": ((lambda value: _is_count(value, 1) and value in (1, 3)), "1 or 3"),
     "limit_images": _COUNT,
     "validation_fraction": _OPEN_SHARE,
     "cells": ((lambda value: _is_count(value, 3)), "a whole number, 3 or more"),
     "channels": ((lambda value: _is_count(value, 2)), "a whole number, 2 or more"),
     "nodes": _COUNT,
+    "ops": (_are_different_names, "two or more different names"),
     "stem": _choice(STEMS),
     "epochs": _COUNT,
     "batch_size": ((lambda value: _is_count(value, 2)), "a whole number, 2 or more"),
@@ -309,11 +319,8 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 
 def _check_together(config: SearchConfig) -> None:
-    check_schedule(config.temperature_schedule)
     if config.target_flops is not None and config.penalty_strength == 0:
         raise ValueError("penalty_strength must be positive where target_flops is given, got 0")
-    if len(config.ops) < 2 or len(set(config.ops)) < len(config.ops):
-        raise ValueError(f"ops must be two or more different names, got {list(config.ops)}")
     costs = config.penalty_costs
     unknown = sorted(set(costs) - set(COSTS))
     if unknown:

@@ -86,7 +86,7 @@ def test_ranks_are_fronts_peeled_off_one_by_one(case):
     assert nondominated_rank(points, modes).tolist() == brute_ranks(points.tolist(), modes)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(fronts(), st.randoms(use_true_random=False))
 def test_the_order_of_the_points_does_not_matter(case, random):
     points, modes = case
@@ -122,26 +122,26 @@ def test_no_points_have_an_empty_front_and_no_volume():
 
 def test_a_hundred_thousand_points_take_well_under_a_second():
     points = np.random.default_rng(0).random((100_000, 2))
-    start = time.perf_counter()
+    start = time.process_time()
     mask = nondominated(points, ["max", "min"])
-    assert time.perf_counter() - start < 0.8
+    assert time.process_time() - start < 0.8
     chain = np.stack([np.arange(100_000.0), np.arange(100_000.0)], axis=1)
-    start = time.perf_counter()
+    start = time.process_time()
     assert nondominated(chain, ["max", "min"]).all()  # all of them on the front
-    assert time.perf_counter() - start < 0.8
+    assert time.process_time() - start < 0.8
     assert 0 < mask.sum() < 100
 
 
 @pytest.mark.parametrize("modes", [("max", "min"), ("min", "min")])
 def test_ten_thousand_points_are_ranked_quickly_however_many_fronts_they_have(modes):
     line = np.arange(10_000.0)
-    start = time.perf_counter()
+    start = time.process_time()
     ranks = nondominated_rank(np.stack([line, line], axis=1), modes)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     assert ranks.tolist() == ([0] * 10_000 if modes[0] == "max" else list(range(10_000)))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(fronts(objectives=(2, 4), values=[0.0, 1.0, 2.0, 2.5, 4.0, 7.0], size=7), st.data())
 def test_hypervolume_is_the_union_of_the_boxes(case, data):
     points, modes = case
@@ -151,7 +151,7 @@ def test_hypervolume_is_the_union_of_the_boxes(case, data):
     assert hypervolume(points, modes, reference) == pytest.approx(expected, abs=1e-9)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=100)
 @given(st.integers(1, 4), st.integers(1, 25), st.integers(0, 2**32 - 1), st.booleans())
 def test_hypervolume_is_that_of_moocore(m, n, seed, coarse):
     rng = np.random.default_rng(seed)
@@ -188,7 +188,7 @@ def test_three_objectives_agree_with_a_monte_carlo_estimate():
     assert volume == pytest.approx(hit, abs=5 * math.sqrt(0.25 / 20_000))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=100)
 @given(fronts(objectives=(2, 3), values=[0.0, 1.0, 2.0, 3.0]))
 def test_only_the_front_counts_and_a_further_point_never_takes_volume_away(case):
     points, modes = case

@@ -103,7 +103,7 @@ def test_a_resumed_writer_keeps_what_was_there(tmp_path):
     assert same(FrontFile(path).read().to_pylist(), expected)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @given(
     st.lists(st.tuples(st.sampled_from(["a", "b", "é", "B10"]), st.integers(0, 12)), unique=True),
     st.data(),
@@ -121,7 +121,7 @@ def test_the_bytes_of_the_file_do_not_depend_on_the_order_of_arrival(tmp_path_fa
     assert [(r["trial"], r["epoch"]) for r in front.read().to_pylist()] == sorted(keys)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 4), st.integers(0, 99))))
 def test_adding_is_a_dictionary_keyed_by_trial_and_epoch(tmp_path_factory, adds):
     front = FrontFile(str(tmp_path_factory.mktemp("dict") / "front.parquet"))
@@ -377,7 +377,7 @@ def test_a_killed_writer_always_leaves_a_whole_file_and_a_reader_always_sees_one
     rng = np.random.default_rng(0)
     rows = [row(epoch=i, config=rng.bytes(20_000).hex(), latency_ms=1.0) for i in range(20)]
     ends = []
-    for _ in range(6):
+    for _ in range(4):
         with subprocess.Popen(
             [sys.executable, "-c", WRITER, path],
             stdin=subprocess.PIPE,

@@ -106,7 +106,7 @@ def close(one: tuple[float, float], other: tuple[float, float]) -> bool:
     return one == pytest.approx(other, abs=1e-6)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(cells())
 def test_every_edge_has_exactly_one_pill_in_the_block_of_its_target(cell: Cell) -> None:
     drawn = layout(cell)
@@ -115,7 +115,7 @@ def test_every_edge_has_exactly_one_pill_in_the_block_of_its_target(cell: Cell) 
     assert Counter(pill.edge for pill in pills(drawn)) == Counter(cell.edges)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(cells())
 def test_blocks_and_pills_do_not_overlap_and_lie_inside(cell: Cell) -> None:
     drawn = layout(cell)
@@ -129,7 +129,7 @@ def test_blocks_and_pills_do_not_overlap_and_lie_inside(cell: Cell) -> None:
         assert all(within(pill.box, block.box) for pill in block.pills)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(cells())
 def test_texts_fit_their_pill_and_miss_the_pills_of_their_block(cell: Cell) -> None:
     drawn = layout(cell)
@@ -154,7 +154,7 @@ def test_texts_fit_their_pill_and_miss_the_pills_of_their_block(cell: Cell) -> N
         assert not any(overlap(text, block.box) for block in drawn.blocks)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(cells())
 def test_connectors_start_at_their_block_and_end_at_their_pill_or_the_output(cell: Cell) -> None:
     drawn = layout(cell)
@@ -185,7 +185,7 @@ def test_connectors_start_at_their_block_and_end_at_their_pill_or_the_output(cel
     assert len(set(arrivals)) == len(arrivals)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(cells())
 def test_no_connector_crosses_a_block_that_it_does_not_join(cell: Cell) -> None:
     drawn = layout(cell)
@@ -200,7 +200,7 @@ def test_no_connector_crosses_a_block_that_it_does_not_join(cell: Cell) -> None:
                 )
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(cells())
 def test_connectors_enter_their_target_only_between_its_border_and_the_pill(cell: Cell) -> None:
     drawn = layout(cell)
@@ -214,7 +214,7 @@ def test_connectors_enter_their_target_only_between_its_border_and_the_pill(cell
                 )
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(cells(), st.tuples(st.booleans(), st.booleans()))
 def test_dead_is_what_the_live_cell_lacks(cell: Cell, inputs: tuple[bool, bool]) -> None:
     drawn = layout(cell, inputs)
@@ -281,7 +281,7 @@ def test_a_plain_chain_is_straight() -> None:
         assert line.points[0][0] == pytest.approx(line.points[-1][0], abs=1.0)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(cells())
 def test_shared_pieces_are_stroked_once_and_none_is_lost(cell: Cell) -> None:
     drawn = layout(cell)
@@ -311,7 +311,7 @@ def test_isotonic_is_the_nearest_ascending_sequence(values: list[int]) -> None:
         assert fitted[i] == pytest.approx(best)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(cells())
 def test_ordering_never_adds_crossings_and_keeps_the_inputs_in_order(cell: Cell) -> None:
     plan = grid(cell)
@@ -372,7 +372,7 @@ def texts(root: ElementTree.Element, name: str) -> list[str]:
     return ["".join(found.itertext()) for found in root.iter(f"{SVG}{name}")]
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(cells(), st.text(max_size=20), st.booleans())
 def test_any_cell_gives_valid_svg_that_names_every_edge(cell: Cell, title: str, dark: bool) -> None:
     text = cell_svg(cell, title=title, dark=dark)
@@ -391,7 +391,7 @@ def test_any_cell_gives_valid_svg_that_names_every_edge(cell: Cell, title: str, 
     assert "href" not in {name for element in root.iter() for name in element.attrib}
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(cells(PRINTED.filter(lambda op: op != "none" and op_label(op) == op)))
 def test_the_texts_of_the_svg_are_the_ops_unescaped(cell: Cell) -> None:
     root = ElementTree.fromstring(cell_svg(cell))

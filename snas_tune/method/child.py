@@ -127,10 +127,15 @@ class ChildNetwork(nn.Module):
         :func:`recalibrate` them.
 
         Raises:
-            ValueError: the supernet is of another frame, or lacks an edge or op of the genotype.
+            ValueError: the supernet is of another frame, or lacks a node or op of the genotype.
         """
         if supernet.frame != self.frame:
             raise ValueError(f"supernet must have the frame {self.frame}, got {supernet.frame}")
+        nodes = max(self.genotype.normal.nodes, self.genotype.reduction.nodes)
+        if nodes > supernet.node_count:
+            raise ValueError(
+                f"genotype must have at most {supernet.node_count} intermediate nodes, got {nodes}"
+            )
         for output, (_, part) in enumerate(self.frame.stem_stages()):
             if part.name in self.stem:
                 _copy(self.stem[part.name], supernet.stem[output])

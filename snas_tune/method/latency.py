@@ -119,9 +119,8 @@ def read_latencies(path: str | Path) -> dict[str, float]:
     try:
         value = json.loads(Path(path).read_text())
         version = value["format"]
-        table = {str(key): float(ms) for key, ms in value["milliseconds"].items()}
+        if version == FORMAT:
+            return {str(key): float(ms) for key, ms in value["milliseconds"].items()}
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"latency table {path} cannot be read: {error!r}") from error
-    if version != FORMAT:
-        raise ValueError(f"latency table {path} must have format {FORMAT}, got {version!r}")
-    return table
+    raise ValueError(f"latency table {path} must have format {FORMAT}, got {version!r}")

@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from snas_tune.config import SearchConfig
+from snas_tune.data import ImageSet
+from snas_tune.method.batches import augment, batch_indices, in_order, load_images, search_data
+from snas_tune.method.sampling import generator_for
+
+CPU = torch.device("cpu")
+SIDE = 5
+
+
+def distinct(batch: int, channels: int = 2) -> torch.Tensor:
+    """The same image of all different pixels, none of them 0, ``batch`` times."""
+    image = 1.0 + torch.arange(channels * SIDE * SIDE).view(1, channels, SIDE, SIDE)
+    return image.expand(batch, -1, -1, -1)
+
+
+def index_of(image: torch.Tensor, choices: list[torch.Tensor]) -> int:
+    """Which of ``choices`` the image is; exactly one, as all of them differ."""
+    (found,) = [i for i, choice in enumerate(choices) if torch.equal(image, choice)]
+    return found
+
+
+def about_evenly(drawn: list[int], choices: int) -> bool:
+    """Whether every choice was drawn as often as the others, within five standard deviations."""
+    counts = np.bincount(drawn, minlength=choices)
+    expected = len(drawn) / choices
+    return len(counts) == choices and bool((abs(counts - expected) < 5 * expected**0.5).all())
+
+
+@settings(deadline=None)
+@given(st.integers(2, 60), st.data())
+def test_an_epoch_is_whole_batches_of_one_permutation(images, data):
+    size = data.draw(st.integers(1, images))
+    seed = data.draw(st.integers(0, 99))
+    steps = images // size
+    epochs = [
+        [batch_indices(images, size, seed, epoch * steps + i) for i in range(steps)]
+        for epoch in range(3)
+    ]
+    for batches in epochs:
+        assert all(batch.shape == (size,) for batch in batches)
+        seen = torch.cat(batches).tolist()
+        assert len(set(seen)) == len(seen) == steps * size
+        assert set(seen) <= set(range(images))
+
+
+def test_every_epoch_and_seed_has_its_own_order_and_every_image_its_turn():
+    orders = [
+        tuple(torch.cat([batch_indices(10, 3, seed, 3 * epoch + i) for i in range(3)]).tolist())
+        for seed in range(2)
+        for epoch in range(20)
+    ]
+    assert len(set(orders)) == len(orders)
+    assert set(itertools.chain(*orders[:20])) == set(range(10))  # the one left out differs
+    assert torch.equal(batch_indices(10, 3, 1, 7), batch_indices(10, 3, 1, 7))
+
+
+def test_without_augmentation_the_images_stay():
+    images = distinct(4)
+    assert torch.equal(augment(images, SearchConfig(), generator_for(0, "test", 0)), images)
+
+
+@pytest.mark.parametrize("padding", [1, 2])
+def test_a_crop_is_any_window_of_the_padded_image(padding):
+    batch, widest = 4000, 2 * padding + 1
+    images = distinct(batch)
+    cropped = augment(images, SearchConfig(crop_padding=padding), generator_for(0, "test", 0))
+    padded = F.pad(images[0], (padding,) * 4)
+    windows = [
+        padded[:, top : top + SIDE, left : left + SIDE]
+        for top in range(widest)
+        for left in range(widest)
+    ]
+    assert about_evenly([index_of(image, windows) for image in cropped], widest**2)
+
+
+def test_half_of_the_images_are_mirrored_left_to_right():
+    images = distinct(1000)
+    flipped = augment(images, SearchConfig(flip=True), generator_for(0, "test", 0))
+    mirrored = images[0].numpy()[:, :, ::-1].copy()
+    choices = [images[0], torch.from_numpy(mirrored)]
+    assert about_evenly([index_of(image, choices) for image in flipped], 2)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_cutout_zeroes_a_square_around_any_pixel(size):
+    images = distinct(3000)
+    cut = augment(images, SearchConfig(cutout=size), generator_for(0, "test", 0))
+    choices = []
+    for row, column in itertools.product(range(SIDE), repeat=2):
+        image = images[0].clone()
+        for y, x in itertools.product(range(SIDE), repeat=2):
+            before = size // 2
+            if -before <= y - row < size - before and -before <= x - column < size - before:
+                image[:, y, x] = 0
+        choices.append(image)
+    assert about_evenly([index_of(image, choices) for image in cut], SIDE**2)
+
+
+def test_augmentation_follows_from_its_generator_alone():
+    config = SearchConfig(crop_padding=2, flip=True, cutout=2)
+    images = distinct(16)
+    torch.manual_seed(1)
+    first = augment(images, config, generator_for(3, "augment", 5))
+    torch.manual_seed(2)
+    assert torch.equal(augment(images, config, generator_for(3, "augment", 5)), first)
+    assert not torch.equal(augment(images, config, generator_for(3, "augment", 6)), first)
+    assert not torch.equal(first, images)
+
+
+def test_the_parts_are_disjoint_stratified_and_hold_the_right_labels(noise_images):
+    data = search_data(noise_images, SearchConfig(batch_size=8, validation_fraction=0.25), CPU)
+    assert (len(data.train), len(data.validation)) == (45, 15)
+    assert data.train.classes == ("a", "b", "c")
+    assert (data.train.side, data.train.channels) == (8, 3)
+    assert torch.bincount(data.validation.labels).tolist() == [5, 5, 5]
+    label_of = {
+        image.tobytes(): label
+        for image, label in zip(noise_images.images, noise_images.labels, strict=True)
+    }
+    seen = []
+    for part in (data.train, data.validation):
+        for pixels, label in zip(part.pixels, part.labels, strict=True):
+            assert label_of[pixels.numpy().tobytes()] == label
+            seen.append(pixels.numpy().tobytes())
+    assert len(set(seen)) == len(seen) == 60
+
+
+def test_training_images_are_normalised_with_statistics_that_validation_did_not_see(noise_images):
+    images = ImageSet(noise_images.images.copy(), noise_images.labels, noise_images.classes)
+    config = SearchConfig(batch_size=8)
+    data = search_data(images, config, CPU)
+    normal = data.normalise(data.train.pixels).double()
+    assert normal.mean((0, 2, 3)).abs().max() < 1e-5
+    assert (normal.std((0, 2, 3), unbiased=False) - 1).abs().max() < 1e-5
+    pixels = data.train.pixels.double()
+    mean = pixels.mean((0, 2, 3)).view(-1, 1, 1)
+    deviation = pixels.std((0, 2, 3), unbiased=False).view(-1, 1, 1)
+    torch.testing.assert_close(
+        data.normalise(data.validation.pixels).double(),
+        (data.validation.pixels.double() - mean) / deviation,
+        rtol=1e-5,
+        atol=1e-5,
+    )
+
+
+def test_images_of_one_colour_are_normalised_to_zero_and_not_to_nan():
+    images = ImageSet(np.full((8, 1, 4, 4), 200, np.uint8), np.arange(8) % 2, ("a", "b"))
+    data = search_data(images, SearchConfig(batch_size=2), CPU)
+    assert (data.normalise(data.train.pixels) == 0).all()
+
+
+def test_channels_last_changes_the_memory_format_and_no_value(noise_images):
+    data = search_data(noise_images, SearchConfig(batch_size=8), CPU)
+    plain = data.normalise(data.train.pixels)
+    fast = data.normalise(data.train.pixels, channels_last=True)
+    assert torch.equal(plain, fast)
+    assert fast.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_limit_takes_a_subset_of_every_class(noise_images):
+    config = SearchConfig(batch_size=2, limit_images=20, validation_fraction=0.3)
+    data = search_data(noise_images, config, CPU)
+    assert (len(data.train), len(data.validation)) == (14, 6)
+    total = torch.bincount(data.train.labels) + torch.bincount(data.validation.labels)
+    assert sorted(total.tolist()) == [6, 7, 7]
+
+
+def test_read_only_images_of_a_cache_serve_as_well(noise_images):
+    frozen = noise_images.images.copy()
+    frozen.flags.writeable = False
+    images = ImageSet(frozen, noise_images.labels, noise_images.classes)
+    config = SearchConfig(batch_size=8)
+    a, b = search_data(images, config, CPU), search_data(noise_images, config, CPU)
+    assert torch.equal(a.train.pixels, b.train.pixels)
+
+
+def test_the_seed_fixes_the_parts(noise_images):
+    a, b, c = (
+        search_data(noise_images, SearchConfig(batch_size=8, seed=seed), CPU).train.pixels
+        for seed in (0, 0, 1)
+    )
+    assert torch.equal(a, b)
+    assert not torch.equal(a, c)
+
+
+def test_a_training_part_smaller_than_a_batch_is_refused(noise_images):
+    with pytest.raises(
+        ValueError, match="^batch_size must be at most the 48 training images, got 49$"
+    ):
+        search_data(noise_images, SearchConfig(batch_size=49), CPU)
+    assert len(search_data(noise_images, SearchConfig(batch_size=48), CPU).train) == 48
+
+
+def test_images_that_are_not_square_are_refused_with_the_way_out(tmp_path, monkeypatch):
+    (tmp_path / "oblong_images.py").write_text(
+        "import numpy as np\n"
+        "def load():\n"
+        "    return np.zeros((4, 1, 6, 4), np.uint8), np.arange(4) % 2\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    config = SearchConfig(data="oblong_images:load")
+    with pytest.raises(
+        ValueError, match="^images of oblong_images:load must be square, got 6 x 4: set image_size$"
+    ):
+        load_images(config)
+
+
+def test_the_images_are_those_that_the_config_names():
+    digits = load_images(SearchConfig(image_size=6, image_channels=3))
+    assert digits.images.shape == (1797, 3, 6, 6)
+
+
+def test_in_order_gives_every_image_once(noise_images):
+    images = search_data(noise_images, SearchConfig(batch_size=8), CPU).validation
+    batches = list(in_order(images, 5))
+    assert [len(labels) for _, labels in batches] == [5, 5, 2]
+    assert torch.equal(torch.cat([pixels for pixels, _ in batches]), images.pixels)
+    assert torch.equal(torch.cat([labels for _, labels in batches]), images.labels)

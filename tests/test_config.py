@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from snas_tune.config import COSTS, DARTS_OPS, SearchConfig
+
+NAN, INF = math.nan, math.inf
+NO_COUNT = (0, -1, 1.0, True, "3", NAN, [2])
+NO_COUNT_OR_ZERO = (-1, 0.0, False, "3", NAN, [2])
+NO_POSITIVE = (0, -1.0, NAN, INF, True, "1", [1])
+NEGATIVE = (-1e-9, NAN, INF, -INF, True, "1", [1])
+NO_SHARE = (-0.1, 1, 1.5, NAN, False, "0.5")
+NO_FLAG = (0, 1, "true", [])
+NO_TEXT = ("", 3, True, ["a"])
+NO_CHOICE = ("", "other", 1, True, ["linear"], {})
+
+# Of every field: the rule as its message says it, values that break it, and two that keep it.
+FIELDS = {
+    "penalty_strength": ("0 or more", NEGATIVE, (0, 0.5)),
+    "penalty_form": ("one of linear, log", NO_CHOICE, ("linear", "log")),
+    "penalty_gradient": (
+        "one of sample, expectation, score",
+        NO_CHOICE,
+        ("sample", "score"),
+    ),
+    "penalty_costs": (
+        "weights",
+        (3, "flops", ["flops"], {}, {"flops": 0}, {"flops": -1.0}, {"flops": NAN},
+         {"flops": True}, {"flops": "1"}),
+        ({"flops": 1.0}, {"params": 0.5, "memory": 2}),
+    ),
+    "target_flops": ("positive", NO_POSITIVE, (None, 1e6)),
+    "latency_table": ("a text", NO_TEXT, (None, "table.json")),
+    "temperature_schedule": (
+        "one of linear, exponential, cosine, constant",
+        NO_CHOICE,
+        ("linear", "cosine"),
+    ),
+    "temperature_start": ("positive", NO_POSITIVE, (1.0, 2)),
+    "temperature_end": ("positive", NO_POSITIVE, (0.03, 1)),
+    "seed": ("a whole number, 0 or more", NO_COUNT_OR_ZERO, (0, 7)),
+    "data": ("a text", NO_TEXT, ("digits", "cifar10")),
+    "data_root": ("a text", NO_TEXT, ("data", "elsewhere")),
+    "data_cache": ("a text", NO_TEXT, (None, "cache")),
+    "image_size": ("a whole number, 4 or more", (*NO_COUNT, 3), (None, 4)),
+    "image_channels": ("1 or 3", (0, 2, 3.0, True, "1", NAN, [1]), (1, 3)),
+    "limit_images": ("a positive whole number", NO_COUNT, (None, 1)),
+    "validation_fraction": ("above 0 and below 1", (0, *NO_SHARE), (0.2, 0.99)),
+    "cells": ("a whole number, 3 or more", (*NO_COUNT, 2), (3, 20)),
+    "channels": ("a whole number, 2 or more", (*NO_COUNT, 1), (2, 36)),
+    "nodes": ("a positive whole number", NO_COUNT, (1, 4)),
+    "ops": (
+        "two or more different names",
+        ("none", (), ["none"], ("a", "a"), 3, ("a", 2), (["a"], "b"), {"a", "b"}),
+        (DARTS_OPS, ("none", "skip_connect")),
+    ),
+    "stem": ("one of cifar, imagenet", NO_CHOICE, ("cifar", "imagenet")),
+    "epochs": ("a positive whole number", NO_COUNT, (1, 600)),
+    "batch_size": ("a whole number, 2 or more", (*NO_COUNT, 1), (2, 64)),
+    "evaluation_batch_size": ("a positive whole number", NO_COUNT, (1, 250)),
+    "weights_learning_rate": ("positive", NO_POSITIVE, (0.025, 1)),
+    "weights_learning_rate_end": ("0 or more", NEGATIVE, (0, 0.001)),
+    "weights_momentum": ("at least 0 and below 1", NO_SHARE, (0, 0.9)),
+    "weights_decay": ("0 or more", NEGATIVE, (0, 3e-4)),
+    "weights_clip": ("positive", NO_POSITIVE, (5.0, 1)),
+    "logits_learning_rate": ("positive", NO_POSITIVE, (None, 3e-4)),
+    "logits_decay": ("0 or more", NEGATIVE, (0, 1e-3)),
+    "logits_clip": ("positive", NO_POSITIVE, (10.0, 1)),
+    "logits_spread": ("0 or more", NEGATIVE, (0, 0.01)),
+    "drop_path": ("at least 0 and below 1", NO_SHARE, (0, 0.3)),
+    "crop_padding": ("a whole number, 0 or more", NO_COUNT_OR_ZERO, (0, 4)),
+    "flip": ("true or false", NO_FLAG, (False, True)),
+    "cutout": ("a whole number, 0 or more", NO_COUNT_OR_ZERO, (0, 16)),
+    "child_every": ("a positive whole number", NO_COUNT, (1, 5)),
+    "recalibration_batches": ("a positive whole number", NO_COUNT, (1, 20)),
+    "device": ("a text", NO_TEXT, ("auto", "cpu")),
+    "threads": ("a positive whole number", NO_COUNT, (None, 1)),
+    "precision": ("one of float32, bfloat16, float16", NO_CHOICE, ("float32", "float16")),
+    "channels_last": ("true or false", NO_FLAG, (False, True)),
+    "compile": ("true or false", NO_FLAG, (False, True)),
+}  # fmt: skip
+
+OPTIONAL = {name for name, (_, _, good) in FIELDS.items() if good[0] is None} | {"image_channels"}
+BAD = [(name, rule, value) for name, (rule, values, _) in FIELDS.items() for value in values]
+
+
+def config(**values: object) -> SearchConfig:
+    """A config; a target needs a strength."""
+    strength = {"penalty_strength": 0.5} if values.get("target_flops") else {}
+    return SearchConfig(**{**strength, **values})
+
+
+def test_every_field_is_in_the_table():
+    assert list(FIELDS) == [field.name for field in dataclasses.fields(SearchConfig)]
+
+
+@pytest.mark.parametrize(("name", "rule", "value"), BAD, ids=lambda v: repr(v)[:30])
+def test_a_value_that_breaks_its_fields_rule_is_refused_in_one_line(name, rule, value):
+    with pytest.raises(ValueError, match=f"^{name} must be {re.escape(rule)}.*, got ") as error:
+        config(**{name: value})
+    assert str(error.value).endswith(f"got {value!r}")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_only_an_optional_field_may_be_left_out_as_none(name):
+    if name in OPTIONAL:
+        assert getattr(config(**{name: None}), name) is None
+    else:
+        with pytest.raises(ValueError, match=f"^{name} must be .*, got None$"):
+            config(**{name: None})
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_values_within_the_rule_are_kept_and_tell_configs_apart(name):
+    first, second = (config(**{name: value}) for value in FIELDS[name][2])
+    assert (getattr(first, name), getattr(second, name)) == FIELDS[name][2]
+    if name in ("data_root", "data_cache"):
+        assert first.fingerprint() == second.fingerprint()
+    else:
+        assert first.fingerprint() != second.fingerprint()
+    for each in (first, second):
+        assert re.fullmatch("[0-9a-f]{6}", each.fingerprint())
+
+
+settings_of_a_search = st.fixed_dictionaries(
+    {},
+    optional={
+        name: st.sampled_from(good)
+        for name, (_, _, good) in FIELDS.items()
+        if name != "target_flops"
+    },
+)
+
+
+@settings(deadline=None)
+@given(settings_of_a_search)
+def test_a_config_survives_its_dict_and_json(values):
+    made = SearchConfig(**values)
+    assert SearchConfig.from_dict(made.to_dict()) == made
+    back = SearchConfig.from_dict(json.loads(made.to_json()))
+    assert back == made
+    assert back.to_json() == made.to_json()
+    assert back.fingerprint() == made.fingerprint()
+    assert "\n" not in made.to_json()
+
+
+def test_equal_configs_have_one_json_whatever_the_order_of_the_costs():
+    one = SearchConfig(penalty_costs={"flops": 1.0, "params": 2.0})
+    other = SearchConfig(penalty_costs={"params": 2.0, "flops": 1.0})
+    assert one.to_json() == other.to_json()
+    assert one.fingerprint() == other.fingerprint()
+
+
+def test_an_unknown_setting_lists_the_known_ones():
+    with pytest.raises(ValueError, match=r"^unknown settings \['depth', 'eta'\]; ") as error:
+        SearchConfig.from_dict({"eta": 1, "depth": 2, "cells": 3})
+    assert str(error.value).endswith(f"SearchConfig has {sorted(FIELDS)}")
+
+
+def test_a_config_does_not_follow_the_callers_own_values():
+    costs, ops = {"flops": 1.0}, ["none", "skip_connect"]
+    made = SearchConfig(penalty_costs=costs, ops=ops)
+    costs["params"], ops[0] = 1.0, "sep_conv_3x3"
+    made.to_dict()["penalty_costs"]["memory"] = 3.0
+    made.to_dict()["ops"].append("x")
+    assert made == SearchConfig(penalty_costs={"flops": 1.0}, ops=("none", "skip_connect"))
+    assert made.ops == ("none", "skip_connect")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        made.cells = 4
+
+
+def test_a_cost_that_does_not_exist_is_refused():
+    with pytest.raises(
+        ValueError, match=rf"^penalty_costs must be of {', '.join(COSTS)}, got \['energy'\]$"
+    ):
+        SearchConfig(penalty_costs={"flops": 1.0, "energy": 1.0})
+
+
+def test_a_penalty_on_latency_needs_a_table():
+    message = "^latency_table must be given for a penalty on latency_ms, got None$"
+    with pytest.raises(ValueError, match=message):
+        SearchConfig(penalty_costs={"latency_ms": 1.0})
+    SearchConfig(penalty_costs={"latency_ms": 1.0}, latency_table="table.json")
+    SearchConfig(penalty_costs={"latency_ms": 0, "flops": 1.0})
+
+
+def test_a_target_needs_a_strength():
+    message = "^penalty_strength must be positive where target_flops is given, got 0$"
+    with pytest.raises(ValueError, match=message):
+        SearchConfig(target_flops=1e6)
+    assert SearchConfig(target_flops=1e6, penalty_strength=0.1).target_flops == 1e6
+
+
+def test_the_space_is_what_a_checkpoint_must_share():
+    made = SearchConfig(cells=5, channels=8, nodes=2, ops=("none", "skip_connect"), image_size=9)
+    assert made.space() == {
+        "cells": 5,
+        "channels": 8,
+        "nodes": 2,
+        "ops": ["none", "skip_connect"],
+        "stem": "cifar",
+        "image_size": 9,
+        "image_channels": None,
+    }
+    same = dataclasses.replace(made, epochs=3, seed=9, penalty_strength=1.0)
+    assert same.space() == made.space()

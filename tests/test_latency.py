@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from conftest import TINY
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import search_space_genotypes
+
+from snas_tune.config import DARTS_OPS, SearchConfig
+from snas_tune.genotype import Cell, Genotype
+from snas_tune.method.cost import cost_table, genotype_cost
+from snas_tune.method.latency import (
+    measure_latencies,
+    parts_to_measure,
+    read_latencies,
+    write_latencies,
+)
+from snas_tune.method.parts import Frame, Part
+from snas_tune.method.search import Search
+from snas_tune.method.supernet import frame_of, one_hot
+from snas_tune.plan import plan_network
+
+EMPTY = Genotype(Cell(1, (), (2,)), Cell(1, (), (2,)))
+
+
+@st.composite
+def searches(draw):
+    """A config, its frame and a genotype that it can derive."""
+    nodes = draw(st.integers(1, 3))
+    stem, size = draw(st.sampled_from([("cifar", 9), ("cifar", 8), ("imagenet", 37)]))
+    config = SearchConfig(cells=draw(st.integers(3, 7)), channels=4, nodes=nodes, stem=stem)
+    frame = frame_of(config, image_size=size, image_channels=3, classes=5)
+    return config, frame, draw(search_space_genotypes(nodes, DARTS_OPS))
+
+
+def made_up(parts):
+    """A different number of milliseconds for each part, exact in binary."""
+    return {part.key(): 1 + i / 1024 for i, part in enumerate(parts)}
+
+
+@settings(deadline=None, max_examples=60)
+@given(searches())
+def test_the_table_has_every_part_of_any_child_and_latency_is_their_sum(search):
+    config, frame, genotype = search
+    table = made_up(parts_to_measure(frame, config))
+    for keep_dead in (True, False):
+        plan = plan_network(
+            genotype,
+            cells=frame.cells,
+            channels=frame.channels,
+            stem=frame.stem,
+            keep_dead=keep_dead,
+        )
+        keys = [part.key() for part in frame.parts(plan)]
+        found = genotype_cost("latency_ms", genotype, frame, keep_dead=keep_dead, latency=table)
+        assert found == sum(table[key] for key in keys)
+    sample = one_hot(genotype, config.ops, config.nodes).double()
+    supernet = cost_table("latency_ms", frame, config.nodes, config.ops, table)
+    whole = genotype_cost("latency_ms", genotype, frame, keep_dead=True, latency=table)
+    assert supernet.of_sample(sample).item() == whole
+
+
+def test_each_part_is_listed_once_and_none_is_never_measured():
+    config = SearchConfig(cells=8, channels=4)
+    keys = [part.key() for part in parts_to_measure(frame_of(config, image_size=8,
+                                                             image_channels=1, classes=2),
+                                                    config)]  # fmt: skip
+    assert keys == sorted(set(keys))
+    assert not any("/none/" in key for key in keys)
+
+
+def test_the_key_of_a_part_says_its_kind_name_and_shape():
+    part = Part("op", "sep_conv_3x3", 16, 16, 32, 2)
+    assert part.key() == "op/sep_conv_3x3/16-16/side32/stride2"
+
+
+def test_measuring_gives_milliseconds_for_every_part_and_reports_each():
+    config = SearchConfig(cells=3, channels=2, nodes=1)
+    parts = parts_to_measure(frame_of(config, image_size=4, image_channels=1, classes=2), config)
+    seen: list[tuple[str, float]] = []
+    table = measure_latencies(
+        parts, device="cpu", repeats=1, progress=lambda part, ms: seen.append((part.key(), ms))
+    )
+    assert list(table.items()) == seen
+    assert list(table) == [part.key() for part in parts]
+    assert all(0 < ms < 1000 for ms in table.values())
+
+
+def test_more_work_takes_more_milliseconds():
+    small, large = (
+        Part("op", "sep_conv_5x5", channels, channels, side)
+        for channels, side in ((2, 4), (32, 64))
+    )
+    table = measure_latencies([small, large], device="cpu", repeats=3)
+    assert table[large.key()] > table[small.key()]
+
+
+@pytest.mark.parametrize("repeats", [0, -1])
+def test_at_least_one_run_is_needed(repeats):
+    with pytest.raises(ValueError, match=f"^repeats must be positive, got {repeats}$"):
+        measure_latencies([], repeats=repeats)
+
+
+def test_a_device_that_is_not_there_is_refused():
+    with pytest.raises(ValueError, match="^device must be one of this machine, got 'nonsense'"):
+        measure_latencies([], device="nonsense")
+
+
+def test_a_table_survives_its_file_which_says_what_was_measured(tmp_path):
+    table = {"b": 0.1, "a": 1 / 3}
+    path = tmp_path / "new" / "table.json"
+    write_latencies(path, table, "cpu")
+    assert read_latencies(path) == table
+    write_latencies(path, {"c": 2.0}, "cpu")
+    assert read_latencies(path) == {"c": 2.0}
+    assert list(path.parent.iterdir()) == [path]
+    value = json.loads(path.read_text())
+    assert value["device"].startswith("cpu ")
+    assert (value["threads"], value["torch"]) == (torch.get_num_threads(), torch.__version__)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "JSONDecodeError"),
+        (b"\xff\xfe\xfd", "UnicodeDecodeError"),
+        (b"[]", "TypeError"),
+        (b"3", "TypeError"),
+        (b"{}", "KeyError"),
+        (b'{"format": 1}', "KeyError"),
+        (b'{"format": 1, "milliseconds": [1]}', "AttributeError"),
+        (b'{"format": 1, "milliseconds": {"a": "fast"}}', "ValueError"),
+        (b'{"format": 1, "milliseconds": {"a": null}}', "TypeError"),
+    ],
+)
+def test_a_file_that_is_no_table_gives_one_line(tmp_path, content, reason):
+    path = tmp_path / "table.json"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=f"^latency table .*table.json cannot be read: {reason}"):
+        read_latencies(path)
+
+
+def test_a_missing_file_gives_one_line(tmp_path):
+    with pytest.raises(ValueError, match=r"^latency table .*nowhere cannot be read: FileNotFound"):
+        read_latencies(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("rest", ["", ', "milliseconds": {"a": 1}', ', "milliseconds": [[1]]'])
+def test_a_newer_format_is_refused_whatever_it_holds(tmp_path, rest):
+    path = tmp_path / "table.json"
+    path.write_text('{"format": 2' + rest + "}")
+    with pytest.raises(ValueError, match=r"^latency table .*table.json must have format 1, got 2$"):
+        read_latencies(path)
+
+
+def test_a_part_that_the_table_lacks_is_named():
+    frame = Frame(3, 2, "cifar", 4, 1, 2)
+    lacks = "^latency table must have every part of the network, lacks op/skip_connect/4-4/side4/"
+    table = made_up(parts_to_measure(frame, SearchConfig(cells=3, channels=2, nodes=1)))
+    short = {key: ms for key, ms in table.items() if "skip_connect" not in key}
+    with pytest.raises(ValueError, match=lacks):
+        cost_table("latency_ms", frame, 1, ("none", "skip_connect"), short)
+    with pytest.raises(ValueError, match="lacks classifier/linear/0-2/side1/stride1$"):
+        genotype_cost("latency_ms", EMPTY, frame, latency={})
+    with pytest.raises(ValueError, match="^latency table must have every part of the network"):
+        genotype_cost("latency_ms", EMPTY, frame)
+
+
+def test_a_search_with_a_table_reports_and_penalises_the_latency_of_its_child(tmp_path):
+    path = tmp_path / "table.json"
+    plain = Search(SearchConfig(**TINY))
+    table = made_up(parts_to_measure(plain.frame, plain.config))
+    write_latencies(path, table, "cpu")
+    search = Search(
+        SearchConfig(
+            **TINY,
+            latency_table=str(path),
+            penalty_costs={"latency_ms": 1.0},
+            penalty_strength=1.0,
+        )
+    )
+    assert search.take_step().penalty > 0
+    derived = search.derive()
+    assert search.evaluate()["latency_ms"] == pytest.approx(
+        genotype_cost("latency_ms", derived, search.frame, latency=table)
+    )
+    assert plain.evaluate()["latency_ms"] != plain.evaluate()["latency_ms"]  # NaN
+
+
+def test_a_search_whose_table_is_missing_does_not_start(tmp_path):
+    config = SearchConfig(**TINY, latency_table=str(tmp_path / "nowhere"))
+    with pytest.raises(ValueError, match=r"^latency table .*nowhere cannot be read: "):
+        Search(config)
