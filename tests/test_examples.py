@@ -1,0 +1,49 @@
+"""Every example runs, as the README says."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(EXAMPLES / command[0]), *command[1:]],
+        capture_output=True, text=True, cwd=folder, timeout=280, check=False,
+    )  # fmt: skip
+
+
+def test_a_sweep_ends_in_a_front_from_which_a_cell_can_be_taken(tmp_path):
+    swept = run(tmp_path, "sweep.py", "--trials", "2", "--epochs", "1", "--name", "s")
+    assert swept.returncode == 0, swept.stderr
+    for part in ("MFLOPs", "front file", "tensorboard --logdir", "take a cell"):
+        assert part in swept.stdout
+    assert "2/2 trials" in swept.stderr
+    assert (tmp_path / "results/s/pictures/front.png").exists()
+    taken = run(tmp_path, "take_cell.py", "results/s", "--max-mflops", "5", "--epochs", "1",
+                "--export", "cell.pt2")  # fmt: skip
+    assert taken.returncode == 0, taken.stderr
+    assert "trained: test" in taken.stdout
+    assert (tmp_path / "cell.pt2").stat().st_size > 1000
+    none = run(tmp_path, "take_cell.py", "results/s", "--max-mflops", "0.000001")
+    assert none.returncode == 2
+    assert none.stderr.startswith("error: no point has flops <= 1")
+
+
+@pytest.mark.parametrize("example", ["tune_run.py", "tuner.py"])
+def test_tune_run_and_the_tuner_end_in_a_front(example, tmp_path):
+    done = run(tmp_path, example, "--smoke")
+    assert done.returncode == 0, done.stderr
+    assert "MFLOPs" in done.stdout
+
+
+def test_wrong_input_gives_one_line_and_exit_status_two(tmp_path):
+    done = run(tmp_path, "sweep.py", "--data", "nowhere/at/all")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
