@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import signal
@@ -65,7 +66,7 @@ def test_every_child_of_every_trial_is_in_the_front_file(swept):
     for row in rows:
         assert 0 <= row["child_accuracy"] <= 1
         Genotype.from_json(row["genotype"])
-        config = SearchConfig.from_dict(__import__("json").loads(row["config"]))
+        config = SearchConfig.from_dict(json.loads(row["config"]))
         assert row["trial"] == trial_name(config.to_dict())
         assert config.penalty_strength == row["penalty_strength"]
 
@@ -311,6 +312,26 @@ def one_class(folder: Path) -> str:
 def test_what_can_be_known_is_refused_before_any_trial(changes, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         check_sweep(tiny_space(**changes(tmp_path)), str(tmp_path / "results"))
+
+
+def test_a_corrupt_image_anywhere_in_a_folder_is_refused_before_any_trial(tmp_path):
+    from PIL import Image
+
+    for kind in ("cat", "dog"):
+        (tmp_path / "data" / kind).mkdir(parents=True)
+        for i in range(12):
+            Image.new("L", (8, 8), 20 * i).save(tmp_path / "data" / kind / f"{i:02d}.png")
+    (tmp_path / "data" / "dog" / "07.png").write_bytes(b"not a picture")
+    space = tiny_space(data=str(tmp_path / "data"), limit_images=None)
+    with pytest.raises(ValueError, match=r"dog/07\.png") as error:
+        check_sweep(space, str(tmp_path / "results"))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["", "a/b", ".."])
+def test_a_name_that_is_no_directory_is_refused(name, tmp_path):
+    with pytest.raises(ValueError, match="name must be that of a directory, without a slash, got"):
+        run_sweep(tiny_space(), name=name, storage_path=str(tmp_path))
 
 
 def test_a_storage_path_without_permission_is_refused(tmp_path):

@@ -17,9 +17,9 @@ from snas_tune.config import SearchConfig
 from snas_tune.data import check
 from snas_tune.front import FILE_NAME, FrontFile, ParetoFront, check_writable
 from snas_tune.genotype import Genotype
-from snas_tune.method.latency import read_latencies
 from snas_tune.method.ops import check_ops
 from snas_tune.method.runtime import choose_device
+from snas_tune.method.search import Search
 from snas_tune.pictures import front_figure, genotype_svg, save
 from snas_tune.sweep.callbacks import failure_of, sweep_callbacks
 from snas_tune.sweep.searcher import make_searcher
@@ -60,8 +60,18 @@ class SweepResult:
     """The reason of each failed trial, by its name. The others' results are whole."""
 
 
-def check_sweep(space: Mapping[str, Any], storage_path: str) -> SearchConfig:
+def check_sweep(
+    space: Mapping[str, Any], storage_path: str, address: str | None = None
+) -> SearchConfig:
     """Check all that can be known before a trial starts.
+
+    The cheap things first; then a whole search is built from the first config of the space, which
+    reads the images (into the cache, if there is one) and counts every op, but trains nothing.
+
+    Args:
+        space: from :func:`snas_tune.sweep.search_space`.
+        storage_path: where results will go.
+        address: of a cluster, whose nodes may have devices that this machine lacks.
 
     Returns:
         A config of the space, its varied settings at their lower ends.
@@ -71,17 +81,23 @@ def check_sweep(space: Mapping[str, Any], storage_path: str) -> SearchConfig:
     """
     config = SearchConfig.from_dict(first_config(space))
     check_ops(config.ops)
+    check_writable(storage_path)
+    if address is None:
+        choose_device(config.device)
     check(
         config.data,
         root=config.data_root,
         image_size=config.image_size,
         channels=config.image_channels,
     )
-    if config.latency_table is not None:
-        read_latencies(config.latency_table)
-    choose_device(config.device)
-    check_writable(storage_path)
+    Search(SearchConfig.from_dict({**config.to_dict(), "device": "cpu"}))
     return config
+
+
+def check_name(name: str) -> None:
+    """Raise ``ValueError`` unless ``name`` can be a directory of the storage."""
+    if not name or "/" in name or name in (".", ".."):
+        raise ValueError(f"name must be that of a directory, without a slash, got {name!r}")
 
 
 def _storage(path: str) -> str:
@@ -130,6 +146,8 @@ def run_sweep(
         ValueError: an input is wrong; no trial has started.
     """
     storage = _storage(storage_path)
+    check_name(name)
+    FrontFile(f"{storage}/{name}/{FILE_NAME}")  # refuses a newer format before any work
     arguments = sweep_arguments(
         space,
         storage_path=storage,
@@ -140,7 +158,6 @@ def run_sweep(
         seed=seed,
         address=address,
     )
-    FrontFile(f"{storage}/{name}/{FILE_NAME}")  # refuses a newer format before any work
     analysis = tune.run(
         SnasTrainable,
         name=name,
@@ -186,7 +203,7 @@ def sweep_arguments(
         raise ValueError(f"trials must be positive, got {trials}")
     if not cpus_per_trial > 0:
         raise ValueError(f"cpus_per_trial must be positive, got {cpus_per_trial}")
-    check_sweep(space, storage_path)
+    check_sweep(space, storage_path, address)
     quiet_ray(address=address)
     if concurrent is None:
         concurrent = max(1, int(ray.cluster_resources().get("CPU", 1) // cpus_per_trial))
