@@ -320,6 +320,19 @@ def test_ordering_never_adds_crossings_and_keeps_the_inputs_in_order(cell: Cell)
     assert [node for _, node in plan.columns[0]] == [0, 1]
 
 
+def test_nodes_and_pills_are_ordered_so_that_lines_need_not_cross() -> None:
+    swapped = Cell(2, (Edge("skip_connect", 1, 2), Edge("skip_connect", 0, 3)), (2, 3))
+    plan = grid(swapped)
+    assert crossings(plan.columns, plan.links) == 0
+    (block,) = [
+        block
+        for block in layout(Cell(1, (Edge("x", 1, 2), Edge("y", 0, 2)), (2,))).blocks
+        if block.pills
+    ]
+    upper, lower = sorted(block.pills, key=lambda pill: pill.box.y)
+    assert (upper.edge.source, lower.edge.source) == (0, 1)
+
+
 def test_crossings_are_counted_pair_by_pair() -> None:
     columns = (((0, 0), (0, 1)), ((1, 2), (1, 3)))
     straight = [((0, 0), (1, 2)), ((0, 1), (1, 3))]

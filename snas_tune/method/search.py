@@ -299,7 +299,8 @@ class Search:
         Args:
             genotype: of this search space; the derived one if not given.
         """
-        child = ChildNetwork(genotype or self.derive(), self.frame, affine=False)
+        with torch.random.fork_rng(devices=[]):  # what the initialisers draw is overwritten
+            child = ChildNetwork(genotype or self.derive(), self.frame, affine=False)
         child.inherit(self.supernet)
         self.runtime.place(child)
         config, train = self.config, self.data.train

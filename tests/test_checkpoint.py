@@ -1,0 +1,148 @@
+"""What a saved search must be, and that looking at a search does not change it."""
+
+from __future__ import annotations
+
+import copy
+import re
+
+import pytest
+import torch
+from conftest import TINY
+
+from snas_tune.config import SearchConfig
+from snas_tune.method.batches import in_order
+from snas_tune.method.checkpoint import FILE, load_search, read_state, save_search
+from snas_tune.method.runtime import CompiledOrEager
+from snas_tune.method.sampling import generator_for, gumbel_softmax
+from snas_tune.method.search import Search, SearchDiverged
+
+
+def trained(**changes) -> Search:
+    search = Search(SearchConfig(**{**TINY, **changes}))
+    search.take_step()
+    return search
+
+
+def weights_of(search: Search) -> dict[str, torch.Tensor]:
+    return copy.deepcopy(dict(search.supernet.state_dict()))
+
+
+def equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_newer_checkpoint_is_refused(tiny):
+    search = Search(tiny)
+    with pytest.raises(ValueError, match=r"^checkpoint format must be 1, got 2$"):
+        search.load_state_dict({**search.state_dict(), "format": 2})
+    with pytest.raises(ValueError, match=r"^checkpoint format must be 1, got None$"):
+        search.load_state_dict({"config": {}})
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"step": 3}, torch.zeros(2)])
+def test_a_file_of_something_else_is_refused(tmp_path, content):
+    torch.save(content, tmp_path / FILE)
+    kind = type(content).__name__
+    with pytest.raises(ValueError, match=rf"^checkpoint .*{FILE} must hold a search, got {kind}$"):
+        read_state(tmp_path)
+
+
+def test_a_pickle_that_would_run_code_is_refused(tmp_path):
+    torch.save({"config": re.compile("x")}, tmp_path / FILE)
+    with pytest.raises(ValueError, match=rf"^checkpoint .*{FILE} cannot be read: "):
+        read_state(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"cells": 4}, "its cells is 3, this search has 4"),
+        ({"channels": 6}, "its channels is 4, this search has 6"),
+        ({"ops": ("none", "skip_connect")}, r"its ops is \['none', .*this search has \['none', 's"),
+        ({"stem": "imagenet"}, "its stem is 'cifar', this search has 'imagenet'"),
+        ({"epochs": 4}, "its epochs is 3, this search has 4"),
+        ({"image_size": 12}, "its image_size is 8, this search has 12"),
+    ],
+)
+def test_a_checkpoint_that_does_not_fit_is_refused_by_its_first_difference(
+    tmp_path, tiny, changes, message
+):
+    save_search(Search(tiny), tmp_path)
+    with pytest.raises(
+        ValueError, match=f"^checkpoint must be of the same search space: {message}"
+    ):
+        load_search(tmp_path, **changes)
+
+
+def test_a_checkpoint_of_other_images_is_refused(tmp_path, tiny, noise_images):
+    save_search(Search(tiny), tmp_path)
+    with pytest.raises(ValueError, match=r"its (image_size|image_channels|classes) is .*, this se"):
+        load_search(tmp_path, noise_images)
+
+
+def test_a_restored_search_keeps_what_a_caller_may_change(tmp_path, tiny):
+    save_search(trained(), tmp_path)
+    search = load_search(tmp_path, penalty_strength=0.25, data_root="elsewhere")
+    assert search.step == 1
+    assert (search.config.penalty_strength, search.config.data_root) == (0.25, "elsewhere")
+    assert search.penalty.strength == 0.25
+
+
+def test_evaluating_and_deriving_change_nothing_that_is_saved():
+    searches = [trained(drop_path=0.2, flip=True), trained(drop_path=0.2, flip=True)]
+    before, state = weights_of(searches[0]), torch.random.get_rng_state()
+    first = searches[0].evaluate()
+    assert searches[0].evaluate() == pytest.approx(first, nan_ok=True)
+    assert equal(weights_of(searches[0]), before)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    for search in searches:
+        search.take_step()
+    assert equal(*(weights_of(search) for search in searches))
+
+
+def test_building_and_training_leave_the_global_random_state_alone():
+    state = torch.random.get_rng_state()
+    Search(SearchConfig(**TINY, drop_path=0.2, crop_padding=1, flip=True, cutout=2)).take_step()
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_the_supernets_accuracy_is_counted_over_the_validation_images():
+    """A new sample for each batch, of the last step's temperature, from a stream of its own."""
+    search = Search(SearchConfig(**TINY, evaluation_batch_size=7))
+    for _ in range(3):
+        search.take_step()
+    given: list[torch.Tensor] = []
+    search.supernet.register_forward_pre_hook(lambda module, inputs: given.append(inputs[1]))
+    found = search.supernet_accuracy()
+    generator, right = generator_for(0, "evaluate", 3), 0
+    for sample, (pixels, labels) in zip(
+        list(given), in_order(search.data.validation, 7), strict=True
+    ):
+        logits, temperature = search.supernet.logits, search.temperature(2)
+        assert torch.equal(sample, gumbel_softmax(logits, temperature, generator))
+        predicted = search.supernet(search.data.normalise(pixels), sample).argmax(1)
+        right += int((predicted == labels).sum())
+    assert found == pytest.approx(right / len(search.data.validation))
+    assert not search.supernet.training
+
+
+def test_a_learning_rate_out_of_all_bounds_is_a_divergence_that_names_its_step():
+    search = Search(SearchConfig(**TINY, weights_learning_rate=1e30))
+    with pytest.raises(SearchDiverged, match=r"^loss must be finite, got (nan|inf) at step \d \("):
+        search.run_epoch()
+
+
+def test_a_compiled_search_takes_the_steps_of_the_eager_one():
+    eager, compiled = (Search(SearchConfig(**{**TINY, "nodes": 1})) for _ in range(2))
+    compiled._forward = CompiledOrEager(compiled.supernet, backend="eager")
+    for _ in range(2):
+        eager.take_step()
+        compiled.take_step()
+    assert equal(weights_of(eager), weights_of(compiled))
+
+
+def test_gradients_are_clipped_to_the_norms_of_the_config():
+    search = trained(weights_clip=1e-3, logits_clip=1e-4)
+    norm = torch.cat([p.grad.flatten() for p in search.supernet.weights()]).norm()
+    assert norm.item() == pytest.approx(1e-3, rel=1e-2)
+    assert search.supernet.logits.grad.norm().item() <= 1e-4 * 1.01
