@@ -253,7 +253,7 @@ def test_costs_that_span_decades_get_a_log_axis_on_which_zero_keeps_a_place(
         assert 0.0 in axes.get_xticks()
         axes.figure.draw_without_rendering()  # type: ignore[union-attr]
         places = axes.transData.transform([(cost, 50.0) for cost in sorted(set(costs))])[:, 0]
-        assert np.all(np.diff(places) > 20)  # pixels: zero is apart from the least positive cost
+        assert np.all(np.diff(places) > 150)  # pixels: zero is apart from the least positive cost
 
 
 def test_log_ticks_are_round_and_inside() -> None:
@@ -302,6 +302,7 @@ def test_schedules_get_markers_and_a_legend() -> None:
     rows = mark([point(10 + i, 50, temperature_schedule=name) for i, name in enumerate(names)])
     figure = front_figure(rows)
     assert {"exponential", "co$ine", "no schedule", "dominated"} <= set(legend_words(figure))
+    assert not any(text.get_parse_math() for text in figure.legends[0].get_texts())
     # A schedule is a shape of any colour, and what is grey is dominated.
     (legend,) = figure.legends
     faces = {
@@ -449,6 +450,7 @@ def test_the_same_figure_is_saved_as_the_same_bytes(tmp_path: Path, suffix: str)
         assert save(front_figure(diverged(2)), path) == path
     first, second = (path.read_bytes() for path in files)
     assert first == second
+    assert b"CreationDate" not in first  # its seconds may be equal by chance
     assert sorted(path.name for path in files[0].parent.iterdir()) == [p.name for p in files]
 
 
