@@ -207,9 +207,11 @@ def _cell_from_dict(value: dict[str, Any]) -> Cell:
 
 
 def _is_paired(cell: Cell) -> bool:
-    return cell.nodes > 0 and all(
+    two_each = cell.nodes > 0 and all(
         len(cell.in_edges(node)) == 2 for node in range(INPUTS, INPUTS + cell.nodes)
     )
+    # Seven pairs can read as all edges of four nodes: such a cell must name its targets.
+    return two_each and _cell_from_entries(_edge_tuples(cell, True), cell.concat, None) == cell
 
 
 def _edge_tuples(cell: Cell, paired: bool) -> list[tuple[Any, ...]]:

@@ -106,6 +106,16 @@ def test_cells_of_different_size_survive_the_text_form():
     assert Genotype.from_text(genotype.to_text()) == genotype
 
 
+def test_pairs_that_could_be_all_edges_of_a_smaller_cell_are_written_with_their_targets():
+    sources = [0, 1, 0, 1, 2, 0, 1, 2, 3, 0, 1, 2, 3, 4]
+    edges = tuple(Edge("skip_connect", s, INPUTS + i // 2) for i, s in enumerate(sources))
+    for concat, paired in (((2, 3, 4, 5), False), ((7, 8), True)):
+        cell = Cell(7, edges, concat)
+        genotype = Genotype(cell, cell)
+        assert ("nodes=" not in genotype.to_text()) == paired
+        assert Genotype.from_text(genotype.to_text()) == genotype
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [

@@ -29,7 +29,9 @@ from snas_tune.pictures import (
     save,
 )
 from snas_tune.pictures.front_chart import attained
+from snas_tune.pictures.panels import genotype_sheet
 from snas_tune.pictures.scales import display, log_ticks, number, padded, spans_decades, window
+from snas_tune.pictures.style import PILL_TEXT
 
 DENSE = Cell(
     4,
@@ -356,6 +358,14 @@ def test_an_op_that_is_called_like_an_input_is_no_formula() -> None:
     formulas = {text.get_text() for text in axes.texts if text.get_parse_math()}
     assert formulas == {"$c_{k-2}$", "$c_{k-1}$", "$c_{k}$"}
     assert "c_{k}" in [text.get_text() for text in axes.texts]
+
+
+def test_a_cell_figure_has_the_size_of_the_layout() -> None:
+    figure = cell_figure(Genotype(DENSE, EMPTY))
+    sheet = genotype_sheet(Genotype(DENSE, EMPTY))
+    assert tuple(figure.get_size_inches() * 96.0) == pytest.approx((sheet.width, sheet.height))
+    sizes = {text.get_text(): text.get_fontsize() for text in main_axes(figure).texts}
+    assert sizes["sep 3x3"] == pytest.approx(PILL_TEXT * 72.0 / 96.0)  # points of CSS pixels
 
 
 def test_dead_parts_are_dashed() -> None:
