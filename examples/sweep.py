@@ -42,7 +42,7 @@ def arguments() -> argparse.Namespace:
     add("--preset", choices=PRESETS, default="demo", help="size of a search: %(choices)s")
     add("--epochs", type=int, help="length of a search (default: the preset's)")
     add("--trials", type=int, default=12, help="searches in all (default: %(default)s)")
-    add("--penalty", type=float, nargs=2, default=(0.03, 30.0), metavar=("LOW", "HIGH"),
+    add("--penalty", type=float, nargs=2, default=(0.03, 60.0), metavar=("LOW", "HIGH"),
         help="range of the penalty strength in nats (default: %(default)s)")  # fmt: skip
     add("--target-mflops", type=float, help="hold children to that many million multiply-adds")
     add("--searcher", choices=("tpe", "nsga2", "random"), default="tpe", help="of Optuna")
