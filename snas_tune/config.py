@@ -33,6 +33,7 @@ PENALTY_GRADIENTS = ("sample", "expectation", "score")
 COSTS = ("flops", "params", "memory", "latency_ms")
 """What a penalty may be made of. FLOPs are multiply-adds of one image, memory is in elements."""
 
+SUPERNETS = ("auto", "plain", "fast")
 PRECISIONS = ("float32", "bfloat16", "float16")
 
 
@@ -174,6 +175,11 @@ class SearchConfig:
     recalibration_batches: int = 20
     """Training batches that set the child's batch-norm statistics."""
 
+    supernet: str = "auto"
+    """``plain``, op by op, or ``fast``, all edges of a node at once: the same function, up to
+    rounding. ``auto`` is fast where the native kernels run (a CPU with a C++ compiler, float32, no
+    compilation), else plain."""
+
     device: str = "auto"
     """``auto`` (a GPU if there is one), or a torch device such as ``cpu`` or ``cuda:0``."""
 
@@ -310,6 +316,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "cutout": _COUNT_OR_ZERO,
     "child_every": _COUNT,
     "recalibration_batches": _COUNT,
+    "supernet": _choice(SUPERNETS),
     "device": _TEXT,
     "threads": _COUNT,
     "precision": _choice(PRECISIONS),

@@ -80,6 +80,7 @@ FIELDS = {
     "cutout": ("a whole number, 0 or more", NO_COUNT_OR_ZERO, (0, 16)),
     "child_every": ("a positive whole number", NO_COUNT, (1, 5)),
     "recalibration_batches": ("a positive whole number", NO_COUNT, (1, 20)),
+    "supernet": ("one of auto, plain, fast", NO_CHOICE, ("plain", "fast")),
     "device": ("a text", NO_TEXT, ("auto", "cpu")),
     "threads": ("a positive whole number", NO_COUNT, (None, 1)),
     "precision": ("one of float32, bfloat16, float16", NO_CHOICE, ("float32", "float16")),

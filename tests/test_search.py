@@ -21,10 +21,9 @@ from snas_tune.results import METRICS
 def fingerprint(search: Search):
     """Everything that training changes."""
     state = search.state_dict()
-    tensors = list(state["supernet"].values())
-    for optimiser in ("weights_optimiser", "logits_optimiser"):
-        for slots in state[optimiser]["state"].values():
-            tensors += [slots[name] for name in sorted(slots) if slots[name] is not None]
+    tensors = [*state["supernet"].values(), *state["momenta"].values()]
+    for slots in state["logits_optimiser"]["state"].values():
+        tensors += [slots[name] for name in sorted(slots) if slots[name] is not None]
     return [torch.as_tensor(t).clone() for t in tensors]
 
 
@@ -36,8 +35,9 @@ def same(a: Search, b: Search) -> bool:
 @pytest.mark.parametrize("changes", [{}, {"drop_path": 0.3, "crop_padding": 1, "flip": True,
                                           "cutout": 2, "penalty_gradient": "score",
                                           "penalty_strength": 0.5}])  # fmt: skip
-def test_six_steps_equal_three_a_restore_and_three_more_bit_for_bit(tmp_path, changes):
-    config = SearchConfig(**TINY, **changes)
+@pytest.mark.parametrize("form", ["plain", "fast"])
+def test_six_steps_equal_three_a_restore_and_three_more_bit_for_bit(tmp_path, changes, form):
+    config = SearchConfig(**TINY, **changes, supernet=form)
     whole = Search(config)
     for _ in range(6):
         whole.take_step()
@@ -53,6 +53,28 @@ def test_six_steps_equal_three_a_restore_and_three_more_bit_for_bit(tmp_path, ch
     assert second.step == whole.step == 6
     assert same(whole, second)
     assert whole.evaluate() | {"seconds": 0} == second.evaluate() | {"seconds": 0}
+
+
+@pytest.mark.parametrize("forms", [("plain", "fast"), ("fast", "plain")])
+def test_either_form_goes_on_from_a_checkpoint_of_the_other(tmp_path, forms):
+    first = Search(SearchConfig(**TINY, supernet=forms[0]))
+    for _ in range(3):
+        first.take_step()
+    save_search(first, tmp_path)
+    other = load_search(tmp_path, supernet=forms[1])
+    assert other.runtime.fast != first.runtime.fast
+    expected, found = first.state_dict(), other.state_dict()
+    for part in ("supernet", "momenta"):
+        assert set(found[part]) == set(expected[part])
+        for name, tensor in expected[part].items():
+            torch.testing.assert_close(found[part][name], tensor, rtol=1e-6, atol=1e-6, msg=name)
+    assert len(found["momenta"]) > 50
+    losses = [search.take_step().cross_entropy for search in (first, other)]
+    torch.testing.assert_close(*losses, rtol=1e-4, atol=1e-4)
+    for name, tensor in first.state_dict()["momenta"].items():
+        torch.testing.assert_close(
+            other.state_dict()["momenta"][name], tensor, rtol=1e-2, atol=1e-3, msg=name
+        )
 
 
 def test_one_seed_fixes_a_search_and_another_gives_another(tiny):

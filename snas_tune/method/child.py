@@ -6,6 +6,7 @@ Shapes: ``B`` images.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from snas_tune.genotype import INPUTS, Genotype, cell_edges
 from snas_tune.method.ops import FactorisedReduce, check_ops
 from snas_tune.method.parts import Frame, halved
-from snas_tune.method.supernet import MixedOp, SearchCell, Supernet
+from snas_tune.method.supernet import Supernet
 from snas_tune.plan import EARLY_STEM, STEM, CellPlan, Source, plan_network
 
 
@@ -140,17 +141,15 @@ class ChildNetwork(nn.Module):
             if part.name in self.stem:
                 _copy(self.stem[part.name], supernet.stem[output])
         for i, cell in enumerate(self.cells):
-            search = supernet.cells[i]
             assert isinstance(cell, ChildCell)
-            assert isinstance(search, SearchCell)
-            _inherit_cell(cell, search, supernet.node_count)
+            _inherit_cell(cell, supernet.cells[i], supernet.node_count)
         full = supernet.classifier.weight
         assert isinstance(full, Tensor)
         picked = _channel_indices(self.plan.features)
         _copy(self.classifier, supernet.classifier, {"weight": full[:, picked]})
 
 
-def _inherit_cell(cell: ChildCell, search: SearchCell, nodes: int) -> None:
+def _inherit_cell(cell: ChildCell, search: Any, nodes: int) -> None:
     for slot, preprocess in cell.preprocess.items():
         source = cell.plan.sources[int(slot)]
         assert source is not None
@@ -164,11 +163,7 @@ def _inherit_cell(cell: ChildCell, search: SearchCell, nodes: int) -> None:
         _copy(preprocess, search.preprocess[int(slot)], {n: whole[n][:, picked] for n in names})
     position = {pair: e for e, pair in enumerate(cell_edges(nodes))}
     for edge, op in zip(cell.plan.cell.edges, cell.edges, strict=True):
-        mixed = search.edges[position[edge.source, edge.target]]
-        assert isinstance(mixed, MixedOp)
-        if edge.op not in mixed.ops:
-            raise ValueError(f"op must be one of {', '.join(mixed.ops)}, got {edge.op!r}")
-        _copy(op, mixed.ops[edge.op])
+        op.load_state_dict(search.op_tensors(position[edge.source, edge.target], edge.op))
 
 
 def _channel_indices(source: Source) -> list[int]:

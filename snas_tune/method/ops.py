@@ -28,6 +28,11 @@ class Op:
     """It has no batch norm of its own. A search adds one, so that the ops of an edge are of one
     scale; a child that is trained anew goes without, as published."""
 
+    halves: tuple[tuple[int, int], ...] = ()
+    """For separable convolutions, ``(kernel, dilation)`` of each half (ReLU, depthwise, pointwise,
+    batch norm), of which the first has the stride: what lets the fast supernet run the op for all
+    edges of a node at once. Without it, an op runs edge by edge."""
+
 
 def batch_norm(channels: int, affine: bool) -> nn.BatchNorm2d:
     """Batch norm as every op has it."""
@@ -78,14 +83,14 @@ def _separable(kernel: int) -> Op:
             *_separable_half(channels, kernel, 1, 1, affine),
         )
 
-    return Op(build)
+    return Op(build, halves=((kernel, 1), (kernel, 1)))
 
 
 def _dilated(kernel: int) -> Op:
     def build(channels: int, stride: int, affine: bool) -> nn.Module:
         return nn.Sequential(*_separable_half(channels, kernel, stride, 2, affine))
 
-    return Op(build)
+    return Op(build, halves=((kernel, 2),))
 
 
 def _factorised(kernel: int) -> Op:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from snas_tune.config import SearchConfig
+from snas_tune.method import native
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,8 @@ class Runtime:
 
     channels_last: bool
     compile: bool
+    fast: bool = False
+    """Whether the supernet is that of :mod:`snas_tune.method.fast`."""
 
     @contextlib.contextmanager
     def numerics(self) -> Iterator[None]:
@@ -63,10 +66,12 @@ class Runtime:
         return torch.amp.GradScaler(self.device.type, enabled=enabled)
 
     def place(self, network: nn.Module) -> nn.Module:
-        """The network on the device, in the memory format."""
+        """The network on the device, its convolutions in the memory format."""
         network = network.to(self.device)
         if self.channels_last:
-            network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            for module in network.modules():  # other weights of four dimensions are no images
+                if isinstance(module, nn.Conv2d):
+                    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return network
 
 
@@ -79,7 +84,11 @@ def choose_runtime(config: SearchConfig) -> Runtime:
     if autocast is torch.float16 and device.type != "cuda":
         log.warning("precision float16 needs a GPU; on %s the search uses float32", device.type)
         autocast = None
-    return Runtime(device, autocast, config.channels_last, config.compile)
+    kernels = native.available(device, torch.float32) and autocast is None and not config.compile
+    fast = kernels if config.supernet == "auto" else config.supernet == "fast"
+    # The native kernels read pixel by pixel.
+    channels_last = config.channels_last or (fast and kernels)
+    return Runtime(device, autocast, channels_last, config.compile, fast)
 
 
 class CompiledOrEager:

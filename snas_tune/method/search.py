@@ -6,6 +6,7 @@ both optimisers step on the same loss.
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -23,6 +24,7 @@ from snas_tune.method.batches import augment, batch_indices, load_images, search
 from snas_tune.method.child import ChildNetwork, recalibrate
 from snas_tune.method.cost import COUNTED, cost_table, genotype_cost
 from snas_tune.method.evaluate import accuracy
+from snas_tune.method.fast import fast_supernet
 from snas_tune.method.latency import read_latencies
 from snas_tune.method.penalty import Penalty, op_prices
 from snas_tune.method.runtime import CompiledOrEager, choose_runtime
@@ -112,7 +114,8 @@ class Search:
         config = self.config
         with torch.random.fork_rng(devices=[]):  # torch's initialisers know only the global state
             torch.random.set_rng_state(generator_for(config.seed, "weights", 0).get_state())
-            self.supernet = Supernet(config, self.frame)
+            build = fast_supernet if self.runtime.fast else Supernet
+            self.supernet = build(config, self.frame)
         self.supernet.spread_logits(config.logits_spread, generator_for(config.seed, "logits", 0))
         self.runtime.place(self.supernet)
         self.weights_optimiser = torch.optim.SGD(
@@ -349,11 +352,31 @@ class Search:
             "config": self.config.to_dict(),
             "frame": asdict(self.frame),
             "step": self.step,
-            "supernet": self.supernet.state_dict(),
-            "weights_optimiser": self.weights_optimiser.state_dict(),
+            # Under the plain form's names, so that either form may go on.
+            "supernet": dict(self.supernet.named_tensors()),
+            "momenta": self._momenta(),
             "logits_optimiser": self.logits_optimiser.state_dict(),
             "scaler": self.scaler.state_dict(),
         }
+
+    def _momenta(self) -> dict[str, Tensor]:
+        """SGD's momentum of every weight; empty before the first step."""
+        found = [self.weights_optimiser.state[p] for p in self.supernet.weights()]
+        if not any("momentum_buffer" in state for state in found):
+            return {}
+        shadow = copy.deepcopy(self.supernet)  # a supernet whose weights are the momenta
+        for weight, state in zip(shadow.weights(), found, strict=True):
+            weight.data = state.get("momentum_buffer", torch.zeros_like(weight))
+        return {name: t for name, t in shadow.named_tensors() if name.endswith((".weight", ".bias"))}
+
+    def _load_momenta(self, momenta: Mapping[str, Tensor]) -> None:
+        self.weights_optimiser.state.clear()
+        if not momenta:
+            return
+        shadow = copy.deepcopy(self.supernet)
+        shadow.load_tensors(momenta)
+        for weight, momentum in zip(self.supernet.weights(), shadow.weights(), strict=True):
+            self.weights_optimiser.state[weight]["momentum_buffer"] = momentum.detach()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state.
@@ -373,8 +396,8 @@ class Search:
                     f"checkpoint must be of the same search space: its {name} is "
                     f"{theirs.get(name)!r}, this search has {value!r}"
                 )
-        self.supernet.load_state_dict(state["supernet"])
-        self.weights_optimiser.load_state_dict(state["weights_optimiser"])
+        self.supernet.load_tensors(state["supernet"])
+        self._load_momenta(state["momenta"])
         self.logits_optimiser.load_state_dict(state["logits_optimiser"])
         self.scaler.load_state_dict(state["scaler"])
         self.step = state["step"]

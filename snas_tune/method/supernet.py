@@ -6,7 +6,8 @@ This is the reference whose outputs and gradients any faster form must equal. Sh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -72,6 +73,20 @@ class SearchCell(nn.Module):
             MixedOp(frame, plan, ops, source) for source, _ in cell_edges(self.nodes)
         )
 
+    def op_tensors(self, edge: int, op: str) -> dict[str, Tensor]:
+        """Weights and statistics of an op of an edge, by their names in its own module.
+
+        They are views: writing to them changes the cell.
+
+        Raises:
+            ValueError: the op is not one of the search.
+        """
+        mixed = self.edges[edge]
+        assert isinstance(mixed, MixedOp)
+        if op not in mixed.ops:
+            raise ValueError(f"op must be one of {', '.join(mixed.ops)}, got {op!r}")
+        return mixed.ops[op].state_dict()
+
     def forward(self, inputs: Sequence[Tensor], sample: Tensor, keep: Tensor | None) -> Tensor:
         """Compute the cell.
 
@@ -101,6 +116,8 @@ class Supernet(nn.Module):
     Args:
         config: for depth, width, nodes, ops and stem.
         frame: those and the images' shape, from :func:`frame_of`.
+        cell: how a cell computes: :class:`SearchCell`, or
+            :class:`snas_tune.method.fast.FastCell`, which has the same interface.
 
     Raises:
         ValueError: an op is unknown.
@@ -109,7 +126,12 @@ class Supernet(nn.Module):
     logits: nn.Parameter
     """Shape ``(T, E, K)``; start at 0, see :meth:`spread_logits`."""
 
-    def __init__(self, config: SearchConfig, frame: Frame) -> None:
+    def __init__(
+        self,
+        config: SearchConfig,
+        frame: Frame,
+        cell: Callable[[Frame, CellPlan, Sequence[str]], nn.Module] = SearchCell,
+    ) -> None:
         super().__init__()
         check_ops(config.ops)
         self.frame = frame
@@ -118,7 +140,7 @@ class Supernet(nn.Module):
         plans = full_plan(frame, config.nodes)
         self.kinds = [REDUCTION if plan.reduction else NORMAL for plan in plans]
         self.stem = nn.ModuleList(part.build(affine=True) for _, part in frame.stem_stages())
-        self.cells = nn.ModuleList(SearchCell(frame, plan, config.ops) for plan in plans)
+        self.cells = nn.ModuleList(cell(frame, plan, config.ops) for plan in plans)
         width = config.nodes * plans[-1].channels
         self.classifier = frame.classifier(width, plans[-1]).build(affine=False)
         edges = len(cell_edges(config.nodes))
@@ -133,6 +155,27 @@ class Supernet(nn.Module):
         with torch.no_grad():
             noise = torch.randn(self.logits.shape, generator=generator, dtype=torch.float64)
             self.logits.copy_(deviation * noise)
+
+    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take over weights, statistics and logits, from :meth:`named_tensors` of a plain or a fast
+        supernet of the same config; what is not named stays.
+        """
+        with torch.no_grad():
+            for name, mine in self.named_tensors():
+                if name in tensors:
+                    mine.copy_(tensors[name])
+
+    def named_tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Every weight and statistic under the name that it has in the plain form, as views."""
+        for name, tensor in self.state_dict().items():
+            if not name.startswith("cells.") or ".preprocess." in name:
+                yield name, tensor
+        edges = range(self.logits.shape[1])
+        for i, cell in enumerate(self.cells):
+            for edge, op in itertools.product(edges, self.op_names):
+                if op != NONE:
+                    for name, tensor in cell.op_tensors(edge, op).items():
+                        yield f"cells.{i}.edges.{edge}.ops.{op}.{name}", tensor
 
     def weights(self) -> list[nn.Parameter]:
         """All parameters but the logits."""

@@ -1,0 +1,142 @@
+"""The fast supernet: the same function as the plain one, with a fraction of the work.
+
+It holds the weights of the edges that leave one node together, in a :class:`Fan`. What an edge does
+not add to (pooling, the skip connection) is made once for the node; ops that are neither separable
+nor free of weights run edge by edge, as in the plain form. Outputs and gradients are those of
+:class:`snas_tune.method.supernet.SearchCell`, and ``Supernet.named_tensors`` and ``load_tensors`` convert weights both ways.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from snas_tune.config import SearchConfig
+from snas_tune.genotype import INPUTS, NONE, cell_edges
+from snas_tune.method.fan import Fan, Separable
+from snas_tune.method.ops import OPS
+from snas_tune.method.parts import Frame
+from snas_tune.method.supernet import Supernet
+from snas_tune.plan import CellPlan
+
+
+class NodeFan(nn.Module):
+    """Everything that leaves one node of a cell.
+
+    Args:
+        frame: shapes of the network.
+        plan: of the cell.
+        ops: names of the candidate ops.
+        source: the node.
+        edges: positions of its edges in the cell, ascending.
+    """
+
+    def __init__(
+        self, frame: Frame, plan: CellPlan, ops: Sequence[str], source: int, edges: Sequence[int]
+    ) -> None:
+        super().__init__()
+        self.edge_list = list(edges)
+        self.shared = nn.ModuleDict()
+        self.own = nn.ModuleDict()
+        separable = []
+        for op in ops:
+            if op == NONE:
+                continue
+            if OPS[op].halves:
+                separable.append(Separable(op, OPS[op].halves))
+                continue
+            module = frame.op(plan, op, source).build(affine=False)
+            if not any(True for _ in module.parameters()):
+                self.shared[op] = module  # of the node alone, so the same for every edge
+                continue
+            self.own[op] = nn.ModuleList(
+                [module, *(frame.op(plan, op, source).build(affine=False) for _ in edges[1:])]
+            )
+        stride = frame.op(plan, NONE, source).stride
+        self.fan = Fan(plan.channels, len(edges), separable, stride)
+        places = [[op.name for op in self.fan.ops], list(self.shared), list(self.own)]
+        self.positions = [[ops.index(name) for name in names] for names in places]
+
+    def op_tensors(self, edge: int, op: str) -> dict[str, Tensor]:
+        """Weights and statistics of an op, by their names in its own module; ``edge`` of the fan.
+
+        Raises:
+            ValueError: the op is not one of the search.
+        """
+        names = [each.name for each in self.fan.ops]
+        if op in names:
+            return self.fan.op_tensors(edge, names.index(op))
+        if op in self.shared:
+            return self.shared[op].state_dict()
+        if op in self.own:
+            return self.own[op][edge].state_dict()
+        known = ", ".join([*names, *self.shared, *self.own])
+        raise ValueError(f"op must be one of {known}, got {op!r}")
+
+    def forward(self, x: Tensor, sample: Tensor) -> list[Tensor | None]:
+        """The message of every edge; ``None`` where there is no op but ``none``.
+
+        Args:
+            x: the node, ``(B, C, H, W)``.
+            sample: of all edges of the cell, ``(E, K)``.
+        """
+        mine = sample[self.edge_list]
+        weights, extra, own = (mine[:, places] for places in self.positions)
+        messages: list[Any] = self.fan(x, weights, [op(x) for op in self.shared.values()], extra)
+        for k, modules in enumerate(self.own.values()):
+            assert isinstance(modules, nn.ModuleList)
+            for e, op in enumerate(modules):
+                message = own[e, k] * op(x)
+                messages[e] = message if messages[e] is None else messages[e] + message
+        return messages
+
+
+class FastCell(nn.Module):
+    """A cell with every edge, node by node, see :class:`snas_tune.method.supernet.SearchCell`."""
+
+    def __init__(self, frame: Frame, plan: CellPlan, ops: Sequence[str]) -> None:
+        super().__init__()
+        self.preprocess = nn.ModuleList(
+            frame.preprocess(plan, source).build(affine=False)
+            for source in plan.sources
+            if source is not None
+        )
+        self.nodes = plan.cell.nodes
+        self.pairs = cell_edges(self.nodes)
+        self.fans = nn.ModuleList(
+            NodeFan(frame, plan, ops, node, [e for e, (s, _) in enumerate(self.pairs) if s == node])
+            for node in range(INPUTS + self.nodes - 1)
+        )
+
+    def op_tensors(self, edge: int, op: str) -> dict[str, Tensor]:
+        """As ``SearchCell.op_tensors``."""
+        fan = self.fans[self.pairs[edge][0]]
+        assert isinstance(fan, NodeFan)
+        return fan.op_tensors(fan.edge_list.index(edge), op)
+
+    def forward(self, inputs: Sequence[Tensor], sample: Tensor, keep: Tensor | None) -> Tensor:
+        """Compute the cell; the arguments are those of ``SearchCell``."""
+        nodes = [preprocess(x) for preprocess, x in zip(self.preprocess, inputs, strict=True)]
+        totals: list[Any] = [None] * (INPUTS + self.nodes)
+        for source, fan in enumerate(self.fans):
+            if source >= INPUTS:
+                nodes.append(totals[source])
+            assert isinstance(fan, NodeFan)
+            for e, message in zip(fan.edge_list, fan(nodes[source], sample), strict=True):
+                if keep is not None:
+                    message = message * keep[e].view(-1, 1, 1, 1).to(message.dtype)
+                target = self.pairs[e][1]
+                held = totals[target]
+                totals[target] = message if held is None else held + message
+        return torch.cat(totals[INPUTS:], dim=1)
+
+
+def fast_supernet(config: SearchConfig, frame: Frame) -> Supernet:
+    """A supernet of :class:`FastCell`, with the weights that the plain one would start with."""
+    plain = Supernet(config, frame)
+    fast = Supernet(config, frame, FastCell)
+    fast.load_tensors(dict(plain.named_tensors()))
+    return fast

@@ -1,0 +1,239 @@
+"""The fast supernet is the plain one: outputs, gradients and statistics, in float64."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from snas_tune.config import DARTS_OPS, SearchConfig
+from snas_tune.genotype import cell_edges
+from snas_tune.method import native
+from snas_tune.method.child import ChildNetwork, recalibrate
+from snas_tune.method.fast import FastCell, fast_supernet
+from snas_tune.method.ops import OPS
+from snas_tune.method.runtime import choose_runtime
+from snas_tune.method.sampling import generator_for, gumbel_softmax
+from snas_tune.method.supernet import Supernet, frame_of, genotype_of
+
+TIGHT = {"rtol": 1e-9, "atol": 1e-9}
+EXECUTORS = ("native", "torch")
+
+
+@st.composite
+def supernets(draw):
+    """A small search space, and how many images a batch has."""
+    stem = draw(st.sampled_from(["cifar", "cifar", "cifar", "imagenet"]))
+    config = SearchConfig(
+        cells=draw(st.integers(3, 4)),
+        channels=draw(st.sampled_from([2, 3, 4, 8, 9, 17])),
+        nodes=draw(st.integers(1, 5)),
+        ops=tuple(
+            draw(st.lists(st.sampled_from(list(OPS)), min_size=2, max_size=5, unique=True))
+        ),
+        stem=stem,
+        seed=draw(st.integers(0, 1000)),
+    )
+    side = draw(st.integers(32, 35) if stem == "imagenet" else st.integers(4, 9))
+    frame = frame_of(
+        config, image_size=side, image_channels=draw(st.sampled_from([1, 3])), classes=3
+    )
+    return config, frame, draw(st.integers(2, 4))
+
+
+def native_kernels_or_torch(executor):
+    """Inside, the fast form runs through the native kernels, or through torch's operators."""
+    if executor == "torch":
+        return native.switched_off()
+    assert native.available(torch.device("cpu"), torch.float64)
+    return contextlib.nullcontext()
+
+
+def both_forms(config, frame):
+    torch.manual_seed(config.seed)
+    plain = Supernet(config, frame).double()
+    plain.spread_logits(1.0, generator_for(config.seed, "logits", 0))
+    fast = Supernet(config, frame, FastCell).double()
+    fast.load_tensors(dict(plain.named_tensors()))
+    return plain, fast
+
+
+def inputs_of(config, frame, batch):
+    generator = torch.Generator().manual_seed(config.seed)
+    shape = (batch, frame.image_channels, frame.image_size, frame.image_size)
+    images = torch.randn(shape, generator=generator, dtype=torch.float64)
+    edges = len(cell_edges(config.nodes))
+    keep = (torch.rand(config.cells, edges, batch, generator=generator) > 0.3).double() / 0.7
+    return images, keep
+
+
+def gradients_of(net: Supernet):
+    """Every weight's gradient under its plain name."""
+    shadow = copy.deepcopy(net)
+    for weight, mine in zip(shadow.weights(), net.weights(), strict=True):
+        weight.data = torch.zeros_like(mine) if mine.grad is None else mine.grad
+    return {n: t for n, t in shadow.named_tensors() if n.endswith((".weight", ".bias"))}
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+@settings(deadline=None, max_examples=20)
+@given(search=supernets(), dropped=st.booleans())
+def test_outputs_gradients_and_statistics_are_the_plain_ones(executor, search, dropped):
+    config, frame, batch = search
+    images, keep = inputs_of(config, frame, batch)
+    results = []
+    with native_kernels_or_torch(executor):
+        for net in both_forms(config, frame):
+            noise = generator_for(config.seed, "sample", 0)
+            sample = gumbel_softmax(net.logits, 0.7, noise)
+            output = net.train()(images, sample, keep if dropped else None)
+            output.logsumexp(-1).square().sum().backward()
+            results.append((output.detach(), net.logits.grad, gradients_of(net), net))
+    (output, logits, weights, plain), (found, fast_logits, fast_weights, fast) = results
+    torch.testing.assert_close(found, output, **TIGHT)
+    torch.testing.assert_close(fast_logits, logits, **TIGHT)
+    assert set(fast_weights) == set(weights)
+    for name, gradient in weights.items():
+        torch.testing.assert_close(fast_weights[name], gradient, **TIGHT, msg=name)
+    statistics = dict(fast.named_tensors())
+    for name, value in plain.named_tensors():
+        torch.testing.assert_close(statistics[name], value, **TIGHT, msg=name)
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+@settings(deadline=None, max_examples=8)
+@given(search=supernets())
+def test_in_evaluation_running_statistics_are_used_and_kept(executor, search):
+    config, frame, batch = search
+    images, _ = inputs_of(config, frame, batch)
+    plain, fast = both_forms(config, frame)
+    with native_kernels_or_torch(executor), torch.no_grad():
+        sample = gumbel_softmax(plain.logits, 0.7, generator_for(config.seed, "sample", 0))
+        for net in (plain, fast):
+            net.train()(images, sample)
+        before = copy.deepcopy(fast.state_dict())
+        torch.testing.assert_close(fast.eval()(images, sample), plain.eval()(images, sample),
+                                   **TIGHT)  # fmt: skip
+    assert all(torch.equal(before[name], value) for name, value in fast.state_dict().items())
+
+
+@settings(deadline=None, max_examples=8)
+@given(search=supernets())
+def test_weights_convert_both_ways_without_loss(search):
+    config, frame, _ = search
+    plain, fast = both_forms(config, frame)
+    again = Supernet(config, frame).double()
+    again.load_tensors(dict(fast.named_tensors()))
+    state = again.state_dict()
+    assert list(state) == list(plain.state_dict())
+    for name, value in plain.state_dict().items():
+        if not name.endswith(("running_mean", "running_var", "num_batches_tracked")):
+            assert torch.equal(state[name], value), name
+
+
+@settings(deadline=None, max_examples=8)
+@given(search=supernets())
+def test_a_child_inherits_the_same_from_either_form(search):
+    config, frame, batch = search
+    images, _ = inputs_of(config, frame, batch)
+    outputs = []
+    for net in both_forms(config, frame):
+        genotype = genotype_of(net.logits, config.ops, config.nodes)
+        child = ChildNetwork(genotype, frame, affine=False).double()
+        child.inherit(net)
+        recalibrate(child, [images])
+        with torch.no_grad():
+            outputs.append(child(images))
+    assert torch.equal(*outputs)
+
+
+def test_the_fast_form_starts_with_the_plain_forms_weights():
+    config = SearchConfig(cells=3, channels=4, nodes=2)
+    frame = frame_of(config, image_size=8, image_channels=1, classes=2)
+    torch.manual_seed(5)
+    plain = dict(Supernet(config, frame).named_tensors())
+    torch.manual_seed(5)
+    for name, value in fast_supernet(config, frame).named_tensors():
+        assert torch.equal(plain[name], value), name
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_the_native_kernels_agree_in_float32_at_any_number_of_threads(threads):
+    config = SearchConfig(cells=3, channels=16, nodes=2)
+    frame = frame_of(config, image_size=12, image_channels=3, classes=4)
+    plain, fast = (net.float() for net in both_forms(config, frame))
+    images, _ = inputs_of(config, frame, 5)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        gradients = []
+        for net in (plain, fast):
+            sample = gumbel_softmax(net.logits, 0.7, generator_for(0, "sample", 0))
+            net(images.float(), sample).logsumexp(-1).sum().backward()
+            gradients.append(gradients_of(net))
+    finally:
+        torch.set_num_threads(before)
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, rtol=2e-3, atol=2e-4, msg=name)
+
+
+def test_placed_in_channels_last_format_the_function_stays_and_converts():
+    """Weights of four dimensions that are no convolution must not be laid out as one."""
+    config = SearchConfig(cells=3, channels=8, nodes=2)
+    frame = frame_of(config, image_size=8, image_channels=3, classes=4)
+    plain, fast = (net.float() for net in both_forms(config, frame))
+    runtime = choose_runtime(SearchConfig(supernet="fast", device="cpu"))
+    assert runtime.channels_last
+    runtime.place(fast)
+    images = inputs_of(config, frame, 4)[0].float()
+    sample = gumbel_softmax(plain.logits, 0.7, generator_for(0, "sample", 0))
+    with torch.no_grad():
+        torch.testing.assert_close(fast(images, sample), plain(images, sample), rtol=1e-4,
+                                   atol=1e-5)  # fmt: skip
+    tensors = dict(fast.named_tensors())
+    for name, value in plain.named_parameters():
+        assert torch.equal(tensors[name], value), name
+
+
+def test_nan_in_the_images_reaches_the_output():
+    config = SearchConfig(cells=3, channels=4, nodes=2)
+    frame = frame_of(config, image_size=8, image_channels=1, classes=2)
+    _, fast = both_forms(config, frame)
+    images, _ = inputs_of(config, frame, 2)
+    images[0, 0, 3, 3] = float("nan")
+    sample = gumbel_softmax(fast.logits, 0.7, generator_for(0, "sample", 0))
+    assert fast(images, sample).isnan().any()
+
+
+def test_an_op_that_the_search_lacks_is_refused_by_name():
+    config = SearchConfig(cells=3, channels=2, nodes=1, ops=("none", "skip_connect"))
+    frame = frame_of(config, image_size=5, image_channels=1, classes=2)
+    _, fast = both_forms(config, frame)
+    with pytest.raises(ValueError, match=r"^op must be one of skip_connect, got 'sep_conv_3x3'$"):
+        fast.cells[0].op_tensors(0, "sep_conv_3x3")
+
+
+def test_without_a_compiler_the_reason_is_logged_once_and_torch_computes(
+    tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setenv("SNAS_TUNE_CACHE", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    native.library.cache_clear()
+    try:
+        assert not native.available(torch.device("cpu"), torch.float32)
+        assert not native.available(torch.device("cpu"), torch.float32)
+    finally:
+        native.library.cache_clear()
+    assert len(caplog.records) == 1
+    assert "none of c++, g++, clang++ is installed" in caplog.records[0].getMessage()
+
+
+def test_the_full_op_set_has_native_kernels_for_every_separable_op():
+    config = SearchConfig(cells=3, channels=2, nodes=2)
+    frame = frame_of(config, image_size=5, image_channels=1, classes=2)
+    fan = fast_supernet(config, frame).cells[0].fans[0].fan
+    assert {op.name for op in fan.ops} == {op for op in DARTS_OPS if "conv" in op}
