@@ -64,8 +64,9 @@ class SearchConfig:
     cell."""
 
     target_flops: float | None = None
-    """A budget in multiply-adds of one image. If given, the penalty acts only while the derived
-    child, or the expectation, is above it."""
+    """A budget in multiply-adds of one image. If given, the penalty is on FLOPs alone
+    (``penalty_costs`` and ``penalty_form`` do not matter) and acts only while the derived child, or
+    the expectation, is above what is allowed, which falls to the budget during the search."""
 
     latency_table: str | None = None
     """Path of a table measured by ``snas_tune.method.latency``; needed for ``latency_ms``."""
@@ -116,6 +117,9 @@ class SearchConfig:
 
     ops: tuple[str, ...] = DARTS_OPS
     """Candidate ops, names of :data:`snas_tune.method.ops.OPS`."""
+
+    ops_module: str | None = None
+    """A module of the user's that adds ops to that table; imported wherever the search runs."""
 
     stem: str = "cifar"
     """``cifar`` (one 3x3 convolution) or ``imagenet`` (three with stride 2)."""
@@ -184,7 +188,8 @@ class SearchConfig:
     """``auto`` (a GPU if there is one), or a torch device such as ``cpu`` or ``cuda:0``."""
 
     threads: int | None = None
-    """Threads of torch on the CPU; torch's own choice if not given. Part of what fixes results."""
+    """Threads of torch on the CPU, set in the process of a trial; torch's own choice if not given.
+    Part of what fixes results."""
 
     precision: str = "float32"
     """``float32``, or autocast to ``bfloat16`` or ``float16``."""
@@ -297,6 +302,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "channels": ((lambda value: _is_count(value, 2)), "a whole number, 2 or more"),
     "nodes": _COUNT,
     "ops": (_are_different_names, "two or more different names"),
+    "ops_module": _TEXT,
     "stem": _choice(STEMS),
     "epochs": _COUNT,
     "batch_size": ((lambda value: _is_count(value, 2)), "a whole number, 2 or more"),

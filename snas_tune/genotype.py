@@ -143,7 +143,7 @@ class Genotype:
             if version == FORMAT:
                 cells = (_cell_from_dict(value[name]) for name in ("normal", "reduction"))
                 return Genotype(*cells)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             raise ValueError(f"not a genotype in JSON: {_short(text)} ({error!r})") from error
         raise ValueError(f"genotype format must be {FORMAT}, got {version!r}")
 
@@ -151,16 +151,24 @@ class Genotype:
         """The text form of DARTS: ``Genotype(normal=[...], normal_concat=[...], ...)``.
 
         Where every node has two in-edges the edges are the ``(op, source)`` pairs that all DARTS
-        code reads. Otherwise, as SNAS keeps any number, they are ``(op, source, target)``, with the
-        number of intermediate nodes as ``nodes``: one for both cells, or ``(normal, reduction)``.
+        code reads. Otherwise, as SNAS keeps any number, they are the pairs of all edges, ``none``
+        included, that the authors' code reads; or, where two edges join the same nodes,
+        ``(op, source, target)`` with the number of intermediate nodes as ``nodes``: one for both
+        cells, or ``(normal, reduction)``.
         """
-        paired = _is_paired(self.normal) and _is_paired(self.reduction)
-        normal, reduce = (_edge_tuples(cell, paired) for cell in (self.normal, self.reduction))
-        counts = (self.normal.nodes, self.reduction.nodes)
-        nodes = "" if paired else f", nodes={counts if counts[0] != counts[1] else counts[0]}"
+        cells = (self.normal, self.reduction)
+        counts = [cell.nodes for cell in cells]
+        nodes = ""
+        if all(map(_is_paired, cells)):
+            edges: list[Any] = [[(e.op, e.source) for e in cell.edges] for cell in cells]
+        elif all(map(_is_simple, cells)):
+            edges = [_all_pairs(cell) for cell in cells]
+        else:
+            edges = [[(e.op, e.source, e.target) for e in cell.edges] for cell in cells]
+            nodes = f", nodes={tuple(counts) if counts[0] != counts[1] else counts[0]}"
         return (
-            f"Genotype(normal={normal}, normal_concat={list(self.normal.concat)}, "
-            f"reduce={reduce}, reduce_concat={list(self.reduction.concat)}{nodes})"
+            f"Genotype(normal={edges[0]}, normal_concat={list(self.normal.concat)}, "
+            f"reduce={edges[1]}, reduce_concat={list(self.reduction.concat)}{nodes})"
         )
 
     @staticmethod
@@ -170,21 +178,24 @@ class Genotype:
         Understood is a call ``Genotype(...)``, with or without ``NAME =`` before it, whose edges
         are ``(op, source)`` pairs, two for each node (DARTS and most after it); all edges of the
         cell, node by node, ``none`` included (SNAS, ``edge_all``); one tuple of pairs for each node
-        (GDAS, SETN); or ``(op, source, target)`` with ``nodes=`` (:meth:`to_text`).
+        (GDAS, SETN); or ``(op, source, target)``, with ``nodes=`` (:meth:`to_text`) or without, and
+        the two nodes in either order (FairDARTS). An edge's strength, a last float, is left out.
 
         Raises:
             ValueError: the text is none of these.
         """
         arguments = _call_arguments(text)
         nodes = arguments.get("nodes")
-        counts = nodes if isinstance(nodes, tuple) else (nodes, nodes)
+        counts = nodes if isinstance(nodes, list) else (nodes, nodes)
         try:
             cells = [
                 _cell_from_entries(arguments[name], arguments.get(f"{name}_concat"), count)
                 for name, count in zip(("normal", "reduce"), counts, strict=True)
             ]
-        except (KeyError, TypeError, IndexError, ValueError) as error:
-            raise ValueError(f"not a genotype: {_short(text)} ({error!r})") from error
+        except KeyError as error:
+            raise ValueError(f"not a genotype: {_short(text)} (it must have {error})") from error
+        except (TypeError, IndexError, ValueError) as error:
+            raise ValueError(f"not a genotype: {_short(text)} ({error})") from error
         return Genotype(*cells)
 
 
@@ -202,53 +213,118 @@ def _cell_to_dict(cell: Cell) -> dict[str, Any]:
 
 
 def _cell_from_dict(value: dict[str, Any]) -> Cell:
-    edges = tuple(Edge(str(op), int(source), int(target)) for op, source, target in value["edges"])
-    return Cell(int(value["nodes"]), edges, tuple(int(node) for node in value["concat"]))
+    edges = tuple(_edge(op, source, target) for op, source, target in value["edges"])
+    return Cell(_whole(value["nodes"]), edges, tuple(_whole(node) for node in value["concat"]))
 
 
 def _is_paired(cell: Cell) -> bool:
     two_each = cell.nodes > 0 and all(
         len(cell.in_edges(node)) == 2 for node in range(INPUTS, INPUTS + cell.nodes)
     )
-    # Seven pairs can read as all edges of four nodes: such a cell must name its targets.
-    return two_each and _cell_from_entries(_edge_tuples(cell, True), cell.concat, None) == cell
+    # Seven pairs can read as all edges of four nodes: such a cell must be written otherwise.
+    pairs = [(edge.op, edge.source) for edge in cell.edges]
+    return two_each and _cell_from_entries(pairs, cell.concat, None) == cell
 
 
-def _edge_tuples(cell: Cell, paired: bool) -> list[tuple[Any, ...]]:
-    if paired:
-        return [(edge.op, edge.source) for edge in cell.edges]
-    return [(edge.op, edge.source, edge.target) for edge in cell.edges]
+def _is_simple(cell: Cell) -> bool:
+    """Whether there is one edge at most between two nodes, so that all pairs can be listed."""
+    joined = [(edge.source, edge.target) for edge in cell.edges]
+    return cell.nodes > 0 and len(set(joined)) == len(joined)
+
+
+def _all_pairs(cell: Cell) -> list[tuple[str, int]]:
+    pairs = []
+    for node in range(INPUTS, INPUTS + cell.nodes):
+        mine = [(edge.op, edge.source) for edge in cell.in_edges(node)]
+        held = {source for _, source in mine}
+        pairs += mine + [(NONE, source) for source in range(node) if source not in held]
+    return pairs
+
+
+_FIELDS = ("normal", "normal_concat", "reduce", "reduce_concat")
+"""The order of a published namedtuple, for one written without names."""
+
+_NUMBERS = ("int", "int32", "int64", "float", "float32", "float64")
+"""Calls that wrap a number, as numpy prints its own."""
 
 
 def _call_arguments(text: str) -> dict[str, Any]:
-    """The keyword arguments of the one call in ``text``, as plain values."""
+    """The arguments of the one call in ``text``, by name, as plain values."""
     try:
-        tree = ast.parse(text.strip())
-        (statement,) = tree.body
+        (statement,) = ast.parse(text.strip()).body
         call = statement.value  # type: ignore[attr-defined]
         if not isinstance(call, ast.Call):
-            raise ValueError("no call")
-        return {str(word.arg): _value(word.value) for word in call.keywords}
-    except (SyntaxError, ValueError, AttributeError, TypeError, IndexError) as error:
+            raise ValueError("it must be a call Genotype(...)")
+        named = {str(word.arg): _value(word.value) for word in call.keywords}
+        placed = dict(zip(_FIELDS, map(_value, call.args), strict=False))
+    except (
+        SyntaxError,
+        ValueError,
+        AttributeError,
+        TypeError,
+        LookupError,
+        RecursionError,
+    ) as error:
         raise ValueError(f"not a genotype: {_short(text)} ({error})") from error
+    if "reduction" in named:
+        named["reduce"] = named.pop("reduction")
+        named["reduce_concat"] = named.pop("reduction_concat", None)
+    return {**placed, **named}
 
 
 def _value(node: ast.expr) -> Any:
-    """A literal, or ``range(...)`` of literals, which published genotypes use for the concat."""
-    if isinstance(node, ast.Call) and getattr(node.func, "id", None) in ("range", "list"):
+    """A literal, or what published genotypes use beside literals.
+
+    That is ``range(...)``, ``list(...)``, lists that are added, and numbers as numpy prints them.
+    """
+    if isinstance(node, ast.Call):
+        name = getattr(node.func, "attr", None) or getattr(node.func, "id", None)
         values = [_value(argument) for argument in node.args]
-        return list(range(*values)) if getattr(node.func, "id", None) == "range" else values[0]
-    return ast.literal_eval(node)
+        if name == "range":
+            return list(range(*values))
+        if name in ("list", "tuple", *_NUMBERS) and len(values) == 1:
+            return values[0]
+        raise ValueError(f"it must be of literals, got a call of {name}")
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        return list(_value(node.left)) + list(_value(node.right))
+    if isinstance(node, (ast.List, ast.Tuple)):
+        return [_value(element) for element in node.elts]
+    if isinstance(node, (ast.Constant, ast.UnaryOp)):
+        return ast.literal_eval(node)
+    raise ValueError(f"it must be of literals, got {type(node).__name__}")
+
+
+def _without_weight(entry: Sequence[Any]) -> Sequence[Any]:
+    """An edge without the strength that some authors print behind it."""
+    weighted = len(entry) > 2 and isinstance(entry[-1], float)
+    return entry[:-1] if weighted else entry
+
+
+def _is_entry(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and bool(value) and isinstance(value[0], str)
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError(f"a node must be a whole number, got {value!r}")
+    return value
+
+
+def _edge(op: Any, source: Any, target: Any) -> Edge:
+    return Edge(str(op), _whole(source), _whole(target))
 
 
 def _cell_from_entries(
     entries: Sequence[Any], concat: Sequence[int] | None, nodes: int | None
 ) -> Cell:
-    if entries and isinstance(entries[0][0], str) and len(entries[0]) == 3:
-        edges = [Edge(op, source, target) for op, source, target in entries]
+    if entries and _is_entry(entries[0]):
+        entries = [_without_weight(entry) for entry in entries]
+    if entries and _is_entry(entries[0]) and len(entries[0]) == 3:
+        # An edge runs from the lower node to the higher one, so either order can be told.
+        edges = [_edge(op, min(a, b), max(a, b)) for op, a, b in entries]
     else:
         edges = [
-            Edge(op, source, INPUTS + i)
+            _edge(op, source, INPUTS + i)
             for i, block in enumerate(_blocks(entries, concat))
             for op, source in block
         ]
@@ -262,11 +338,13 @@ def _cell_from_entries(
 
 def _blocks(entries: Sequence[Any], concat: Sequence[int] | None) -> list[list[tuple[str, int]]]:
     """The ``(op, source)`` entries of each node: as nested, or all edges if they fit, or two."""
-    if entries and not isinstance(entries[0][0], str):
+    if not all(_is_entry(entry) for entry in entries):
+        if not all(entries):
+            raise ValueError("every node must list its edges, got a node without any")
         return [[(op, source) for op, source, *_ in block] for block in entries]
     blocks, start, size = [], 0, INPUTS
     while start < len(entries):
-        blocks.append(list(entries[start : start + size]))
+        blocks.append([(op, source) for op, source in entries[start : start + size]])
         start, size = start + size, size + 1
     whole = all(sorted(s for _, s in block) == list(range(len(block))) for block in blocks)
     fits = start == len(entries) and (not concat or max(concat) < INPUTS + len(blocks))
@@ -276,4 +354,5 @@ def _blocks(entries: Sequence[Any], concat: Sequence[int] | None) -> list[list[t
         raise ValueError(
             f"a cell must list two edges for each node or all of them, got {len(entries)} edges"
         )
-    return [list(entries[i : i + 2]) for i in range(0, len(entries), 2)]
+    pairs = [(op, source) for op, source in entries]
+    return [pairs[i : i + 2] for i in range(0, len(pairs), 2)]

@@ -61,6 +61,7 @@ FIELDS = {
         ("none", (), ["none"], ("a", "a"), 3, ("a", 2), (["a"], "b"), {"a", "b"}),
         (DARTS_OPS, ("none", "skip_connect")),
     ),
+    "ops_module": ("a text", NO_TEXT, (None, "my_ops")),
     "stem": ("one of cifar, imagenet", NO_CHOICE, ("cifar", "imagenet")),
     "epochs": ("a positive whole number", NO_COUNT, (1, 600)),
     "batch_size": ("a whole number, 2 or more", (*NO_COUNT, 1), (2, 64)),

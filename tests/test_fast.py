@@ -32,17 +32,17 @@ def supernets(draw):
         cells=draw(st.integers(3, 4)),
         channels=draw(st.sampled_from([2, 3, 4, 8, 9, 17])),
         nodes=draw(st.integers(1, 5)),
-        ops=tuple(
-            draw(st.lists(st.sampled_from(list(OPS)), min_size=2, max_size=5, unique=True))
-        ),
+        ops=tuple(draw(st.lists(st.sampled_from(list(OPS)), min_size=2, max_size=5, unique=True))),
         stem=stem,
         seed=draw(st.integers(0, 1000)),
     )
-    side = draw(st.integers(32, 35) if stem == "imagenet" else st.integers(4, 9))
+    side = draw(st.integers(40, 43) if stem == "imagenet" else st.integers(6, 10))
     frame = frame_of(
         config, image_size=side, image_channels=draw(st.sampled_from([1, 3])), classes=3
     )
-    return config, frame, draw(st.integers(2, 4))
+    # Of two values a batch norm makes plus and minus one: sums of them cancel to a zero whose sign
+    # is rounding, and ReLU has no gradient to compare there.
+    return config, frame, draw(st.integers(3, 5))
 
 
 def native_kernels_or_torch(executor):
@@ -197,6 +197,17 @@ def test_placed_in_channels_last_format_the_function_stays_and_converts():
     tensors = dict(fast.named_tensors())
     for name, value in plain.named_parameters():
         assert torch.equal(tensors[name], value), name
+
+
+def test_a_graph_that_is_kept_gives_the_same_gradient_again():
+    config = SearchConfig(cells=3, channels=4, nodes=2)
+    frame = frame_of(config, image_size=8, image_channels=1, classes=2)
+    _, fast = both_forms(config, frame)
+    images, _ = inputs_of(config, frame, 3)
+    sample = gumbel_softmax(fast.logits, 0.7, generator_for(0, "sample", 0))
+    loss = fast(images, sample).logsumexp(-1).sum()
+    once, again = (torch.autograd.grad(loss, fast.weights(), retain_graph=True) for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(once, again, strict=True))
 
 
 def test_nan_in_the_images_reaches_the_output():

@@ -102,17 +102,64 @@ def test_without_a_concat_every_node_is_in_it():
 
 def test_cells_of_different_size_survive_the_text_form():
     genotype = Genotype(CELL, Cell(4, (), ()))
+    assert Genotype.from_text(genotype.to_text()) == genotype
+    twice = Cell(2, (*CELL.edges, Edge("max_pool_3x3", 0, 2)), (2, 3))
+    genotype = Genotype(twice, Cell(4, (), ()))
     assert "nodes=(2, 4)" in genotype.to_text()
     assert Genotype.from_text(genotype.to_text()) == genotype
 
 
-def test_pairs_that_could_be_all_edges_of_a_smaller_cell_are_written_with_their_targets():
+def test_a_cell_with_any_number_of_edges_is_written_as_the_authors_code_reads_it():
+    text = Genotype(CELL, CELL).to_text()
+    pairs = "[('skip_connect', 0), ('none', 1), ('sep_conv_3x3', 2), ('none', 0), ('none', 1)]"
+    assert text.startswith(f"Genotype(normal={pairs}, normal_concat=[2, 3], reduce={pairs}")
+    assert "nodes=" not in text
+
+
+FAIR_DARTS_B = """
+FairDARTS_b = Genotype(normal=[('sep_conv_3x3', 2, 0), ('sep_conv_3x3', 2, 1),
+    ('sep_conv_3x3', 3, 1), ('dil_conv_3x3', 4, 2), ('sep_conv_3x3', 4, 3),
+    ('skip_connect', 5, 0)], normal_concat=range(2, 6), reduce=[('max_pool_3x3', 2, 0),
+    ('dil_conv_5x5', 3, 2)], reduce_concat=range(2, 6))
+"""
+"""In the form of xiaomi-automl/FairDARTS, ``genotypes.py``: the target before the source."""
+
+
+def test_edges_that_name_their_target_first_are_read():
+    genotype = Genotype.from_text(FAIR_DARTS_B)
+    assert genotype.normal.edges[3] == Edge("dil_conv_3x3", 2, 4)
+    assert genotype.reduction.edges == (Edge("max_pool_3x3", 0, 2), Edge("dil_conv_5x5", 2, 3))
+    assert genotype.normal.nodes == genotype.reduction.nodes == 4
+
+
+PAIRS = "[('skip_connect', 0), ('sep_conv_3x3', 1)]"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Genotype({PAIRS}, [2], {PAIRS}, [2])",
+        f"x = Genotype(normal={PAIRS}, normal_concat=[2], reduction={PAIRS}, reduction_concat=[2])",
+        "Genotype(normal=[('skip_connect', 0, 0.25), ('sep_conv_3x3', 1, 0.5)], normal_concat=[2],"
+        " reduce=[(('skip_connect', 0, 0.1), ('sep_conv_3x3', 1, 0.2))], reduce_concat=[2])",
+        "Genotype(normal=[('skip_connect', np.int64(0)), ('sep_conv_3x3', np.int64(1))],"
+        f" normal_concat=list(range(2, 3)), reduce={PAIRS}, reduce_concat=[] + [2])",
+        "Genotype(normal=[['skip_connect', 0], ['sep_conv_3x3', 1]], normal_concat=(2,),"
+        f" reduce={PAIRS}, reduce_concat=range(2, 3))",
+    ],
+)
+def test_the_same_cell_is_read_from_every_way_of_writing_it(text):
+    cell = Cell(1, (Edge("skip_connect", 0, 2), Edge("sep_conv_3x3", 1, 2)), (2,))
+    assert Genotype.from_text(text) == Genotype(cell, cell)
+
+
+def test_pairs_that_could_be_all_edges_of_a_smaller_cell_are_written_as_all_pairs():
     sources = [0, 1, 0, 1, 2, 0, 1, 2, 3, 0, 1, 2, 3, 4]
     edges = tuple(Edge("skip_connect", s, INPUTS + i // 2) for i, s in enumerate(sources))
     for concat, paired in (((2, 3, 4, 5), False), ((7, 8), True)):
         cell = Cell(7, edges, concat)
         genotype = Genotype(cell, cell)
-        assert ("nodes=" not in genotype.to_text()) == paired
+        assert ("none" not in genotype.to_text()) == paired
         assert Genotype.from_text(genotype.to_text()) == genotype
 
 
@@ -128,6 +175,9 @@ def test_pairs_that_could_be_all_edges_of_a_smaller_cell_are_written_with_their_
         ('{"format": 1,\n"normal": {"nodes": 1, "edges": [["a"]], "concat": []}}', "ValueError"),
         ('{"format": 1, "normal": {"nodes": "x", "edges": [], "concat": []}}', "ValueError"),
         ('{"format": 1, "normal": {"nodes": 1, "edges": [["a", 2, 1]], "concat": []}}', "an edge"),
+        ('{"format": 1, "normal": {"nodes": 1e400, "edges": [], "concat": []}}', "whole number"),
+        ('{"format": 1, "normal": {"nodes": 1, "edges": [["a", 0.7, 2]], "concat": []}}', "whole"),
+        ("[" * 100_000, "RecursionError"),
     ],
 )
 def test_json_that_is_no_genotype_gives_one_line(text, reason):
@@ -166,6 +216,10 @@ def test_a_newer_format_is_refused():
         "Genotype(normal=[], reduce=[], normal_concat=[0])",
         "Genotype(normal=[], reduce=[], normal_concat=range('a'))",
         "Genotype(normal=[], reduce=[], normal_concat=list())",
+        "Genotype(normal=[('a', 0.0), ('a', 1)], reduce=[])",
+        "Genotype(normal=[('a', True), ('a', 0)], reduce=[])",
+        "Genotype(normal=[('a', f(0)), ('a', 1)], reduce=[])",
+        "Genotype(normal=[('a', x), ('a', 1)], reduce=[])",
     ],
 )
 def test_text_that_is_no_genotype_gives_one_line(text):

@@ -7,7 +7,7 @@ from snas_tune.config import DARTS_OPS, SearchConfig
 from snas_tune.genotype import cell_edges
 from snas_tune.method.cost import COUNTED, cost_table, genotype_cost
 from snas_tune.method.parts import Frame
-from snas_tune.method.penalty import Penalty, op_prices
+from snas_tune.method.penalty import TARGET_BY, Penalty, TargetPenalty, op_prices
 from snas_tune.method.sampling import generator_for, gumbel_noise, log_concrete
 from snas_tune.method.search import Search
 
@@ -22,7 +22,9 @@ def tables(frame=FRAME, costs=COUNTED, ops=DARTS_OPS):
 def penalty(strength=1.0, form="linear", gradient="sample", costs=COUNTED, target=None, **kwargs):
     found = tables(costs=costs, **kwargs)
     prices = op_prices(found, dict.fromkeys(costs, 1.0), form)
-    return Penalty(strength, prices, gradient, tables(costs=("flops",))[0], target)
+    if target is not None:
+        return TargetPenalty(strength, gradient, tables(costs=("flops",))[0], target)
+    return Penalty(strength, prices, gradient)
 
 
 def drawn(logits, temperature, step=0):
@@ -53,7 +55,7 @@ def test_the_gradient_reaches_every_logit(form, gradient, costs):
     rule = penalty(form=form, gradient=gradient, costs=costs)
     logits = spread_logits()
     sample, log_sample = drawn(logits, 0.7)
-    rule(sample, log_sample, logits, 0.7).backward()
+    rule(sample, log_sample, logits, 0.7, 0.0).backward()
     assert (logits.grad != 0).all()
 
 
@@ -62,7 +64,7 @@ def test_the_exact_expectation_has_the_gradient_of_its_closed_form(form):
     rule = penalty(strength=3.0, form=form, gradient="expectation")
     logits = spread_logits()
     sample, log_sample = drawn(logits, 1.0)
-    rule(sample, log_sample, logits, 1.0).backward()
+    rule(sample, log_sample, logits, 1.0, 0.0).backward()
     p = logits.detach().softmax(-1)
     mean = (p * rule.prices).sum(-1, keepdim=True)
     torch.testing.assert_close(logits.grad, 3.0 * p * (rule.prices - mean))
@@ -75,7 +77,7 @@ def test_a_sample_pays_the_prices_that_it_carries():
     expected = 2.0 * (rule.prices * sample).sum()
     for gradient in ("sample", "score"):
         rule.gradient = gradient
-        torch.testing.assert_close(rule(sample, log_sample, logits, 0.5), expected)
+        torch.testing.assert_close(rule(sample, log_sample, logits, 0.5, 0.0), expected)
 
 
 @pytest.mark.parametrize("gradient", ["sample", "score"])
@@ -84,13 +86,13 @@ def test_sampled_gradients_are_unbiased_for_their_own_expectation(gradient):
     the reparameterised one has the bias of the temperature, so it is compared at a mild one."""
     logits = torch.tensor([[[0.3, -0.2, 0.1]]], dtype=torch.float64).requires_grad_()
     prices = torch.tensor([[[0.0, 1.0, 3.0]]], dtype=torch.float64)
-    rule = Penalty(1.0, prices, gradient, tables(costs=("flops",))[0])
+    rule = Penalty(1.0, prices, gradient)
     draws, temperature = 4000, 0.1 if gradient == "score" else 0.3
     gradients = torch.empty(draws, 3, dtype=torch.float64)
     for i in range(draws):
         sample, log_sample = drawn(logits, temperature, i)
         (gradients[i],) = torch.autograd.grad(
-            rule(sample, log_sample, logits, temperature), logits
+            rule(sample, log_sample, logits, temperature, 0.0), logits
         )[0].view(1, 3)
     p = logits.detach().softmax(-1)
     exact = (p * (prices - (p * prices).sum(-1, keepdim=True))).view(3)
@@ -106,30 +108,77 @@ def test_the_target_form_rests_below_the_target_and_pushes_above_it():
     expected = table.expected(logits.detach()).item()
     chosen = torch.zeros_like(logits).scatter_(-1, logits.argmax(-1, keepdim=True), 1.0)
     most = max(expected, table.of_sample(chosen).item())
-    above = penalty(strength=5.0, target=most * 0.9)(sample, log_sample, logits, 0.5)
+    above = penalty(strength=5.0, target=most * 0.9)(sample, log_sample, logits, 0.5, 1.0)
     unit = table.per_cell.mean(2).sum().item()
-    assert above.item() == pytest.approx(5.0 * 0.1 * most / unit)
+    assert above.item() == pytest.approx(5.0 * (0.1 * most / unit) ** 2)
     above.backward(retain_graph=True)
     assert (logits.grad != 0).any()
     logits.grad = None
-    below = penalty(strength=5.0, target=most * 1.1)(sample, log_sample, logits, 0.5)
+    below = penalty(strength=5.0, target=most * 1.1)(sample, log_sample, logits, 0.5, 1.0)
     below.backward()
     assert below.item() == 0
     assert (logits.grad == 0).all()
 
 
-def test_a_search_with_a_target_ends_with_a_child_below_it_and_one_without_above():
+def test_the_score_functions_gradient_is_local_to_each_edge():
+    """What other edges drew must not reach an edge's gradient: that is where the variance is."""
+    rule = penalty(gradient="score")
+    gradients = []
+    for other in (0.0, 3.0):
+        logits = spread_logits()
+        with torch.no_grad():
+            logits[1] += other * torch.arange(len(DARTS_OPS))
+        sample, log_sample = drawn(logits, 0.5)
+        rule(sample, log_sample, logits, 0.5, 0.0).backward()
+        gradients.append(logits.grad[0])
+    assert torch.equal(*gradients)
+
+
+def test_what_a_target_allows_falls_from_the_uniform_logits_flops_to_the_target():
+    table = tables(costs=("flops",))[0]
+    uniform = table.expected(torch.zeros(2, len(cell_edges(NODES)), len(DARTS_OPS))).item()
+    rule = penalty(target=table.fixed + 10.0)
+    assert rule.allowed(0.0) == pytest.approx(uniform)
+    assert rule.allowed(TARGET_BY / 2) == pytest.approx((uniform + rule.target) / 2)
+    assert rule.allowed(TARGET_BY) == rule.allowed(1.0) == rule.target
+    assert penalty(target=2 * uniform).allowed(0.0) == 2 * uniform
+
+
+def test_a_target_below_what_every_child_has_is_refused():
+    fixed = tables(costs=("flops",))[0].fixed
+    with pytest.raises(ValueError, match=rf"^target_flops must be at .*, {fixed:.0f}, got 1$"):
+        penalty(target=1.0)
+    with pytest.raises(ValueError, match=r"^ops must differ in flops where target_flops is given"):
+        TargetPenalty(1.0, "sample", tables(costs=("flops",), ops=("none", "avg_pool_3x3"))[0], 1e9)
+
+
+def test_pooling_alone_can_be_searched_without_a_penalty_and_by_memory():
+    base = {"cells": 3, "channels": 4, "nodes": 1, "epochs": 1, "limit_images": 80, "threads": 1,
+            "ops": ("none", "max_pool_3x3"), "batch_size": 16}  # fmt: skip
+    Search(SearchConfig(**base)).take_step()
+    step = Search(SearchConfig(**base, penalty_strength=2.0)).take_step()
+    assert 0 < step.penalty.item() < 8
+    with pytest.raises(ValueError, match=r"^ops must differ in flops to be penalised, got 0 for"):
+        Search(SearchConfig(**base, penalty_strength=2.0, penalty_costs={"flops": 1}))
+
+
+def test_a_search_with_a_target_is_held_to_it_and_not_emptied():
     base = {"cells": 3, "channels": 4, "nodes": 2, "epochs": 6, "limit_images": 400, "threads": 1,
             "ops": ("none", "skip_connect", "sep_conv_3x3")}  # fmt: skip
-    flops = []
     free = Search(SearchConfig(**base))
-    target = free.flops.fixed + 0.3 * free.flops.per_cell.mean(2).sum().item()
-    for held in ({}, {"target_flops": target, "penalty_strength": 20.0}):
+    fixed, unit = free.flops.fixed, free.flops.per_cell.mean(2).sum().item()
+    target = fixed + 0.6 * unit
+    ends = []
+    for held in ({}, {"target_flops": target, "penalty_strength": 10.0}):
         search = Search(SearchConfig(**base, **held))
         while not search.finished:
             search.take_step()
-        flops.append(genotype_cost("flops", search.derive(), search.frame, keep_dead=True))
-    assert flops[0] > target >= flops[1] > 0
+        child = genotype_cost("flops", search.derive(), search.frame, keep_dead=True)
+        ends.append((child, search.flops.expected(search.supernet.logits.detach()).item()))
+    (free_child, free_expected), (child, expected) = ends
+    assert min(free_child, free_expected) > 1.2 * target
+    assert fixed < child <= target
+    assert 0.8 < (expected - fixed) / (target - fixed) < 1.05
 
 
 def test_ops_that_all_cost_nothing_cannot_be_penalised():

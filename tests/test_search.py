@@ -12,6 +12,7 @@ from snas_tune.genotype import Genotype
 from snas_tune.method.checkpoint import load_search, read_state, save_search
 from snas_tune.method.child import ChildNetwork
 from snas_tune.method.cost import genotype_cost
+from snas_tune.method.ops import OPS
 from snas_tune.method.runtime import CompiledOrEager
 from snas_tune.method.sampling import generator_for
 from snas_tune.method.search import Search, SearchDiverged
@@ -113,7 +114,7 @@ def test_both_schedules_span_the_horizon(tiny):
     assert search.temperature(0) == 1.0
     assert search.temperature(search.steps - 1) == pytest.approx(0.03)
     assert search.weights_learning_rate(0) == pytest.approx(0.025)
-    assert search.weights_learning_rate(search.steps) == pytest.approx(0.001)
+    assert search.weights_learning_rate(search.steps - 1) == pytest.approx(0.001)
 
 
 def test_a_search_learns_and_its_child_with_it():
@@ -252,3 +253,25 @@ def test_a_batch_larger_than_the_training_part_is_refused(noise_images):
         ValueError, match="batch_size must be at most the 48 training images, got 64"
     ):
         Search(config, noise_images)
+
+
+def test_an_op_of_the_users_own_module_is_searched_and_counted(tmp_path, monkeypatch):
+    (tmp_path / "blur_ops.py").write_text(
+        "from torch import nn\n"
+        "from snas_tune.method.ops import OPS, Op\n"
+        "OPS['blur'] = Op(lambda c, stride, affine: nn.Sequential(\n"
+        "    nn.ReLU(), nn.Conv2d(c, c, 3, stride, 1, groups=c, bias=False),\n"
+        "    nn.BatchNorm2d(c, affine=affine)))\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    ops = ("none", "skip_connect", "blur")
+    try:
+        search = Search(SearchConfig(**TINY, ops=ops, ops_module="blur_ops", penalty_strength=1.0))
+        search.take_step()
+        side, channels = search.data.train.side, search.config.channels
+        assert search.flops.per_cell[0, 0, 2] == 9 * channels * side * side
+        assert search.derive().ops() <= set(ops)
+    finally:
+        OPS.pop("blur", None)
+    with pytest.raises(ValueError, match=r"^ops_module must be importable, got 'no_such_ops' \("):
+        Search(SearchConfig(**TINY, ops_module="no_such_ops"))

@@ -78,7 +78,7 @@ class Fan(nn.Module):
 
     def op_tensors(self, edge: int, op: int) -> dict[str, Tensor]:
         """Weights and statistics of an op of an edge, by their names in the op's own module."""
-        tensors = {}
+        tensors: dict[str, Tensor] = {}
         for half in range(len(self.ops[op].halves)):
             mean, variance, batches = self.statistics(half)
             layer = 4 * half  # ReLU, depthwise, pointwise, batch norm

@@ -32,7 +32,7 @@ def fan_messages(
 ) -> list[Tensor]:
     """What :meth:`snas_tune.method.fan.Fan.forward` returns, by the native kernels."""
     kernels = [weight for half in (0, 1) for *_, weight in fan.kernels(half)]
-    messages: tuple[Tensor, ...] = _FanFunction.apply(
+    messages: tuple[Tensor, ...] = _FanFunction.apply(  # type: ignore[no-untyped-call]
         fan, len(shared), x, weights, extra, *shared, *fan.pointwise, *kernels
     )
     return list(messages)
@@ -40,7 +40,7 @@ def fan_messages(
 
 class _FanFunction(torch.autograd.Function):
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, fan: Fan, count: int, x: Tensor, weights: Tensor, extra: Tensor, *rest: Tensor
     ) -> tuple[Tensor, ...]:
         ctx.run = _Run(fan, x, weights, extra, rest[:count])
@@ -48,7 +48,7 @@ class _FanFunction(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, *grads: Tensor) -> Any:
         return (None, None, *ctx.run.backward(grads))
 
 
@@ -69,9 +69,7 @@ class _Half:
         self.kernels = [(k, d, weight.detach().contiguous()) for k, d, weight in fan.kernels(half)]
         self.ops, self.width = len(self.kernels), fan.channels
         height, width = -(-shape.height // shape.stride), -(-shape.width // shape.stride)
-        self.out_shape = Shape(
-            shape.batch, height, width, shape.channels, 1, 1, shape.threads
-        )
+        self.out_shape = Shape(shape.batch, height, width, shape.channels, 1, 1, shape.threads)
         self.pixels = shape.batch * height * width
         self.outputs = BUFFERS.take(
             (fan.edge_count * self.ops, self.pixels, self.width), source.dtype
@@ -220,16 +218,12 @@ class _Run:
         batch, height, wide = self.shape.batch, self.shape.height, self.shape.width
         return [m.view(batch, height, wide, width).permute(0, 3, 1, 2) for m in messages]
 
-    def release(self) -> None:
-        """Give the large matrices back; for the next step to use."""
-        halves, self.halves_held = self.halves_held, []
-        for half in halves:
+    def __del__(self) -> None:
+        """Give the large tensors back once the graph is gone: no backward pass can follow."""
+        for half in self.halves_held:
             BUFFERS.give(half.outputs)
             if half.half == 1:
                 BUFFERS.give(half.source)
-
-    def __del__(self) -> None:
-        self.release()  # of a forward pass that no backward pass followed
 
     def _last_halves(self) -> Iterator[tuple[_Half, range]]:
         """The halves that end in messages, and which of their ops do."""
@@ -243,18 +237,19 @@ class _Run:
 
     def _mix_between(self, between: Tensor) -> None:
         """Pointwise convolution and batch norm of the first of two halves."""
-        first, twice, width = self.first, self.fan.twice, self.fan.channels
+        first, twice = self.first, self.fan.twice
+        places = [(e, q) for e in range(self.fan.edge_count) for q in range(twice)]
         self.matrices = first.matrices[:, :twice].mT.to(self.dtype).contiguous()
         biases = first.biases[:, :twice].to(self.dtype).contiguous()
         results, terms = [], []
-        for i, (e, q) in enumerate((e, q) for e in range(self.fan.edge_count) for q in range(twice)):
+        for i, (e, q) in enumerate(places):
             results.append(Result(plane(between, i), biases[e, q].data_ptr()))
             terms.append(self._term(i, first.slice(e, q), self.matrices[e, q].data_ptr(), 0.0))
         native.call("mix", self.dtype, self.shape, results, terms)
 
     def backward(self, grads: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
         fan, first, second = self.fan, self.first, self.second
-        edges, twice = fan.edge_count, fan.twice
+        edges = fan.edge_count
         rows = [_rows(grad).contiguous() for grad in grads]
         weights_grad = torch.zeros_like(self.weights)
         matrix_grads, sums, extra_grad = self._cross_messages(rows)
@@ -287,11 +282,13 @@ class _Run:
                 matrices[place] = self.matrices[place]
         x_grad = torch.empty_like(first.source)
         pointwise0, *kernels0 = first.backward(
-            x_grad, behind, matrices, *(torch.cat(pieces, dim=1) for pieces in zip(*parts))
+            x_grad,
+            behind,
+            matrices,
+            *(torch.cat(pieces, dim=1) for pieces in zip(*parts, strict=True)),
         )
         if second is not None:
             BUFFERS.give(between_grad)
-        self.release()
         empty = fan.pointwise[1].new_zeros(fan.pointwise[1].shape)
         pointwise1, *kernels1 = second_grads or [empty]
         batch, channels, height, width = self.size
@@ -306,9 +303,7 @@ class _Run:
             *kernels1,
         )
 
-    def _cross_messages(
-        self, rows: Sequence[Tensor]
-    ) -> tuple[dict[int, Tensor], Tensor, Tensor]:
+    def _cross_messages(self, rows: Sequence[Tensor]) -> tuple[dict[int, Tensor], Tensor, Tensor]:
         """Gradients of the mixing: of matrices ``(E, Q, C in, C out)`` by half, biases, extra."""
         edges, width, wide = self.fan.edge_count, self.fan.channels, torch.float64
         sums = torch.empty(edges, width, dtype=wide)
@@ -319,9 +314,7 @@ class _Run:
             for e in range(edges):
                 for q in ops:
                     products = grad[e, q - ops.start].data_ptr()
-                    pairs.append(
-                        Pair(half.slice(e, q), plane(rows[e]), products=products)
-                    )
+                    pairs.append(Pair(half.slice(e, q), plane(rows[e]), products=products))
         for e in range(edges):
             pairs.append(Pair(plane(rows[e]), plane(rows[e]), sums=sums[e].data_ptr()))
             for j, made in enumerate(self.shared):

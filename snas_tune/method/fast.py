@@ -3,7 +3,8 @@
 It holds the weights of the edges that leave one node together, in a :class:`Fan`. What an edge does
 not add to (pooling, the skip connection) is made once for the node; ops that are neither separable
 nor free of weights run edge by edge, as in the plain form. Outputs and gradients are those of
-:class:`snas_tune.method.supernet.SearchCell`, and ``Supernet.named_tensors`` and ``load_tensors`` convert weights both ways.
+:class:`snas_tune.method.supernet.SearchCell`; ``Supernet.named_tensors`` and ``load_tensors``
+convert weights both ways.
 """
 
 from __future__ import annotations
@@ -72,7 +73,9 @@ class NodeFan(nn.Module):
         if op in self.shared:
             return self.shared[op].state_dict()
         if op in self.own:
-            return self.own[op][edge].state_dict()
+            modules = self.own[op]
+            assert isinstance(modules, nn.ModuleList)
+            return dict(modules[edge].state_dict())
         known = ", ".join([*names, *self.shared, *self.own])
         raise ValueError(f"op must be one of {known}, got {op!r}")
 

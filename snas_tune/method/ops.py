@@ -7,6 +7,7 @@ padding and the order ReLU, convolution, batch norm are those of DARTS (Liu et a
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -22,7 +23,10 @@ class Op:
     """How an op is built."""
 
     build: Callable[[int, int, bool], nn.Module]
-    """``(channels, stride, affine)`` to a module that keeps the channels."""
+    """``(channels, stride, affine)`` to a module that keeps the channels.
+
+    Write it from modules (``nn.ReLU``, not ``F.relu``): memory access is counted layer by layer.
+    """
 
     bare: bool = False
     """It has no batch norm of its own. A search adds one, so that the ops of an edge are of one
@@ -143,13 +147,14 @@ class FactorisedReduce(nn.Module):
 
     def __init__(self, channels_in: int, channels_out: int, affine: bool) -> None:
         super().__init__()
+        self.relu = nn.ReLU()
         self.even = nn.Conv2d(channels_in, channels_out // 2, 1, stride=2, bias=False)
         self.odd = nn.Conv2d(channels_in, channels_out - channels_out // 2, 1, 2, bias=False)
         self.norm = batch_norm(channels_out, affine)
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
-        x = F.relu(x)
+        x = self.relu(x)
         if height % 2 or width % 2:
             x = F.pad(x, (0, width % 2, 0, height % 2))
         halves: Tensor = self.norm(torch.cat([self.even(x), self.odd(x[:, :, 1:, 1:])], dim=1))
@@ -172,6 +177,20 @@ OPS: dict[str, Op] = {
     "nor_conv_3x3": _plain(3),
 }
 """Every op that a search may use or a published genotype may name."""
+
+
+def import_ops(module: str | None) -> None:
+    """Import the user's module that adds its ops to :data:`OPS`; nothing if not given.
+
+    Raises:
+        ValueError: it cannot be imported.
+    """
+    if module is None:
+        return
+    try:
+        importlib.import_module(module)
+    except Exception as error:  # a user's module may fail in any way
+        raise ValueError(f"ops_module must be importable, got {module!r} ({error!r})") from error
 
 
 def check_ops(names: Iterable[str]) -> None:

@@ -26,6 +26,9 @@ from torch import Tensor
 from snas_tune.method.cost import CostTable
 from snas_tune.method.sampling import concrete_log_density
 
+TARGET_BY = 0.6
+"""Share of the horizon after which the constraint form asks for the target itself."""
+
 LOG_SCALE = 100.0
 """How far below the mean cost of its cell an op's price falls to nothing in the log form."""
 
@@ -39,14 +42,16 @@ def op_prices(tables: Sequence[CostTable], weights: Mapping[str, float], form: s
         form: ``linear`` or ``log``.
 
     Raises:
-        ValueError: every op costs the same nothing, so there is nothing to penalise.
+        ValueError: every op costs nothing, so there is nothing to penalise.
     """
-    total = sum(weights[table.name] for table in tables)
+    priced = [table for table in tables if table.per_cell.any()]
+    if not priced:
+        names = ", ".join(table.name for table in tables)
+        raise ValueError(f"ops must differ in {names} to be penalised, got 0 for all")
+    total = sum(weights[table.name] for table in priced)
     prices = torch.zeros_like(tables[0].per_cell)
-    for table in tables:
+    for table in priced:
         cost = table.per_cell
-        if not cost.any():
-            raise ValueError(f"ops must differ in {table.name} to be penalised, got 0 for all")
         if form == "log":
             mean = cost.mean(dim=(1, 2), keepdim=True).clamp_min(torch.finfo(cost.dtype).tiny)
             cost = torch.log1p(LOG_SCALE * cost / mean)
@@ -63,34 +68,17 @@ class Penalty:
         strength: nats that uniform logits pay.
         prices: from :func:`op_prices`.
         gradient: ``sample``: through the reparameterised sample. ``expectation``: the exact
-            expectation under the logits. ``score``: the score function, ``grad log p(Z)`` times the
-            prices of ``Z``, with the expectation as a baseline, which leaves it unbiased.
-        flops: the FLOPs of every op, for ``target_flops``.
-        target_flops: if given, the constraint form: the penalty is the strength times the excess
-            of FLOPs over the target, in units of the cells' FLOPs under uniform logits, and it is
-            there as long as the expectation or the derived child (argmax, dead parts kept) exceeds
-            the target.
+            expectation under the logits. ``score``: the score function, edge by edge, as edges are
+            drawn independently and each pays its own price: ``grad log p(Z_e)`` times the price of
+            ``Z_e`` less its expectation, a baseline that leaves it unbiased.
     """
 
-    def __init__(
-        self,
-        strength: float,
-        prices: Tensor,
-        gradient: str,
-        flops: CostTable,
-        target_flops: float | None = None,
-    ) -> None:
-        self.strength = strength
-        self.gradient = gradient
-        self.target_flops = target_flops
-        self.flops = flops
-        if target_flops is None:
-            self.prices = prices
-        else:
-            self._unit = flops.per_cell.mean(dim=2).sum()
-            self.prices = flops.per_type() / self._unit
+    def __init__(self, strength: float, prices: Tensor, gradient: str) -> None:
+        self.strength, self.prices, self.gradient = strength, prices, gradient
 
-    def __call__(self, sample: Tensor, log_sample: Tensor, logits: Tensor, t: float) -> Tensor:
+    def __call__(
+        self, sample: Tensor, log_sample: Tensor, logits: Tensor, t: float, done: float
+    ) -> Tensor:
         """The penalty in nats: a scalar with gradient to the logits.
 
         Args:
@@ -98,14 +86,9 @@ class Penalty:
             log_sample: its logarithm.
             logits: the same shape.
             t: temperature of the sample.
+            done: share of the horizon that is done.
         """
-        price = self._price(sample, log_sample, logits, t)
-        if self.target_flops is None:
-            return self.strength * price
-        excess = self._excess(logits)
-        if excess <= 0:
-            return 0.0 * price  # keeps the graph, so that every step is the same to the optimiser
-        return self.strength * (excess + price - price.detach())
+        return self.strength * self._price(sample, log_sample, logits, t)
 
     def _price(self, sample: Tensor, log_sample: Tensor, logits: Tensor, t: float) -> Tensor:
         prices = self.prices.to(logits)
@@ -113,18 +96,65 @@ class Penalty:
             return (prices * torch.softmax(logits, dim=-1)).sum()
         if self.gradient == "sample":
             return (prices * sample).sum()
-        drawn = (prices * sample.detach()).sum()
-        baseline = (prices * torch.softmax(logits.detach(), dim=-1)).sum()
+        drawn = (prices * sample.detach()).sum(-1)
+        baseline = (prices * torch.softmax(logits.detach(), dim=-1)).sum(-1)
         score = concrete_log_density(log_sample.detach(), logits, t)
-        surrogate = score * (drawn - baseline)
-        return drawn + surrogate - surrogate.detach()
+        surrogate = (score * (drawn - baseline)).sum()
+        return drawn.sum() + surrogate - surrogate.detach()
 
-    def _excess(self, logits: Tensor) -> float:
-        """Excess over the target of the larger of expectation and child, in units of the cells."""
-        assert self.target_flops is not None
+
+class TargetPenalty(Penalty):
+    """The constraint form: FLOPs held to a target.
+
+    The penalty is the strength times the square of the excess of FLOPs, in units of the cells'
+    FLOPs under uniform logits, and it is there only while the expectation or the derived child
+    (argmax, dead parts kept) exceeds what is allowed. That falls in a straight line from the FLOPs
+    under uniform logits to the target, which it reaches at :data:`TARGET_BY`. So the push is gentle
+    all the way: one of full force, from the first step on, empties the cell, as the logits'
+    optimiser remembers it long after it has ended.
+
+    Args:
+        strength: nats for an excess of one unit.
+        gradient: as for :class:`Penalty`.
+        flops: of every op.
+        target: in multiply-adds of one image.
+
+    Raises:
+        ValueError: no sample changes the FLOPs, or even the empty child exceeds the target.
+    """
+
+    def __init__(self, strength: float, gradient: str, flops: CostTable, target: float) -> None:
+        if not flops.per_cell.any():
+            raise ValueError("ops must differ in flops where target_flops is given, got 0 for all")
+        if target < flops.fixed:
+            raise ValueError(
+                "target_flops must be at least what stem, preprocessing and classifier take, "
+                f"{flops.fixed:.0f}, got {target:g}"
+            )
+        self._unit = flops.per_cell.mean(dim=2).sum().item()
+        super().__init__(strength, flops.per_type() / self._unit, gradient)
+        self.flops, self.target = flops, target
+
+    def allowed(self, done: float) -> float:
+        """The FLOPs that go without a penalty when that share of the horizon is done."""
+        start = max(self.target, self.flops.fixed + self._unit)
+        return self.target + (start - self.target) * max(0.0, 1 - done / TARGET_BY)
+
+    def __call__(
+        self, sample: Tensor, log_sample: Tensor, logits: Tensor, t: float, done: float
+    ) -> Tensor:
+        """As :class:`Penalty`; 0 while nothing exceeds what is allowed."""
+        price = self._price(sample, log_sample, logits, t)
+        excess = (self._larger(logits) - self.allowed(done)) / self._unit
+        if excess <= 0:
+            return 0.0 * price  # keeps the graph, so that every step is the same to the optimiser
+        # Its value is the square of the excess, its gradient that of the price of this sample.
+        return self.strength * excess * (excess + 2 * (price - price.detach()))
+
+    def _larger(self, logits: Tensor) -> float:
+        """The larger FLOPs of expectation and child."""
         probabilities = torch.softmax(logits.detach().double().cpu(), dim=-1)
         chosen = torch.zeros_like(probabilities).scatter_(
             -1, probabilities.argmax(-1, keepdim=True), 1.0
         )
-        flops = max(self.flops.of_sample(p).item() for p in (probabilities, chosen))
-        return (flops - self.target_flops) / self._unit.item()
+        return max(self.flops.of_sample(p).item() for p in (probabilities, chosen))

@@ -73,7 +73,7 @@ def gumbel_softmax(logits: Tensor, temperature: float, generator: torch.Generato
 
 
 def concrete_log_density(log_sample: Tensor, logits: Tensor, temperature: float) -> Tensor:
-    """Log density of a concrete sample, summed over all edges (SNAS appendix; Maddison, eq. 6).
+    """Log density of the concrete sample of every edge (SNAS appendix; Maddison, eq. 6).
 
     ``log (K-1)! + (K-1) log t + sum_k (logits - (t+1) log Z) - K log sum_k exp(logits - t log Z)``
     for each row, with respect to the Lebesgue measure on the simplex.
@@ -84,13 +84,14 @@ def concrete_log_density(log_sample: Tensor, logits: Tensor, temperature: float)
         temperature: positive.
 
     Returns:
-        A scalar with gradient to ``logits`` (and to ``log_sample``, if that asks for it).
+        Shape ``(...)``, with gradient to ``logits`` (and to ``log_sample``, if that asks for it).
+        Edges are independent, so the density of a whole architecture is the sum.
     """
     ops = logits.shape[-1]
     constant = math.lgamma(ops) + (ops - 1) * math.log(temperature)
     terms = (logits - (temperature + 1) * log_sample).sum(-1)
     normaliser = ops * torch.logsumexp(logits - temperature * log_sample, dim=-1)
-    return (constant + terms - normaliser).sum()
+    return constant + terms - normaliser
 
 
 def entropy_share(logits: Tensor) -> Tensor:
@@ -104,7 +105,8 @@ def edge_credit(sample: Tensor, gradient: Tensor) -> Tensor:
     """The credit of every edge, ``R_ij = <dL/dx_j, O_ij(x_i)>`` (SNAS section 2.3).
 
     It equals ``sum_k Z_k dL/dZ_k``, since the edge's output is linear in ``Z``, so the gradient of
-    the sample gives it for free. With the penalty in ``L`` it holds the edge's share of that, too.
+    the sample gives it for free. A penalty through the sample is part of ``L``, so the credit holds
+    the edge's share of it; one by expectation or score reaches the logits past the sample.
 
     Args:
         sample: ``Z``, shape ``(T, E, K)``.

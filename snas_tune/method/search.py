@@ -6,7 +6,6 @@ both optimisers step on the same loss.
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -22,11 +21,12 @@ from snas_tune.data import ImageSet
 from snas_tune.genotype import Genotype, cell_edges
 from snas_tune.method.batches import augment, batch_indices, load_images, search_data
 from snas_tune.method.child import ChildNetwork, recalibrate
-from snas_tune.method.cost import COUNTED, cost_table, genotype_cost
+from snas_tune.method.cost import COUNTED, CostTable, cost_table, genotype_cost
 from snas_tune.method.evaluate import accuracy
 from snas_tune.method.fast import fast_supernet
 from snas_tune.method.latency import read_latencies
-from snas_tune.method.penalty import Penalty, op_prices
+from snas_tune.method.ops import import_ops
+from snas_tune.method.penalty import Penalty, TargetPenalty, op_prices
 from snas_tune.method.runtime import CompiledOrEager, choose_runtime
 from snas_tune.method.sampling import (
     edge_credit,
@@ -36,11 +36,12 @@ from snas_tune.method.sampling import (
     gumbel_softmax,
     log_concrete,
 )
+from snas_tune.method.state import FORMAT, check_state, load_momenta, momenta_of
 from snas_tune.method.supernet import Supernet, frame_of, genotype_of
-from snas_tune.schedules import temperature_at
+from snas_tune.schedules import SCHEDULES, temperature_at
 
-FORMAT = 1
-"""Version of the saved state."""
+SAMPLES = 8
+"""Architectures, at least, that are drawn to measure the supernet."""
 
 PUBLISHED_TRAVEL = 3e-4 * 117_300
 """Learning rate of the logits x steps, as published for 150 epochs of 782 batches."""
@@ -76,6 +77,7 @@ class Search:
 
     def __init__(self, config: SearchConfig, images: ImageSet | None = None) -> None:
         self.config = config
+        import_ops(config.ops_module)
         self.runtime = choose_runtime(config)
         images = load_images(config) if images is None else images
         self.data = search_data(images, config, self.runtime.device)
@@ -101,14 +103,17 @@ class Search:
             for name in {"flops", *weights}
         }
         self.flops = tables["flops"]
-        prices = op_prices([tables[name] for name in sorted(weights)], weights, config.penalty_form)
-        self.penalty = Penalty(
-            config.penalty_strength,
-            prices.to(self.runtime.device, torch.float32),
-            config.penalty_gradient,
-            self.flops,
-            config.target_flops,
-        )
+        self.penalty = self._penalty([tables[name] for name in sorted(weights)], weights)
+
+    def _penalty(self, tables: list[CostTable], weights: Mapping[str, float]) -> Penalty:
+        config = self.config
+        strength, gradient = config.penalty_strength, config.penalty_gradient
+        if config.target_flops is not None:
+            return TargetPenalty(strength, gradient, self.flops, config.target_flops)
+        if strength == 0:  # then ops that cost nothing are fine
+            return Penalty(0.0, torch.zeros_like(self.flops.per_type()), gradient)
+        prices = op_prices(tables, weights, config.penalty_form)
+        return Penalty(strength, prices.to(self.runtime.device, torch.float32), gradient)
 
     def _build_network(self) -> None:
         config = self.config
@@ -157,9 +162,9 @@ class Search:
         )
 
     def weights_learning_rate(self, step: int) -> float:
-        """Learning rate of SGD at a step: a cosine over the horizon."""
+        """Learning rate of SGD at a step: a cosine from the first to the last."""
         start, end = self.config.weights_learning_rate, self.config.weights_learning_rate_end
-        return end + (start - end) * (1 + math.cos(math.pi * step / self.steps)) / 2
+        return SCHEDULES["cosine"](start, end, step / max(1, self.steps - 1))
 
     def take_step(self) -> StepResult:
         """One search step: one batch, one sample, both optimisers.
@@ -181,7 +186,8 @@ class Search:
         with self.runtime.numerics():
             predicted = self._forward(images, sample, keep)
         cross_entropy = F.cross_entropy(predicted.float(), labels)
-        penalty = self.penalty(sample, log_sample, logits, temperature)
+        done = self.step / self.steps
+        penalty = self.penalty(sample, log_sample, logits, temperature, done)
         self.scaler.scale(cross_entropy + penalty).backward()
         assert sample.grad is not None
         credit = edge_credit(sample, sample.grad) / self.scaler.get_scale()
@@ -227,7 +233,7 @@ class Search:
             in epochs that do not evaluate the child.
 
         Raises:
-            SearchDiverged: a loss is NaN or infinite.
+            SearchDiverged: a loss, or an answer on validation images, is NaN or infinite.
         """
         start = time.perf_counter()
         first = self.step
@@ -268,7 +274,11 @@ class Search:
         return report
 
     def evaluate(self) -> dict[str, Any]:
-        """Measure supernet and child as they are now: the report's part that trains nothing."""
+        """Measure supernet and child as they are now: the report's part that trains nothing.
+
+        Raises:
+            SearchDiverged: the supernet or the child answers with NaN or infinity.
+        """
         raw = self.derive()
         live = raw.live()
         report: dict[str, Any] = {
@@ -290,7 +300,16 @@ class Search:
             )
         if self.finished or self.epoch % self.config.child_every == 0:
             report["child_accuracy"] = self.child_accuracy(self.child())
+            self._check_finite("child_accuracy", report)
+        self._check_finite("accuracy", report)
         return report
+
+    def _check_finite(self, name: str, report: Mapping[str, Any]) -> None:
+        if math.isnan(report[name]):
+            raise SearchDiverged(
+                f"class logits must be finite where {name} is measured, got NaN or infinity after "
+                f"step {self.step} (penalty strength {self.config.penalty_strength:g})"
+            )
 
     def derive(self) -> Genotype:
         """The cells that the logits choose now, dead parts still there."""
@@ -325,7 +344,10 @@ class Search:
         return self._accuracy(lambda images, _: child(images))
 
     def supernet_accuracy(self) -> float:
-        """Validation top-1 of the supernet, a new sample at the present temperature each batch."""
+        """Validation top-1 of the supernet, a new sample at the present temperature each batch.
+
+        Batches are small enough for :data:`SAMPLES` of them, as one sample would measure luck.
+        """
         self.supernet.eval()
         generator = self._generator("evaluate")
         logits, temperature = self.supernet.logits, self.temperature(max(0, self.step - 1))
@@ -336,10 +358,11 @@ class Search:
             )
             return predicted
 
-        return self._accuracy(predict)
+        return self._accuracy(predict, SAMPLES)
 
-    def _accuracy(self, predict: Callable[[Tensor, int], Tensor]) -> float:
-        size = self.config.evaluation_batch_size
+    def _accuracy(self, predict: Callable[[Tensor, int], Tensor], batches: int = 1) -> float:
+        most = -(-len(self.data.validation) // batches)
+        size = min(self.config.evaluation_batch_size, most)
         return accuracy(predict, self.data.validation, self.data, self.runtime, size)
 
     def state_dict(self) -> dict[str, Any]:
@@ -354,29 +377,10 @@ class Search:
             "step": self.step,
             # Under the plain form's names, so that either form may go on.
             "supernet": dict(self.supernet.named_tensors()),
-            "momenta": self._momenta(),
+            "momenta": momenta_of(self.supernet, self.weights_optimiser),
             "logits_optimiser": self.logits_optimiser.state_dict(),
             "scaler": self.scaler.state_dict(),
         }
-
-    def _momenta(self) -> dict[str, Tensor]:
-        """SGD's momentum of every weight; empty before the first step."""
-        found = [self.weights_optimiser.state[p] for p in self.supernet.weights()]
-        if not any("momentum_buffer" in state for state in found):
-            return {}
-        shadow = copy.deepcopy(self.supernet)  # a supernet whose weights are the momenta
-        for weight, state in zip(shadow.weights(), found, strict=True):
-            weight.data = state.get("momentum_buffer", torch.zeros_like(weight))
-        return {name: t for name, t in shadow.named_tensors() if name.endswith((".weight", ".bias"))}
-
-    def _load_momenta(self, momenta: Mapping[str, Tensor]) -> None:
-        self.weights_optimiser.state.clear()
-        if not momenta:
-            return
-        shadow = copy.deepcopy(self.supernet)
-        shadow.load_tensors(momenta)
-        for weight, momentum in zip(self.supernet.weights(), shadow.weights(), strict=True):
-            self.weights_optimiser.state[weight]["momentum_buffer"] = momentum.detach()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state.
@@ -385,19 +389,9 @@ class Search:
             ValueError: it is of a newer format or of another search space; the message names the
                 first difference.
         """
-        if state.get("format") != FORMAT:
-            raise ValueError(f"checkpoint format must be {FORMAT}, got {state.get('format')!r}")
-        saved = SearchConfig.from_dict(state["config"])
-        mine = {**self.config.space(), **asdict(self.frame), "epochs": self.config.epochs}
-        theirs = {**saved.space(), **state["frame"], "epochs": saved.epochs}
-        for name, value in mine.items():
-            if theirs.get(name) != value:
-                raise ValueError(
-                    f"checkpoint must be of the same search space: its {name} is "
-                    f"{theirs.get(name)!r}, this search has {value!r}"
-                )
+        check_state(state, self.config, self.frame)
         self.supernet.load_tensors(state["supernet"])
-        self._load_momenta(state["momenta"])
+        load_momenta(self.supernet, self.weights_optimiser, state["momenta"])
         self.logits_optimiser.load_state_dict(state["logits_optimiser"])
         self.scaler.load_state_dict(state["scaler"])
         self.step = state["step"]

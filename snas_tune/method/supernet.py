@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -157,8 +158,10 @@ class Supernet(nn.Module):
             self.logits.copy_(deviation * noise)
 
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take over weights, statistics and logits, from :meth:`named_tensors` of a plain or a fast
-        supernet of the same config; what is not named stays.
+        """Take over weights, statistics and logits; what is not named stays.
+
+        Args:
+            tensors: from :meth:`named_tensors` of a plain or a fast supernet of the same config.
         """
         with torch.no_grad():
             for name, mine in self.named_tensors():
@@ -171,7 +174,8 @@ class Supernet(nn.Module):
             if not name.startswith("cells.") or ".preprocess." in name:
                 yield name, tensor
         edges = range(self.logits.shape[1])
-        for i, cell in enumerate(self.cells):
+        for i in range(len(self.cells)):
+            cell: Any = self.cells[i]
             for edge, op in itertools.product(edges, self.op_names):
                 if op != NONE:
                     for name, tensor in cell.op_tensors(edge, op).items():

@@ -1,0 +1,218 @@
+"""A search step by hand: what the paper and the config say, written out without the package's own
+step, and what an epoch reports of it.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import TINY
+from torch import nn
+
+from snas_tune.config import SearchConfig
+from snas_tune.genotype import cell_edges
+from snas_tune.method.batches import augment, batch_indices
+from snas_tune.method.cost import COUNTED, cost_table, genotype_cost
+from snas_tune.method.penalty import op_prices
+from snas_tune.method.runtime import CompiledOrEager
+from snas_tune.method.sampling import generator_for, gumbel_noise
+from snas_tune.method.search import Search
+
+SETTINGS = {
+    "drop_path": 0.3,
+    "crop_padding": 1,
+    "flip": True,
+    "cutout": 3,
+    "penalty_strength": 0.8,
+    "temperature_start": 2.0,
+    "temperature_end": 0.3,
+    "weights_decay": 0.02,
+    "logits_decay": 0.03,
+    "weights_clip": 0.9,
+    "logits_clip": 0.02,
+    "seed": 3,
+}
+"""Every setting of the step at a value that would show if it were ignored."""
+
+
+class StepByHand:
+    """The search of a config in plain torch, from the same first weights."""
+
+    def __init__(self, search: Search) -> None:
+        self.config, self.data = search.config, search.data
+        self.net = copy.deepcopy(search.supernet)
+        self.weights = [p for n, p in self.net.named_parameters() if n != "logits"]
+        self.steps = search.config.epochs * (len(self.data.train) // search.config.batch_size)
+        self.momenta = [torch.zeros_like(w) for w in self.weights]
+        self.first = torch.zeros_like(self.net.logits)
+        self.second = torch.zeros_like(self.net.logits)
+        tables = [
+            cost_table(name, search.frame, self.config.nodes, self.config.ops) for name in COUNTED
+        ]
+        self.prices = op_prices(tables, dict.fromkeys(COUNTED, 1.0), "linear").float()
+
+    def take(self, step: int) -> dict[str, torch.Tensor]:
+        config, net = self.config, self.net
+        index = batch_indices(len(self.data.train), config.batch_size, config.seed, step)
+        pixels, labels = self.data.train.pixels[index], self.data.train.labels[index]
+        images = (pixels.float() - self.data.mean) / self.data.deviation
+        images = augment(images, config, generator_for(config.seed, "augment", step))
+        edges = len(cell_edges(config.nodes))
+        uniform = torch.rand(config.cells, edges, config.batch_size,
+                             generator=generator_for(config.seed, "drop path", step))  # fmt: skip
+        keep = (uniform >= config.drop_path).float() / (1 - config.drop_path)
+        start, end = config.temperature_start, config.temperature_end
+        temperature = start + (end - start) * step / (self.steps - 1)
+        noise = gumbel_noise(net.logits.shape, generator_for(config.seed, "sample", step))
+        sample = torch.softmax((net.logits + noise.float()) / temperature, dim=-1)
+        predicted = net.train()(images, sample, keep)
+        cross_entropy = F.cross_entropy(predicted, labels)
+        penalty = config.penalty_strength * (self.prices * sample).sum()
+        loss = cross_entropy + penalty
+        (by_sample,) = torch.autograd.grad(loss, sample, retain_graph=True)
+        *grads, logits_grad = torch.autograd.grad(loss, [*self.weights, net.logits])
+        self._move_weights(grads, step)
+        self._move_logits(logits_grad, step)
+        return {"cross_entropy": cross_entropy.detach(), "penalty": penalty.detach(),
+                "credit": (sample * by_sample).sum(-1).detach()}  # fmt: skip
+
+    def _move_weights(self, grads, step: int) -> None:
+        config = self.config
+        norm = torch.cat([g.flatten() for g in grads]).norm()
+        assert norm > config.weights_clip  # or the clip would not be tested
+        high, low = config.weights_learning_rate, config.weights_learning_rate_end
+        rate = low + (high - low) * (1 + math.cos(math.pi * step / (self.steps - 1))) / 2
+        for weight, momentum, gradient in zip(self.weights, self.momenta, grads, strict=True):
+            clipped = gradient * config.weights_clip / norm
+            momentum.mul_(config.weights_momentum).add_(clipped + config.weights_decay * weight)
+            weight.data -= rate * momentum
+
+    def _move_logits(self, gradient, step: int) -> None:
+        config, logits = self.config, self.net.logits
+        norm = gradient.norm()
+        assert norm > config.logits_clip
+        gradient = gradient * config.logits_clip / norm + config.logits_decay * logits.detach()
+        rate = min(0.1, 3e-4 * 117_300 / self.steps)
+        self.first = 0.5 * self.first + 0.5 * gradient
+        self.second = 0.999 * self.second + 0.001 * gradient**2
+        first = self.first / (1 - 0.5 ** (step + 1))
+        second = self.second / (1 - 0.999 ** (step + 1))
+        logits.data -= rate * first / (second.sqrt() + 1e-8)
+
+
+@pytest.mark.parametrize("form", ["plain", "fast"])
+def test_three_steps_are_those_taken_by_hand(form):
+    search = Search(SearchConfig(**{**TINY, "epochs": 6}, **SETTINGS, supernet=form))
+    by_hand = StepByHand(search)
+    for step in range(3):
+        ours, theirs = search.take_step(), by_hand.take(step)
+        for name, value in theirs.items():
+            torch.testing.assert_close(getattr(ours, name), value, rtol=1e-4, atol=1e-6, msg=name)
+    moved = dict(by_hand.net.named_tensors())
+    for name, value in search.supernet.named_tensors():
+        torch.testing.assert_close(value, moved[name], rtol=2e-3, atol=2e-5, msg=name)
+
+
+def test_the_default_rate_of_the_logits_is_the_published_travel_over_the_steps():
+    short = Search(SearchConfig(**TINY))
+    assert short.logits_optimiser.param_groups[0]["lr"] == 0.1
+    long = Search(SearchConfig(**{**TINY, "epochs": 200}))
+    assert long.logits_optimiser.param_groups[0]["lr"] == pytest.approx(35.19 / long.steps)
+    own = Search(SearchConfig(**TINY, logits_learning_rate=0.0123))
+    assert own.logits_optimiser.param_groups[0]["lr"] == 0.0123
+
+
+def test_an_epochs_report_is_the_mean_of_its_steps():
+    config = SearchConfig(**{**TINY, "epochs": 2}, **SETTINGS)
+    search, by_hand = Search(config), StepByHand(Search(config))
+    report = search.run_epoch()
+    taken = [by_hand.take(step) for step in range(search.steps_per_epoch)]
+    for name in ("cross_entropy", "penalty"):
+        mean = torch.stack([step[name] for step in taken]).mean().item()
+        assert report[name] == pytest.approx(mean, rel=1e-2)
+    assert report["loss"] == pytest.approx(report["cross_entropy"] + report["penalty"])
+    credit = torch.stack([step["credit"] for step in taken]).mean(0)
+    assert report["credit/reduction/1-2"] == pytest.approx(credit[1, 1].item(), rel=0.1, abs=1e-3)
+    last = search.steps_per_epoch - 1
+    assert report["temperature"] == pytest.approx(2.0 - 1.7 * last / (search.steps - 1))
+    probabilities = search.supernet.logits.detach().double().softmax(-1)
+    expected = search.flops.fixed + (search.flops.per_type() * probabilities).sum().item()
+    assert report["expected_flops"] == pytest.approx(expected)
+    whole = genotype_cost("params", search.derive(), search.frame, keep_dead=True)
+    assert report["params_with_dead"] == whole > report["params"]
+
+
+def test_a_childs_statistics_are_the_mean_over_as_many_training_batches_as_asked():
+    search = Search(SearchConfig(**{**TINY, "recalibration_batches": 2}))
+    search.take_step()
+    child = search.child()
+    order = torch.randperm(
+        len(search.data.train), generator=generator_for(search.config.seed, "recalibrate", 1)
+    )
+    stem = child.stem["cifar"]
+    means = []
+    for number in range(2):
+        index = order[number * 16 : (number + 1) * 16]
+        images = search.data.normalise(search.data.train.pixels[index])
+        means.append(stem[0](images).mean((0, 2, 3)))
+    torch.testing.assert_close(stem[1].running_mean, sum(means) / 2, rtol=1e-4, atol=1e-6)
+    assert stem[1].num_batches_tracked == 2
+
+
+def first_convolution(search: Search) -> tuple[nn.Conv2d, list[torch.Tensor]]:
+    seen: list[torch.Tensor] = []
+    layer = next(m for m in search.supernet.modules() if isinstance(m, nn.Conv2d))
+    layer.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    return layer, seen
+
+
+def test_autocast_computes_in_the_precision_that_was_asked_for():
+    for precision, dtype in (("bfloat16", torch.bfloat16), ("float32", torch.float32)):
+        search = Search(SearchConfig(**TINY, precision=precision))
+        _, seen = first_convolution(search)
+        search.take_step()
+        assert seen[0].dtype == dtype
+
+
+def test_channels_last_is_the_format_that_the_layers_see():
+    for asked in (True, False):
+        search = Search(SearchConfig(**TINY, channels_last=asked, supernet="plain"))
+        _, seen = first_convolution(search)
+        search.take_step()
+        assert seen[0].is_contiguous(memory_format=torch.channels_last) == asked
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method:DeprecationWarning")  # inductor's own
+def test_compilation_is_asked_for_or_not():
+    for asked in (True, False):
+        search = Search(SearchConfig(**TINY, compile=asked))
+        assert isinstance(search._forward, CompiledOrEager) == asked
+        assert not (asked and search.runtime.fast)
+
+
+def test_streams_of_random_numbers_differ_by_name_and_by_step():
+    streams = [("order", 0), ("order", 1), ("other", 0), ("sampl", 0), ("sample", 0)]
+    drawn = {torch.rand((), generator=generator_for(0, *stream)).item() for stream in streams}
+    assert len(drawn) == len(streams)
+
+
+def test_an_answer_that_is_no_number_is_an_error_and_no_accuracy():
+    search = Search(SearchConfig(**TINY))
+    search.take_step()
+    with torch.no_grad():
+        search.supernet.classifier.bias.fill_(math.nan)
+    with pytest.raises(RuntimeError, match=r"^class logits must be finite where child_accuracy is"):
+        search.run_epoch() if search.step % search.steps_per_epoch == 0 else search.evaluate()
+
+
+def test_the_supernet_is_measured_by_several_samples(monkeypatch):
+    search = Search(SearchConfig(**{**TINY, "evaluation_batch_size": 250}))
+    seen = []
+    search.supernet.register_forward_hook(lambda module, inputs, output: seen.append(inputs[1]))
+    search.supernet_accuracy()
+    assert len(seen) >= 8
+    assert len({sample.flatten()[0].item() for sample in seen}) == len(seen)
