@@ -140,9 +140,20 @@ def test_a_checkpoint_of_another_search_space_is_refused_by_the_first_difference
     save_search(Search(tiny), tmp_path)
     with pytest.raises(
         ValueError,
-        match="checkpoint must be of the same search space: its nodes is 1, this search has 2",
+        match="checkpoint must be of the same search: its nodes is 1, this search has 2",
     ):
         load_search(tmp_path, nodes=2)
+
+
+@pytest.mark.parametrize(
+    "change", [{"seed": 7}, {"batch_size": 8}, {"limit_images": 60}, {"epochs": 4}]
+)
+def test_a_checkpoint_of_another_horizon_or_split_is_refused(tmp_path, change):
+    search = Search(SearchConfig(**TINY))
+    save_search(search, tmp_path)
+    ((name, value),) = change.items()
+    with pytest.raises(ValueError, match=rf"its {name} is .*, this search has {value}$"):
+        load_search(tmp_path, **change)
 
 
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04 broken"])
