@@ -17,11 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from snas_tune.method import native
+from snas_tune.method.fan_half import EPS, MOMENTUM
 from snas_tune.method.fan_native import fan_messages
-from snas_tune.method.normalise import EPS
-
-MOMENTUM = 0.1
-"""Of batch norm's running statistics, likewise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,21 +138,6 @@ class Fan(nn.Module):
 
     def _native(self, x: Tensor, weights: Tensor, shared: Sequence[Tensor], extra: Tensor) -> Any:
         return fan_messages(self, x, weights, shared, extra)
-
-    def note(self, half: int, mean: Tensor, variance: Tensor, pixels: int) -> None:
-        """Move the running statistics of a half towards a batch's, as ``nn.BatchNorm2d`` does.
-
-        Args:
-            half: 0 or 1.
-            mean: of the batch, ``(E, Q, C)``.
-            variance: likewise, biased.
-            pixels: over which they were taken.
-        """
-        old_mean, old_variance, batches = self.statistics(half)
-        unbiased = variance * (pixels / max(1, pixels - 1))
-        for old, new in ((old_mean, mean), (old_variance, unbiased)):
-            old.lerp_(new.transpose(0, 1).to(old.dtype), MOMENTUM)
-        batches.add_(1)
 
 
 def _added(total: Tensor | None, term: Tensor) -> Tensor:

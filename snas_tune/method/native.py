@@ -1,4 +1,4 @@
-"""The compiled kernels of ``fan.cpp``: built once for a machine, and called on torch tensors.
+"""The compiled kernels of ``kernels/``: built once for a machine, and called on torch tensors.
 
 They are compiled by the machine's own C++ compiler when they are first needed, for its own
 instructions, and kept in the user's cache. Without a compiler there are none, and the supernet runs
@@ -28,7 +28,8 @@ from torch import Tensor
 
 log = logging.getLogger(__name__)
 
-SOURCE = Path(__file__).with_name("fan.cpp")
+FOLDER = Path(__file__).with_name("kernels")
+SOURCE = FOLDER / "fan.cpp"
 FLAGS = ("-O3", "-march=native", "-std=c++20", "-shared", "-fPIC", "-pthread")
 COMPILERS = ("c++", "g++", "clang++")
 
@@ -37,7 +38,7 @@ NAMES = {torch.float32: "float", torch.float64: "double"}
 
 
 class Shape(ctypes.Structure):
-    """``Shape`` of ``fan.cpp``."""
+    """``Shape`` of ``kernels/common.h``."""
 
     _fields_ = [
         (name, ctypes.c_int64)
@@ -50,7 +51,7 @@ class _Slice(ctypes.Structure):
 
 
 class Branch(ctypes.Structure):
-    """``Branch`` of ``fan.cpp``."""
+    """``Branch`` of ``kernels/common.h``."""
 
     _fields_ = [
         ("input", ctypes.c_int64),
@@ -69,19 +70,19 @@ class Branch(ctypes.Structure):
 
 
 class Input(ctypes.Structure):
-    """``Input`` of ``fan.cpp``."""
+    """``Input`` of ``kernels/common.h``."""
 
     _fields_ = [("value", _Slice), ("grad", _Slice)]
 
 
 class Result(ctypes.Structure):
-    """``Result`` of ``fan.cpp``."""
+    """``Result`` of ``kernels/common.h``."""
 
     _fields_ = [("value", _Slice), ("bias", ctypes.c_void_p)]
 
 
 class Pair(ctypes.Structure):
-    """``Pair`` of ``fan.cpp``."""
+    """``Pair`` of ``kernels/common.h``."""
 
     _fields_ = [
         ("left", _Slice),
@@ -92,9 +93,22 @@ class Pair(ctypes.Structure):
     ]
 
 
+class Norm(ctypes.Structure):
+    """``Norm`` of ``kernels/common.h``."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("pointwise", "sums", "products")),
+        *((name, ctypes.c_void_p) for name in ("running_mean", "running_variance")),
+        ("weight", ctypes.c_double),
+        *((name, ctypes.c_void_p) for name in ("matrix", "bias", "kept", "matrix_grad")),
+        *((name, ctypes.c_void_p) for name in ("bias_grad", "weight_grad", "pointwise_grad")),
+        *((name, ctypes.c_void_p) for name in ("spread", "shift")),
+    ]
+
+
 def _term(scalar: Any) -> type[ctypes.Structure]:
     class Term(ctypes.Structure):
-        """``Term`` of ``fan.cpp``."""
+        """``Term`` of ``kernels/common.h``."""
 
         _fields_ = [
             ("result", ctypes.c_int64),
@@ -115,8 +129,10 @@ def plane(planes: Tensor, index: int = 0) -> _Slice:
     return _Slice(planes.data_ptr() + index * pixels * channels * planes.element_size(), channels)
 
 
-def call(name: str, dtype: torch.dtype, shape: Shape, *lists: Sequence[ctypes.Structure]) -> None:
-    """Run a kernel; every list goes as its length and its elements.
+def call(
+    name: str, dtype: torch.dtype, shape: Shape, *lists: Sequence[ctypes.Structure] | float
+) -> None:
+    """Run a kernel; numbers go as they are, a list as its length and its elements.
 
     Raises:
         RuntimeError: there are no kernels on this machine.
@@ -126,6 +142,9 @@ def call(name: str, dtype: torch.dtype, shape: Shape, *lists: Sequence[ctypes.St
         raise RuntimeError("native kernels must have been compiled, got no compiler")
     arguments: list[Any] = [ctypes.byref(shape)]
     for elements in lists:
+        if isinstance(elements, float):
+            arguments.append(ctypes.c_double(elements))
+            continue
         array = (type(elements[0]) * len(elements))(*elements)
         arguments += [ctypes.c_int64(len(elements)), array]
     kernels[f"{name}_{NAMES[dtype]}"](*arguments)
@@ -208,8 +227,9 @@ def cache_directory() -> Path:
 def _built() -> Path:
     """The shared library of this source, these flags and this processor; compiled if it is new."""
     compiler = next((found for name in COMPILERS if (found := shutil.which(name))), None)
+    sources = [path.read_text() for path in sorted(FOLDER.iterdir())]
     key = hashlib.sha256(
-        "\0".join([SOURCE.read_text(), *FLAGS, str(compiler), _processor()]).encode()
+        "\0".join([*sources, *FLAGS, str(compiler), _processor()]).encode()
     ).hexdigest()[:16]
     path = cache_directory() / f"fan-{key}.so"
     if path.exists():

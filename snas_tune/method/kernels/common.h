@@ -1,0 +1,118 @@
+// What the kernels are given, vectors of channels, and threads over images. The structures are
+// those of native.py, field by field.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <thread>
+#include <vector>
+
+struct Shape {
+    int64_t batch, height, width, channels, stride, rectify, threads;
+    int64_t out_height() const { return (height + stride - 1) / stride; }
+    int64_t out_width() const { return (width + stride - 1) / stride; }
+};
+
+template <typename T>
+struct Slice {
+    T* at;
+    int64_t leading;
+    T* row(int64_t pixel) const { return at + pixel * leading; }
+};
+
+// One depthwise kernel, what it reads and what becomes of it. Gradients only in the backward pass.
+template <typename T>
+struct Branch {
+    int64_t input;  // which of the inputs it reads
+    int64_t kernel, dilation;
+    const T* weight;      // (channels, kernel, kernel)
+    Slice<T> output;      // of the depthwise convolution
+    double* sums;         // (channels), or null: sum over the pixels of `output`
+    double* products;     // (channels, channels), or null: of the products of two of its channels
+    Slice<const T> grad;  // of what `matrix` made of the output
+    const T* matrix;      // (channels in, channels out)
+    const T* spread;      // (channels, channels), or null: gradient through `products`
+    const T* shift;       // (channels): gradient through `sums`
+    T* weight_grad;       // like `weight`
+    int64_t pad() const { return dilation * (kernel - 1) / 2; }
+};
+
+template <typename T>
+struct Input {
+    Slice<const T> value;
+    Slice<T> grad;
+};
+
+// result = bias + sum of terms; a term is a slice times a matrix (in, out), or times a scalar.
+template <typename T>
+struct Term {
+    int64_t result;
+    Slice<const T> value;
+    const T* matrix;  // or null
+    T scalar;
+};
+
+template <typename T>
+struct Result {
+    Slice<T> value;
+    const double* bias;  // (channels), or null
+};
+
+// Batch norm of `pointwise . d`, times `weight`, as one matrix and one bias. Its statistics follow
+// from the moments of d: the mean is P mean(d), the variance diag(P cov(d) P^T).
+template <typename T>
+struct Norm {
+    const T* pointwise;  // P, (channels out, channels in)
+    const double* sums;  // of d over the pixels, (channels), or null: use the running statistics
+    const double* products;  // of d d^T, (channels, channels)
+    T* running_mean;         // (channels); moved in training, read in evaluation
+    T* running_variance;
+    double weight;
+    T* matrix;     // (channels in, channels out)
+    double* bias;  // (channels); added to
+    double* kept;  // for the gradient: scale, mean, mean of d, P cov(d)
+    const double* matrix_grad;  // of the weighted matrix, (channels in, channels out)
+    const double* bias_grad;
+    double* weight_grad;
+    T* pointwise_grad;
+    T* spread;  // (channels, channels): the gradient of a pixel's d grows by spread d + shift
+    T* shift;   // (channels)
+};
+
+// products[i][j] += left[i] * right[j] over all pixels.
+template <typename T>
+struct Pair {
+    Slice<const T> left, right;
+    double* products;  // (channels, channels), or null
+    double* sums;      // (channels) of right, or null
+    double* inner;     // one number, the sum of left[i] * right[i], or null
+};
+
+template <typename T, int V>
+struct Lanes {
+    // may_alias and the alignment of T: rows start anywhere.
+    typedef T Vec __attribute__((vector_size(V * sizeof(T)), aligned(sizeof(T)), may_alias));
+    static Vec get(const T* from) { return *reinterpret_cast<const Vec*>(from); }
+    static void put(T* to, const Vec& value) { *reinterpret_cast<Vec*>(to) = value; }
+    static Vec get(const T* from, int64_t valid) {
+        if (valid >= V) return get(from);
+        Vec value = {};
+        for (int64_t c = 0; c < valid; c++) value[c] = from[c];
+        return value;
+    }
+    static void put(T* to, const Vec& value, int64_t valid) {
+        if (valid >= V) return put(to, value);
+        for (int64_t c = 0; c < valid; c++) to[c] = value[c];
+    }
+};
+
+template <typename Work>
+void over_images(const Shape& s, Work work) {
+    const int64_t threads = std::max<int64_t>(1, std::min(s.threads, s.batch));
+    std::vector<std::thread> others;
+    for (int64_t t = 1; t < threads; t++)
+        others.emplace_back(
+            [&work, &s, t, threads] { work(t, t * s.batch / threads, (t + 1) * s.batch / threads); });
+    work(0, 0, s.batch / threads);
+    for (auto& other : others) other.join();
+}

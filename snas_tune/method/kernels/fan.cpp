@@ -1,0 +1,51 @@
+// The separable convolutions of a supernet on a CPU: everything that is per pixel.
+//
+// Feature maps are channels-last matrices: a row is a pixel, a column a channel, and every pointer
+// goes to the first column of a slice of `channels` columns, `leading` columns apart from row to
+// row. An image is handled by one thread. A vector holds V channels of one pixel; slices whose
+// width is no multiple of V are padded with zeros where they are copied.
+//
+//   depthwise_forward   several depthwise kernels over one slice, and the moments of each result
+//   mix                 sums of slices times matrices, times scalars, plus a bias
+//   normalise           pointwise convolution and batch norm as one matrix, from those moments
+//   normalise_backward  the gradient of that
+//   cross               sums over all pixels of products of two slices
+//   depthwise_backward  the gradient of a slice through everything that read it
+
+#include "dense.h"
+#include "depthwise.h"
+#include "depthwise_backward.h"
+#include "normalise.h"
+
+// Vectors of 64 bytes, or of 32 where that holds a whole slice.
+#define EXPORT(T, WIDE)                                                                           \
+    extern "C" void depthwise_forward_##T(const Shape* s, int64_t inputs, const Input<T>* input,  \
+                                          int64_t branches, const Branch<T>* branch) {            \
+        if (s->channels > WIDE / 2) depthwise_forward<T, WIDE>(*s, inputs, input, branches, branch); \
+        else depthwise_forward<T, WIDE / 2>(*s, inputs, input, branches, branch);                 \
+    }                                                                                             \
+    extern "C" void depthwise_backward_##T(const Shape* s, int64_t inputs, const Input<T>* input, \
+                                           int64_t branches, const Branch<T>* branch) {           \
+        if (s->channels > WIDE / 2) depthwise_backward<T, WIDE>(*s, inputs, input, branches, branch); \
+        else depthwise_backward<T, WIDE / 2>(*s, inputs, input, branches, branch);                \
+    }                                                                                             \
+    extern "C" void mix_##T(const Shape* s, int64_t results, const Result<T>* result,             \
+                            int64_t terms, const Term<T>* term) {                                 \
+        if (s->channels > WIDE / 2) mix<T, WIDE>(*s, results, result, terms, term);               \
+        else mix<T, WIDE / 2>(*s, results, result, terms, term);                                  \
+    }                                                                                             \
+    extern "C" void normalise_##T(const Shape* s, double pixels, double epsilon, double momentum, \
+                                  int64_t count, const Norm<T>* norms) {                          \
+        normalise<T>(s->channels, pixels, epsilon, momentum, count, norms);                       \
+    }                                                                                             \
+    extern "C" void normalise_backward_##T(const Shape* s, double pixels, int64_t count,          \
+                                           const Norm<T>* norms) {                                \
+        normalise_backward<T>(s->channels, pixels, count, norms);                                 \
+    }                                                                                             \
+    extern "C" void cross_##T(const Shape* s, int64_t pairs, const Pair<T>* pair) {               \
+        if (s->channels > WIDE / 2) cross<T, WIDE>(*s, pairs, pair);                              \
+        else cross<T, WIDE / 2>(*s, pairs, pair);                                                 \
+    }
+
+EXPORT(float, 16)
+EXPORT(double, 8)
