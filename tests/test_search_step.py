@@ -178,9 +178,10 @@ def test_autocast_computes_in_the_precision_that_was_asked_for():
         assert seen[0].dtype == dtype
 
 
-def test_channels_last_is_the_format_that_the_layers_see():
+def test_channels_last_is_the_format_that_the_layers_see(noise_images):
     for asked in (True, False):
-        search = Search(SearchConfig(**TINY, channels_last=asked, supernet="plain"))
+        settings = {**TINY, "limit_images": None, "channels_last": asked, "supernet": "plain"}
+        search = Search(SearchConfig(**settings), noise_images)
         _, seen = first_convolution(search)
         search.take_step()
         assert seen[0].is_contiguous(memory_format=torch.channels_last) == asked
