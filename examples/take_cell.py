@@ -1,83 +1,113 @@
 """Take a cell from a front: best under a budget, with the supernet's weights; train and export it.
 
-python examples/take_cell.py results/digits-demo-seed0 --max-mflops 0.2 --epochs 20
+python examples/take_cell.py results/digits-demo-seed0 --max-mflops 0.2
+python examples/take_cell.py results/digits-demo-seed0 --max-mflops 0.2 --epochs 9 --export cell.pt2
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 
 from snas_tune import Genotype, ParetoFront, load_search
-from snas_tune.data import load_test
-from snas_tune.method.batches import augment, batch_indices
-from snas_tune.method.sampling import generator_for
+from snas_tune.data import NoTestImages, load_test
+from snas_tune.front.storage import check_writable
+from snas_tune.method.batches import Images
+from snas_tune.method.child import ChildNetwork
+from snas_tune.method.evaluate import accuracy
+from snas_tune.method.export import CLASSES, check_export, export_child
+from snas_tune.method.retrain import Retraining, train_child
+from snas_tune.method.search import Search, SearchDiverged
 
 
-def main() -> int:
-    """Pick, measure on the test images, train, measure again, export."""
+def arguments() -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("sweep", help="the experiment's directory")
-    parser.add_argument("--max-mflops", type=float, required=True, help="multiply-adds, millions")
-    parser.add_argument("--epochs", type=int, default=0, help="train the child for so long")
-    parser.add_argument("--export", type=Path, help="write the child with torch.export there")
-    args = parser.parse_args()
-    try:
-        front = ParetoFront.read(args.sweep)
-        with_weights = ParetoFront.from_rows(row for row in front.rows if row["checkpoint"])
-        row = with_weights.best(max_flops=args.max_mflops * 1e6)
-        search = load_search(Path(args.sweep, row["checkpoint"]))
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    add = parser.add_argument
+    add("sweep", help="the experiment's directory")
+    add("--max-mflops", type=float, required=True, help="multiply-adds, millions")
+    add("--epochs", type=int, default=0, help="train the child for so long (default: not at all)")
+    add("--drop-path", type=float, help="of the training (default: the search's)")
+    add("--seed", type=int, default=0, help="of the training (default: %(default)s)")
+    add("--export", type=Path, metavar="FILE.pt2", help="write the child with torch.export there")
+    add("--pixels", choices=("uint8", "float32"), default="uint8",
+        help="type of the exported program's input (default: %(default)s)")  # fmt: skip
+    return parser.parse_args()
+
+
+def load(args: argparse.Namespace) -> tuple[Search, ChildNetwork, Retraining]:
+    """Check all that can be wrong, and load the search and its child."""
+    retraining = Retraining(epochs=args.epochs, seed=args.seed, drop_path=args.drop_path or 0.0)
+    if args.export is not None:
+        check_export(args.export)
+        check_writable(str(args.export.parent))
+    front = ParetoFront.read(args.sweep)
+    with_weights = ParetoFront.from_rows(row for row in front.rows if row["checkpoint"])
+    row = with_weights.best(max_flops=args.max_mflops * 1e6)
+    search = load_search(Path(args.sweep, row["checkpoint"]))
+    if args.drop_path is None:
+        retraining = replace(retraining, drop_path=search.config.drop_path)
     child = search.child(Genotype.from_json(row["genotype"]))
     print(f"{row['trial']}, epoch {row['epoch']}: {row['flops'] / 1e6:.3f} MFLOPs (multiply-adds "
           f"of one image), {row['params']} weights\n{child.genotype.to_text()}")  # fmt: skip
-    config, data = search.config, search.data
-    test = load_test(
-        config.data, root=config.data_root, image_size=config.image_size,
-        channels=config.image_channels,
-    )  # fmt: skip
-    images = data.normalise(torch.from_numpy(test.images).to(data.mean.device))
-    labels = torch.from_numpy(test.labels).to(data.mean.device)
+    return search, child, retraining
 
-    def test_accuracy() -> float:
-        child.eval()
-        with torch.no_grad():
-            return (child(images).argmax(1) == labels).float().mean().item()
 
-    print(f"validation {100 * search.child_accuracy(child):.1f} %, test "
-          f"{100 * test_accuracy():.1f} % with the supernet's weights")  # fmt: skip
-    steps = args.epochs * search.steps_per_epoch
-    optimiser = torch.optim.SGD(
-        child.parameters(), lr=0.025, momentum=0.9, weight_decay=3e-4, nesterov=True
-    )
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(1, steps))
-    for step in range(steps):
-        child.train()
-        index = batch_indices(len(data.train), config.batch_size, config.seed + 1, step)
-        batch = data.normalise(data.train.pixels[index])
-        batch = augment(batch, config, generator_for(config.seed, "child", step))
-        optimiser.zero_grad()
-        F.cross_entropy(child(batch), data.train.labels[index]).backward()
-        optimiser.step()
-        schedule.step()
-        if (step + 1) % search.steps_per_epoch == 0:
-            accuracy = 100 * search.child_accuracy(child)
-            print(f"epoch {(step + 1) // search.steps_per_epoch}: validation {accuracy:.1f} %")
-    if steps:
-        print(f"trained: test {100 * test_accuracy():.1f} %")
+def test_images(search: Search) -> Images | None:
+    """The test images that belong to the search's; None if there are none."""
+    config, train = search.config, search.data.train
+    try:
+        test = load_test(
+            config.data, root=config.data_root, image_size=train.side, channels=train.channels,
+            cache_dir=config.data_cache,
+        )  # fmt: skip
+    except NoTestImages as error:
+        print(f"validation images only: {error}")
+        return None
+    return Images.of(test, search.runtime.device)
+
+
+def main() -> int:
+    """Pick, measure, train, measure again, export. Exit status 2 if an input is wrong."""
+    args = arguments()
+    try:
+        search, child, retraining = load(args)
+        test = test_images(search)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+    def measured() -> str:
+        text = f"validation {100 * search.child_accuracy(child):.1f} %"
+        if test is None:
+            return text
+        size, data = search.config.evaluation_batch_size, search.data
+        right = accuracy(lambda images, _: child(images), test, data, search.runtime, size)
+        return f"test {100 * right:.1f} %, {text}"
+
+    print(f"with the supernet's weights: {measured()}")
+    if args.epochs:
+        try:
+            train_child(search, child, retraining, lambda report: print(
+                f"epoch {report.epoch} of {args.epochs}: loss {report.loss:.3f}, "
+                f"validation {100 * report.accuracy:.1f} %", flush=True))  # fmt: skip
+        except SearchDiverged as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+        print(f"trained: {measured()}")
     if args.export is not None:
-        child.eval()
-        program = torch.export.export(child, (images[:2],))
-        torch.export.save(program, args.export)
-        print(f"exported to {args.export}")
+        export_child(child, search.data, args.export, getattr(torch, args.pixels))
+        path, channels, side = str(args.export), child.frame.image_channels, child.frame.image_size
+        print(f"exported to {path}: {args.pixels} pixels from 0 to 255 of shape "
+              f"(B, {channels}, {side}, {side}) to class logits; the class names are inside:\n"
+              f"  names = {{{CLASSES!r}: ''}}\n"
+              f"  program = torch.export.load({path!r}, extra_files=names)")  # fmt: skip
     return 0
 
 

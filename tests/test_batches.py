@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from snas_tune.config import SearchConfig
 from snas_tune.data import ImageSet
+from snas_tune.method import batches as batches_module
 from snas_tune.method.batches import augment, batch_indices, in_order, load_images, search_data
 from snas_tune.method.sampling import generator_for
 
@@ -183,6 +185,56 @@ def test_read_only_images_of_a_cache_serve_as_well(noise_images):
     config = SearchConfig(batch_size=8)
     a, b = search_data(images, config, CPU), search_data(noise_images, config, CPU)
     assert torch.equal(a.train.pixels, b.train.pixels)
+
+
+@pytest.mark.parametrize(("limit", "sizes"), [(200, 1), (None, 2)])
+def test_a_memory_map_is_neither_copied_nor_converted_as_a_whole(tmp_path, limit, sizes):
+    """The parts are copies; a copy of the whole and its float64 would come on top."""
+    np.save(tmp_path / "images.npy", np.full((2000, 3, 64, 64), 7, np.uint8))
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    images = ImageSet(mapped, np.arange(2000) % 2, ("a", "b"))
+    tracemalloc.start()
+    data = search_data(images, SearchConfig(limit_images=limit), CPU)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(data.train) == 0.8 * (limit or 2000)
+    assert data.mean.flatten().tolist() == [7.0] * 3
+    assert peak < sizes * mapped.nbytes
+    assert data.train.pixels.numpy().flags.writeable
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 999), st.integers(1, 3), st.sampled_from([1, 48, 1 << 22]))
+def test_the_statistics_are_those_of_float64(seed, channels, block):
+    generator = np.random.default_rng(seed)
+    pixels = generator.integers(0, 256, (20, channels, 5, 4), dtype=np.uint8)
+    rows = generator.permutation(20)[:13]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batches_module, "BLOCK", block)
+        mean, deviation = batches_module._measure(pixels, rows)
+    whole = pixels[rows].astype(np.float64)
+    np.testing.assert_allclose(mean, whole.mean((0, 2, 3)), rtol=1e-14)
+    np.testing.assert_allclose(deviation, whole.std((0, 2, 3)), rtol=1e-12)
+
+
+def test_a_class_of_one_image_is_named_with_its_source(tmp_path, monkeypatch):
+    (tmp_path / "lonely_images.py").write_text(
+        "import numpy as np\n"
+        "def load():\n"
+        "    return np.zeros((4, 1, 4, 4), np.uint8), np.array([0, 0, 0, 1])\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    message = "^class '1' must have at least two images, got 1 in lonely_images:load$"
+    with pytest.raises(ValueError, match=message):
+        load_images(SearchConfig(data="lonely_images:load"))
+
+
+def test_a_limit_that_leaves_a_class_too_few_images_to_be_split_is_refused(noise_images):
+    message = "^limit_images must be at least 6, 2 of each of 3 classes, got 5$"
+    with pytest.raises(ValueError, match=message):
+        search_data(noise_images, SearchConfig(batch_size=2, limit_images=5), CPU)
+    data = search_data(noise_images, SearchConfig(batch_size=2, limit_images=6), CPU)
+    assert torch.bincount(data.train.labels).tolist() == [1, 1, 1]
 
 
 def test_the_seed_fixes_the_parts(noise_images):

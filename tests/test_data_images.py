@@ -203,8 +203,9 @@ def test_a_new_named_source_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize("spec", ["imagenet", "", "a:b:c", "a b"])
 def test_an_unknown_spec_is_told_the_choices(spec: str) -> None:
     message = (
-        "^data must be one of digits, cifar10, cifar100, fashion-mnist, the path of a folder or "
-        f"archive of class folders, or module:function, got '{spec}'$"
+        r"^data must be a known name \(digits, cifar10, cifar100, fashion-mnist\), an existing "
+        "folder or archive of class folders, here or in nowhere, or module:function, "
+        f"got '{spec}', which is none of these$"
     )
     for ask in (load, load_test, check):
         with pytest.raises(ValueError, match=message):

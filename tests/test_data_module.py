@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from snas_tune.data import ImageSet, check, load, load_test
+from snas_tune.data import NoTestImages, check, load, load_test
 from snas_tune.data.module import picture
 
 Write = Callable[..., str]
@@ -134,26 +135,22 @@ def test_a_function_with_train_gives_test_images_too(write: Write) -> None:
 
 def test_a_function_without_train_has_no_test_images(write: Write) -> None:
     spec = write("return np.zeros((2, 3, 3), np.uint8), [0, 1]")
-    with pytest.raises(ValueError, match=rf"^{spec} must accept train=False to give test images$"):
+    message = rf"^{spec} must accept train=False to give test images$"
+    with pytest.raises(NoTestImages, match=message):
         load_test(spec, root=".")
     with pytest.raises(ValueError, match=r"must accept train=False"):
         check(spec, root=".", train=False)
 
 
-def test_the_module_is_cached_until_its_file_changes(write: Write, tmp_path: Path) -> None:
-    spec = write("return np.zeros((2, 3, 3), np.uint8), [0, 1]")
-
-    def ask() -> ImageSet:
-        return load(spec, root=".", cache_dir=tmp_path / "cache")
-
-    assert ask().images.shape == ask().images.shape == (2, 1, 3, 3)
-    entries = [path for path in (tmp_path / "cache").iterdir() if path.is_dir()]
-    assert len(entries) == 1
-    Path(f"{spec.split(':')[0]}.py").open("a").close()
-    with Path(f"{spec.split(':')[0]}.py").open("a") as stream:
-        stream.write("# changed\n")
-    ask()
-    assert len([path for path in (tmp_path / "cache").iterdir() if path.is_dir()]) == 2
+def test_what_the_function_reads_may_change_although_there_is_a_cache(
+    write: Write, tmp_path: Path
+) -> None:
+    spec = write("return np.load('images.npy'), [0, 1]")
+    for value in (7, 9):
+        np.save("images.npy", np.full((2, 3, 3), value, np.uint8))
+        images = load(spec, root=".", cache_dir=tmp_path / "cache").images
+        assert np.unique(images).tolist() == [value]
+    assert not (tmp_path / "cache").exists()
 
 
 @pytest.mark.parametrize(
@@ -174,7 +171,31 @@ def test_the_module_is_cached_until_its_file_changes(write: Write, tmp_path: Pat
         ("return np.zeros((2, 3, 3), np.uint8), [0, .5]", r"^labels must be integers, one for"),
         ("return np.zeros((2, 3), np.uint8), [0, 1]", r"^images must have 3 or 4 dimensions, got"),
         ("return np.zeros((2, 3, 3), np.uint8), ['a', 'b']", r"^labels must be integers, one for"),
-        ("return [(np.zeros((3, 3), np.uint8), 'cat')]", r"^labels must be integers, one for"),
+        (
+            "return [(np.zeros((3, 3), np.uint8), 'cat')]",
+            r"^label must be one integer, got 'cat' \(item 0 of own_data_\d+:data\)$",
+        ),
+        (
+            "return [(np.zeros((3, 3), np.uint8), label) for label in (0, np.eye(5)[1])]",
+            r"^label must be one integer, got float64 of shape \(5,\) \(item 1 of own_data",
+        ),
+        (
+            "return [(np.zeros((3, 3), np.uint8), True)]",
+            r"^label must be one integer, got True \(item 0 of own_data_\d+:data\)$",
+        ),
+        (
+            "return np.zeros((2, 3, 3), np.uint8), np.eye(2)",
+            r"^labels must be integers, one for .* shape \(2, 2\) \(own_data_\d+:data\)$",
+        ),
+        (
+            "return np.zeros((2, 3, 3), np.uint8), [[0], [0, 1]]",
+            r"^array must be one of numbers, got .* \(own_data_\d+:data\)$",
+        ),
+        ("return np.zeros((2, 0, 3), np.uint8), [0, 1]", r"^images must have pixels, got shape"),
+        (
+            "return np.zeros((2, 3, 3), np.uint8), [0, 10**12]",
+            r"^data must have at least as many images as classes, got 1000000000001 classes and 2",
+        ),
         (
             "return [(np.zeros((3, 3 + i), np.uint8), i) for i in range(2)]",
             r"^images must have one size, .*3x3 \(item 0 of .*\) and 4x3 \(item 1 of ",
@@ -195,14 +216,89 @@ def test_a_missing_module_or_function_is_named(write: Write) -> None:
     module = write("return 0").split(":")[0]
     broken = write("return 0", before="import no_such_module").split(":")[0]
     for ask in (load, load_test, check):
-        with pytest.raises(ValueError, match=r"^module no_such must be importable, got No module"):
+        message = "must be importable, got ModuleNotFoundError: No module named"
+        with pytest.raises(ValueError, match=rf"^module no_such {message} 'no_such'$"):
             ask("no_such:data", root=".")
-        with pytest.raises(ValueError, match=rf"^module {broken} must be importable, got No mod"):
+        message = rf"^module {broken} {message} 'no_such_module' \({broken}.py, line 2\)$"
+        with pytest.raises(ValueError, match=message):
             ask(f"{broken}:data", root=".")
         with pytest.raises(ValueError, match=rf"^module {module} must have a function x, got None"):
             ask(f"{module}:x", root=".")
 
 
-def test_an_error_of_the_function_is_not_hidden(write: Write) -> None:
-    with pytest.raises(ZeroDivisionError):
-        load(write("return 1 / 0"), root=".")
+@pytest.mark.parametrize(
+    ("before", "reason"),
+    [
+        ("x = = 1", r"SyntaxError: invalid syntax \(own_data_\d+.py, line 2\)"),
+        ("raise RuntimeError('one\\ntwo')", r"RuntimeError: one two \(own_data_\d+.py, line 2\)"),
+        ("raise SystemExit", r"SystemExit \(own_data_\d+.py, line 2\)"),
+    ],
+)
+def test_a_module_that_fails_is_told_in_one_line(write: Write, before: str, reason: str) -> None:
+    spec = write("return 0", before=before)
+    module = spec.split(":")[0]
+    for ask in (load, check):
+        with pytest.raises(
+            ValueError, match=rf"^module {module} must be importable, got {reason}$"
+        ):
+            ask(spec, root=".")
+
+
+def test_an_error_of_the_function_is_told_in_one_line_and_kept_as_the_cause(write: Write) -> None:
+    spec = write("return 1 / 0")
+    message = (
+        rf"^{spec} must give images, got ZeroDivisionError: division by zero \(own_.*line 4\)$"
+    )
+    with pytest.raises(ValueError, match=message) as caught:
+        load(spec, root=".")
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+def test_a_function_that_needs_more_than_train_is_refused_before_it_is_called(write: Write) -> None:
+    spec = write("return 0", "folder, train=True")
+    message = (
+        rf"^{spec} must need no argument but train, got missing a required argument: 'folder'$"
+    )
+    for ask in (load, load_test, check):
+        with pytest.raises(ValueError, match=message):
+            ask(spec, root=".")
+
+
+FAILING = """
+class Own:
+    classes = CLASSES
+    def __len__(self): return LENGTH
+    def __getitem__(self, i):
+        if i == 3: raise OSError('gone')
+        return np.zeros((2, 2), np.uint8), i % 2
+"""
+
+
+@pytest.mark.parametrize(
+    ("classes", "length", "message"),
+    [
+        ("None", "4", r"item 3 of {spec} must be readable, got OSError: gone \(own_.*, line 7\)"),
+        ("None", "-1", r"{spec} must return a data set with a length, got ValueError: .*"),
+        ("2", "3", r"classes of {spec} must be names, got TypeError: 'int' object is not iter.*"),
+    ],
+)
+def test_a_data_set_that_fails_is_told_with_its_row(
+    write: Write, classes: str, length: str, message: str
+) -> None:
+    before = FAILING.replace("CLASSES", classes).replace("LENGTH", length)
+    spec = write("return Own()", before=before)
+    with pytest.raises(ValueError, match=f"^{message.format(spec=spec)}$"):
+        load(spec, root=".")
+
+
+def test_a_picture_that_cannot_be_decoded_is_told_with_its_row(write: Write) -> None:
+    stream = io.BytesIO()
+    Image.fromarray(COLOUR).save(stream, "BMP")
+    Path("cut.bmp").write_bytes(stream.getvalue()[:-50])
+    spec = write(
+        "return [(Image.open(io.BytesIO(Path('cut.bmp').read_bytes())), 0)]",
+        before="import io\nfrom pathlib import Path\nfrom PIL import Image",
+    )
+    message = rf"^item 0 of {spec} must be an image that can be read, got OSError: .*truncated"
+    with pytest.raises(ValueError, match=message):
+        load(spec, root=".")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snas_tune.data import split, subset
+from snas_tune.data.split import require_two
 
 COUNTS = st.lists(st.integers(2, 40), min_size=1, max_size=8)
 SEEDS = st.integers(0, 2**32)
@@ -88,14 +91,48 @@ def test_split_refuses_a_fraction_outside_of_0_to_1(fraction: float) -> None:
         split(np.array([0, 0, 1, 1]), validation_fraction=fraction, seed=0)
 
 
-def test_split_names_the_class_of_one_image() -> None:
-    with pytest.raises(ValueError, match=r"^class 1 must have at least two images .*, got 1$"):
-        split(np.array([0, 0, 1]), validation_fraction=0.5, seed=0)
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ({}, "class 1 must have at least two images, got 1"),
+        ({"classes": ("cat", "dog")}, "class 'dog' must have at least two images, got 1"),
+    ],
+)
+def test_split_names_the_class_of_one_image(names: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        split(np.array([0, 0, 1]), validation_fraction=0.5, seed=0, **names)
+    with pytest.raises(ValueError, match=f"^{message} in pets/$"):
+        require_two(np.array([0, 0, 1]), where="pets/", **names)
 
 
-def test_subset_refuses_a_limit_below_the_number_of_classes() -> None:
-    with pytest.raises(ValueError, match=r"^limit must be at least .* classes, 2, got 1$"):
+def test_split_says_when_no_class_has_two_images() -> None:
+    message = "data must have at least two images of each class, got 4 classes and 4 images"
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        split(np.arange(4), validation_fraction=0.5, seed=0)
+    with pytest.raises(ValueError, match=f"^{message} in mine:own$"):
+        require_two(np.arange(4), where="mine:own")
+
+
+def test_subset_refuses_a_limit_below_what_the_classes_need() -> None:
+    message = "^limit_images must be at least 2, 1 of each of 2 classes, got 1$"
+    with pytest.raises(ValueError, match=message):
         subset(np.array([0, 0, 1]), limit=1, seed=0)
+    message = "^limit_images must be at least 4, 2 of each of 2 classes, got 3$"
+    with pytest.raises(ValueError, match=message):
+        subset(np.array([0, 0, 1, 1]), limit=3, seed=0, least=2)
+
+
+@given(COUNTS, st.integers(0, 400), SEEDS)
+@settings(deadline=None, max_examples=200)
+def test_what_a_subset_takes_at_least_can_always_be_split(
+    counts: list[int], extra: int, seed: int
+) -> None:
+    labels = labels_of(counts, seed)
+    limit = 2 * len(counts) + extra
+    chosen = subset(labels, limit=limit, seed=seed, least=2)
+    assert len(chosen) == min(limit, len(labels))
+    assert np.bincount(labels[chosen]).min() >= 2
+    split(labels[chosen], validation_fraction=0.5, seed=seed)
 
 
 @pytest.mark.parametrize("labels", [np.zeros((2, 2), int), np.zeros(3), np.zeros(0, int)])

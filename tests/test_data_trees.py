@@ -6,6 +6,7 @@ import io
 import json
 import multiprocessing
 import re
+import resource
 import tarfile
 import zipfile
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from snas_tune.data import ImageSet, Request, cached, check, load, load_test
+from snas_tune.data import ImageSet, NoTestImages, Request, cached, check, load, load_test
 from snas_tune.data.cache import ArrayFiles, fill
 from snas_tune.data.folder import Folder
 from snas_tune.data.tree import grow
@@ -431,10 +432,60 @@ def test_a_damaged_cache_is_named(tmp_path: Path) -> None:
         cached("digits", root=".", cache_dir=tmp_path)
 
 
-def test_a_cache_that_does_not_fit_the_disk_is_refused(tmp_path: Path) -> None:
-    message = rf"^cache must have 2861022949 MiB free, got \d+ in {tmp_path.parent}$"
-    with pytest.raises(ValueError, match=message):
+def test_a_cache_that_does_not_fit_the_disk_is_not_begun(tmp_path: Path) -> None:
+    message = rf"2861022949 MiB are needed, \d+ are free: '{tmp_path.parent}'$"
+    with pytest.raises(OSError, match=message):
         ArrayFiles(tmp_path)((10**9, 3, 1000, 1000))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("spec", ["digits", "pets"])
+def test_where_no_cache_can_be_made_the_images_are_decoded_and_one_line_says_so(
+    tmp_path: Path, spec: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_folder(tmp_path / "pets", PETS)
+    (tmp_path / "file").write_text("")
+    data = load(spec, root=tmp_path, cache_dir=tmp_path / "file" / "cache")
+    assert same(data, load(spec, root=tmp_path))
+    (line,) = caplog.messages
+    assert line.startswith(f"the data cache {tmp_path}/file/cache cannot be written (")
+    assert line.endswith(f"), so each process decodes {spec} itself")
+
+
+def prepare_without_room(folder: str, cache_dir: str, answers: Queue) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (150, 150))  # bytes: no array fits
+    data = cached(folder, root=".", cache_dir=cache_dir)
+    answers.put((first_pixels(data), isinstance(data.images, np.memmap)))
+
+
+def test_a_cache_that_breaks_off_leaves_no_half_of_it(tmp_path: Path) -> None:
+    folder, cache = write_folder(tmp_path / "pets", PETS), tmp_path / "cache"
+    context = multiprocessing.get_context("spawn")
+    answers = context.Queue()
+    worker = context.Process(target=prepare_without_room, args=(str(folder), str(cache), answers))
+    worker.start()
+    assert answers.get(timeout=60) == ([30, 20, 10, 40], False)
+    worker.join()
+    assert [path.suffix for path in cache.iterdir()] == [".lock"]
+    assert isinstance(cached(str(folder), root=".", cache_dir=cache).images, np.memmap)
+
+
+def test_a_file_that_vanished_is_named(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "pets", PETS)
+    (folder / "dog" / "3.png").symlink_to("nowhere.png")
+    for cache in (None, tmp_path / "cache"):
+        with pytest.raises(ValueError, match=r"^image must be readable, got .*3.png \(.*No such"):
+            load(str(folder), root=".", cache_dir=cache)
+
+
+def test_only_the_lack_of_test_images_is_told_as_such(tmp_path: Path) -> None:
+    plain = write_folder(tmp_path / "pets", PETS)
+    with pytest.raises(NoTestImages, match=r"^test images must be in test/ or val/ beside train/"):
+        load_test(str(plain), root=".")
+    broken = write_folder(tmp_path / "broken", {**SPLIT, "test/dog/9.png": b"no"})
+    with pytest.raises(ValueError, match=r"^image must be readable") as caught:
+        load_test(str(broken), root=".")
+    assert not isinstance(caught.value, NoTestImages)
 
 
 def test_a_cache_that_another_process_made_meanwhile_stays(tmp_path: Path) -> None:

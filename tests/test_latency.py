@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import runpy
+from pathlib import Path
 
 import pytest
 import torch
@@ -23,6 +25,7 @@ from snas_tune.method.search import Search
 from snas_tune.method.supernet import frame_of, one_hot
 from snas_tune.plan import plan_network
 
+EXAMPLE = Path(__file__).parent.parent / "examples" / "measure_latency.py"
 EMPTY = Genotype(Cell(1, (), (2,)), Cell(1, (), (2,)))
 
 
@@ -188,6 +191,77 @@ def test_a_search_with_a_table_reports_and_penalises_the_latency_of_its_child(tm
         genotype_cost("latency_ms", derived, search.frame, latency=table)
     )
     assert plain.evaluate()["latency_ms"] != plain.evaluate()["latency_ms"]  # NaN
+
+
+def test_a_table_that_cannot_be_written_gives_one_line_and_leaves_nothing(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "folder", tmp_path / "file" / "table.json"):
+        with pytest.raises(ValueError, match=f"^latency table {path} cannot be written: "):
+            write_latencies(path, {"a": 1.0}, "cpu")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def measure(monkeypatch, *arguments: str) -> int:
+    monkeypatch.setattr("sys.argv", ["measure_latency.py", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(EXAMPLE), run_name="__main__")
+    return int(ended.value.code)
+
+
+SPACE = ("--cells", "3", "--channels", "4", "--nodes", "1", "--threads", "1", "--repeats", "1")
+
+
+@pytest.mark.parametrize(
+    "shape", [("--data", "digits"), ("--image-size=8", "--image-channels=1", "--classes=10")]
+)
+def test_what_the_example_measures_is_what_a_search_of_that_space_adds_up(
+    tmp_path, monkeypatch, capsys, shape
+):
+    path = tmp_path / "new" / "table.json"
+    assert measure(monkeypatch, *shape, *SPACE, "--output", str(path)) == 0
+    assert f'latency_table={str(path)!r}, penalty_costs={{"latency_ms": 1}}' in (
+        capsys.readouterr().out
+    )
+    table = read_latencies(path)
+    config = SearchConfig(
+        **TINY, latency_table=str(path), penalty_costs={"latency_ms": 1}, penalty_strength=0.1
+    )
+    search = Search(config)
+    report = search.run_epoch()
+    frame, genotype = search.frame, Genotype.from_json(report["genotype"])
+    plan = plan_network(
+        genotype, cells=frame.cells, channels=frame.channels, stem=frame.stem, keep_dead=False
+    )
+    parts = [part.key() for part in frame.parts(plan)]
+    assert report["latency_ms"] == pytest.approx(sum(table[key] for key in parts))
+    assert report["latency_ms"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "image_size must be positive where no data is given, got None"),
+        (("--image-size", "8"), "image_channels must be positive where no data is given, got None"),
+        (("--data", "nodir"), "data must be a known name (digits, "),
+        (("--data", "digits", "--classes", "3"), "classes of digits must be 10, got 3"),
+        (("--data", "digits", "--repeats", "0"), "repeats must be positive, got 0"),
+        (("--ops", "none", "warp"), "op must be one of none, "),
+        (("--device", "nonsense"), "device must be one of this machine, got 'nonsense'"),
+        (("--threads", "0"), "threads must be a positive whole number, got 0"),
+        (("--output", "file/x.json"), "storage path file is not writable: "),
+        (("--output", "."), "output must be a file, got the directory ."),
+    ],
+)
+def test_wrong_arguments_of_the_example_give_one_line(
+    tmp_path, monkeypatch, capsys, arguments, message
+):
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("")
+    assert measure(monkeypatch, *arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {message}")
+    assert error.count("\n") == 1
 
 
 def test_a_search_whose_table_is_missing_does_not_start(tmp_path):

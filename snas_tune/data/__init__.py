@@ -1,18 +1,19 @@
 """The data room: labelled images from anywhere, as NumPy arrays, without torch.
 
-==================  ================================================================================
-:func:`load`        the training images of a spec: a named source, a path, or ``module:function``
-:func:`load_test`   its test images
-:func:`cached`      its training images, decoded once on disk and shared by all processes of a node
-:func:`check`       what can be refused before a sweep starts
-:class:`ImageSet`   what these give: images (N, C, H, W) uint8, labels (N,) int64, class names
-:func:`split`       indices of a training and a validation part, stratified
-:func:`subset`      indices of a stratified subset
-:data:`SOURCES`     the named sources, one entry each
-:class:`Request`    what is asked of a source
-:class:`Source`     the methods that a source has
-:func:`silent`      a progress callback that says nothing
-==================  ================================================================================
+=====================  =============================================================================
+:func:`load`           the training images of a spec: a named source, a path, or ``module:function``
+:func:`load_test`      its test images
+:func:`cached`         its training images, decoded once on disk for all processes of a node
+:func:`check`          what can be refused before a sweep starts
+:class:`ImageSet`      what these give: images (N, C, H, W) uint8, labels (N,) int64, class names
+:func:`split`          indices of a training and a validation part, stratified
+:func:`subset`         indices of a stratified subset
+:data:`SOURCES`        the named sources, one entry each
+:class:`Request`       what is asked of a source
+:class:`Source`        the methods that a source has
+:class:`NoTestImages`  a ValueError of what has training images only
+:func:`silent`         a progress callback that says nothing
+=====================  =============================================================================
 
 Modules: ``images`` (the set, and one image's form), ``gather`` (many images into one array),
 ``tree`` (class folders), ``folder`` and ``archives`` (where these are), ``digits``, ``cifar``,
@@ -22,13 +23,14 @@ Modules: ``images`` (the set, and one image's form), ``gather`` (many images int
 
 from snas_tune.data.images import ImageSet
 from snas_tune.data.progress import Progress, StderrProgress, silent
-from snas_tune.data.request import Request, Source
+from snas_tune.data.request import NoTestImages, Request, Source
 from snas_tune.data.sources import SOURCES, cached, check, load, load_test, resolve
 from snas_tune.data.split import split, subset
 
 __all__ = [
     "SOURCES",
     "ImageSet",
+    "NoTestImages",
     "Progress",
     "Request",
     "Source",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import logging
 import math
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -21,18 +23,23 @@ from snas_tune.data.request import Request, Source
 if sys.platform != "win32":
     import fcntl
 
+log = logging.getLogger(__name__)
+
 FORMAT = 1
 """Version of what is stored and of how images are decoded; another one is another fingerprint."""
 
 
-def fingerprint(source: Source, request: Request) -> str:
+def fingerprint(files: Iterable[Path], request: Request) -> str:
     """What the decoded images depend on, as 32 hexadecimal digits.
 
     That is the spec, the form asked for, and path, size and time of change of each file.
+
+    Raises:
+        ValueError: a file cannot be looked at.
     """
     facts = [
         f"{FORMAT} {request.spec} {request.train} {request.image_size} {request.channels}",
-        *(_stamp(path) for path in source.files(request)),
+        *(_stamp(path) for path in files),
     ]
     return hashlib.sha256("\n".join(facts).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
@@ -41,21 +48,40 @@ def through_cache(source: Source, request: Request, cache_dir: Path) -> ImageSet
     """Images from ``cache_dir/<fingerprint>``, which is made if it is not there.
 
     Of processes that want the same, one decodes and the others wait for it. A folder appears only
-    when it is complete.
+    when it is complete. Where it cannot be written, one line of the log says so and the images are
+    decoded into memory.
 
     Returns:
-        Read-only arrays, mapped into memory.
+        Read-only arrays, mapped into memory. Arrays in memory if the cache cannot be written, or
+        if the source does not know what its images depend on.
 
     Raises:
         ValueError: what the source raises; a cache that cannot be read.
     """
-    cache_dir.mkdir(parents=True, exist_ok=True)
-    folder = cache_dir / fingerprint(source, request)
-    if not folder.is_dir():
-        with _locked(cache_dir / f"{folder.name}.lock"):
-            if not folder.is_dir():
-                fill(folder, source, request)
+    files = source.files(request)
+    if files is None:
+        return source.read(request)
+    folder = cache_dir / fingerprint(files, request)
+    try:
+        _ensure(folder, source, request)
+    except OSError as error:
+        log.warning(
+            "the data cache %s cannot be written (%s), so each process decodes %s itself",
+            cache_dir,
+            one_line(error),
+            request.spec,
+        )
+        return source.read(request)
     return _open(folder)
+
+
+def _ensure(folder: Path, source: Source, request: Request) -> None:
+    if folder.is_dir():
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(folder.parent / f"{folder.name}.lock"):
+        if not folder.is_dir():
+            fill(folder, source, request)
 
 
 class ArrayFiles:
@@ -72,8 +98,9 @@ class ArrayFiles:
     def __call__(self, shape: tuple[int, ...]) -> Pixels:
         need, free = math.prod(shape), shutil.disk_usage(self._folder).free
         if need > free:  # a mapped file on a full disk would kill the process without a word
-            raise ValueError(
-                f"cache must have {need >> 20} MiB free, got {free >> 20} in {self._folder.parent}"
+            where = self._folder.parent
+            raise OSError(
+                errno.ENOSPC, f"{need >> 20} MiB are needed, {free >> 20} are free", str(where)
             )
         self._count += 1
         path = self._folder / f"images-{self._count}.npy"
@@ -95,7 +122,8 @@ def fill(folder: Path, source: Source, request: Request) -> None:
     """Decode into a temporary folder, then rename it; a folder that is already there stays.
 
     Raises:
-        ValueError: what the source raises; the disk is too full.
+        ValueError: what the source raises.
+        OSError: the folder cannot be written, or the disk is too full.
     """
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
@@ -133,7 +161,10 @@ def _open(folder: Path) -> ImageSet:
 
 
 def _stamp(path: Path) -> str:
-    status = path.stat()
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise ValueError(f"image must be readable, got {path} ({one_line(error)})") from error
     return f"{path.resolve()} {status.st_size} {status.st_mtime_ns}"
 
 

@@ -17,7 +17,7 @@ from snas_tune.data.download import Remote, fetch, verify
 from snas_tune.data.folder import Folder
 from snas_tune.data.gather import fit_arrays
 from snas_tune.data.images import ImageSet, one_line
-from snas_tune.data.request import Request, Source
+from snas_tune.data.request import Request
 
 SHAPE = (3, 32, 32)
 
@@ -121,7 +121,7 @@ class Cifar:
     def _wanted(self, request: Request) -> tuple[str, ...]:
         return (self.meta, *(self.train if request.train else self.test))
 
-    def _find(self, request: Request) -> Path | Source | None:
+    def _find(self, request: Request) -> Path | Folder | Archive | None:
         """The official folder or archive, or the source of a tree of images."""
         for official in (request.root / self.folder, request.root / self.remote.name):
             if official.exists():
@@ -134,7 +134,7 @@ class Cifar:
         trees = [path for path in beside if pattern.fullmatch(path.name) and is_archive(path)]
         return Archive(trees[0]) if trees else None
 
-    def _obtain(self, request: Request) -> Path | Source:
+    def _obtain(self, request: Request) -> Path | Folder | Archive:
         found = self._find(request)
         if found is None:
             self._require_download(request)

@@ -38,6 +38,8 @@ class ImageSet:
                 "images must be uint8 of shape (N, C, H, W), "
                 f"got {self.images.dtype} of shape {self.images.shape}"
             )
+        if 0 in self.images.shape[1:]:
+            raise ValueError(f"images must have pixels, got shape {self.images.shape}")
         if self.labels.dtype != np.int64 or self.labels.shape != self.images.shape[:1]:
             raise ValueError(
                 f"labels must be int64 of shape ({len(self.images)},), "
@@ -49,11 +51,11 @@ class ImageSet:
         return len(self.labels)
 
 
-def require_classes(classes: Sequence[str], labels: Labels, where: str | Path = "") -> None:
+def require_classes(classes: Sequence[str] | range, labels: Labels, where: str | Path = "") -> None:
     """Refuse labels from which nothing can be learned.
 
     Args:
-        classes: the names of the classes.
+        classes: the names of the classes, or their range where labels are their own names.
         labels: shape (N,), indices into ``classes``.
         where: the path or spec that the message names, if any.
 
@@ -69,11 +71,10 @@ def require_classes(classes: Sequence[str], labels: Labels, where: str | Path = 
             f"labels must be from 0 to {len(classes) - 1}, "
             f"got {int(labels.min())} to {int(labels.max())}{place}"
         )
-    present = [classes[i] for i in np.unique(labels)]
+    present = np.unique(labels)
     if len(present) < 2:
-        raise ValueError(
-            f"data must have at least two classes, got {len(present)} ({present}){place}"
-        )
+        only = [str(classes[int(present[0])])]
+        raise ValueError(f"data must have at least two classes, got 1 ({only}){place}")
     if len(classes) > len(labels):
         raise ValueError(
             "data must have at least as many images as classes, "

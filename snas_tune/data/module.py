@@ -6,8 +6,9 @@ import importlib
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from snas_tune.data.images import (
     to_bytes,
     to_image,
 )
-from snas_tune.data.request import Request
+from snas_tune.data.request import NoTestImages, Request
 
 FORM = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 """What a spec of this kind looks like."""
@@ -43,6 +44,8 @@ def picture(value: Any, name: str) -> Image.Image:
         ValueError: it is none of these.
     """
     if isinstance(value, Image.Image):
+        with _refused(f"{name} must be an image that can be read"):
+            value.load()
         return value
     try:
         array = _pixels(value)
@@ -66,6 +69,10 @@ class ModuleFunction:
     pairs, as those of torch are, or a tuple of two arrays: images of shape (N, H, W), (N, H, W, C)
     or (N, C, H, W), and labels. Class names are the data set's ``classes`` if it has them, else
     the labels as text.
+
+    Each process calls the function once, and nothing is kept on disk: what the function reads is
+    unknown, so a cache could be stale. Where reading takes long, class folders are the faster
+    source, or a function that returns arrays it has stored itself.
     """
 
     spec: str
@@ -75,44 +82,48 @@ class ModuleFunction:
         with _importable():
             self._arguments(self._function(), request)
 
-    def files(self, request: Request) -> list[Path]:
-        """The file of the module. What else the function reads is unknown."""
-        with _importable():
-            self._function()
-        file = getattr(sys.modules[self.spec.split(":")[0]], "__file__", None)
-        return [Path(file)] if file else []
+    def files(self, request: Request) -> None:
+        """Unknown: the function may read anything."""
 
     def read(self, request: Request) -> ImageSet:
         """Call the function and convert what it returns.
 
         Raises:
-            ValueError: no such module or function, or something else than images is returned.
+            ValueError: no such module or function, it fails, or something else than images is
+                returned.
         """
         with _importable():
             function = self._function()
-            returned = function(**self._arguments(function, request))
+            arguments = self._arguments(function, request)
+            with _refused(f"{self.spec} must give images"):
+                returned = function(**arguments)
             if isinstance(returned, tuple) and len(returned) == 2:
                 return self._from_arrays(*returned, request)
             return self._from_dataset(returned, request)
 
     def _function(self) -> Callable[..., Any]:
         module, name = self.spec.split(":")
-        try:
+        with _refused(f"module {module} must be importable"):
             function = getattr(importlib.import_module(module), name, None)
-        except ImportError as error:
-            raise ValueError(
-                f"module {module} must be importable, got {one_line(error)}"
-            ) from error
         if not callable(function):
             raise ValueError(f"module {module} must have a function {name}, got {function!r}")
         return function  # type: ignore[no-any-return]
 
     def _arguments(self, function: Callable[..., Any], request: Request) -> dict[str, bool]:
-        if "train" in inspect.signature(function).parameters:
-            return {"train": request.train}
-        if not request.train:
-            raise ValueError(f"{self.spec} must accept train=False to give test images")
-        return {}
+        try:
+            signature = inspect.signature(function)
+        except (TypeError, ValueError):  # some builtins have none
+            signature = inspect.Signature()
+        arguments = {"train": request.train} if "train" in signature.parameters else {}
+        if not request.train and not arguments:
+            raise NoTestImages(f"{self.spec} must accept train=False to give test images")
+        try:
+            signature.bind(**arguments)
+        except TypeError as error:
+            raise ValueError(
+                f"{self.spec} must need no argument but train, got {one_line(error)}"
+            ) from error
+        return arguments
 
     def _from_arrays(self, images: Any, labels: Any, request: Request) -> ImageSet:
         try:
@@ -141,20 +152,21 @@ class ModuleFunction:
                 f"{self.spec} must return a data set or a tuple of images and labels, "
                 f"got {type(dataset).__name__}"
             )
-        labels: list[Any] = []
+        with _refused(f"{self.spec} must return a data set with a length"):
+            count = len(dataset)
+        labels: list[int] = []
 
         def items() -> Iterator[tuple[int, str, Any]]:
-            for row in range(len(dataset)):
+            for row in range(count):
                 name = f"item {row} of {self.spec}"
-                image, label = _pair(dataset[row], name)
+                with _refused(f"{name} must be readable"):
+                    item = dataset[row]
+                image, label = _pair(item, name)
                 labels.append(label)
                 yield row, name, image
 
-        images = gather(items(), len(dataset), picture, request)
-        try:
-            found = _labels(np.asarray(labels))
-        except ValueError as error:
-            raise ValueError(f"{error} ({self.spec})") from error
+        images = gather(items(), count, picture, request)
+        found = np.array(labels, np.int64)
         classes = _class_names(found, getattr(dataset, "classes", None), self.spec)
         return ImageSet(images, found, classes)
 
@@ -168,7 +180,32 @@ def _importable() -> Iterator[None]:
     try:
         yield
     finally:
-        sys.path.remove(here)
+        with suppress(ValueError):  # the module may have removed it
+            sys.path.remove(here)
+
+
+@contextmanager
+def _refused(rule: str) -> Iterator[None]:
+    """Turn whatever the user's code raises into one line: the rule, the error and its place.
+
+    Raises:
+        ValueError: in place of any of these.
+    """
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        kind, text = type(error).__name__, " ".join(str(error).split())
+        reason = f"{kind}: {text}" if text else kind
+        raise ValueError(f"{rule}, got {reason}{_place(error)}") from error
+
+
+def _place(error: BaseException) -> str:
+    """The innermost line of the user's that an error went through, where there is one."""
+    ours = [str(Path(file).parent) for file in (__file__, str(importlib.__file__))]
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if not frame.filename.startswith((*ours, "<")):
+            return f" ({Path(frame.filename).name}, line {frame.lineno})"
+    return ""
 
 
 def _is_tensor(value: Any) -> bool:
@@ -177,9 +214,12 @@ def _is_tensor(value: Any) -> bool:
 
 def _array(value: Any) -> np.ndarray[Any, np.dtype[Any]]:
     """An array or tensor, wherever it is, as a NumPy array."""
-    if _is_tensor(value):
-        value = value.detach().cpu().numpy()
-    return np.asarray(value)
+    try:
+        if _is_tensor(value):
+            value = value.detach().cpu().numpy()
+        return np.asarray(value)
+    except Exception as error:  # a tensor of another kind, or lists that are no array
+        raise ValueError(f"array must be one of numbers, got {one_line(error)}") from error
 
 
 def _pixels(value: Any) -> np.ndarray[Any, np.dtype[Any]]:
@@ -189,11 +229,14 @@ def _pixels(value: Any) -> np.ndarray[Any, np.dtype[Any]]:
     return array
 
 
-def _pair(item: Any, name: str) -> tuple[Any, Any]:
+def _pair(item: Any, name: str) -> tuple[Any, int]:
     if not isinstance(item, tuple | list) or len(item) != 2:
         raise ValueError(f"{name} must be a pair of image and label, got {type(item).__name__}")
-    label = item[1]
-    return item[0], label.item() if hasattr(label, "item") else label
+    label = _array(item[1])
+    if label.size != 1 or label.dtype.kind not in "iu":
+        shown = repr(item[1]) if label.ndim == 0 else f"{label.dtype} of shape {label.shape}"
+        raise ValueError(f"label must be one integer, got {shown} ({name})")
+    return item[0], int(label.item())
 
 
 def _labels(values: np.ndarray[Any, np.dtype[Any]]) -> Labels:
@@ -205,8 +248,12 @@ def _labels(values: np.ndarray[Any, np.dtype[Any]]) -> Labels:
     return values.astype(np.int64)
 
 
-def _class_names(labels: Labels, given: Sequence[str] | None, spec: str) -> tuple[str, ...]:
+def _class_names(labels: Labels, given: Any, spec: str) -> tuple[str, ...]:
     last = int(labels.max()) if len(labels) else -1
-    classes = tuple(str(name) for name in (range(last + 1) if given is None else given))
+    if given is None:  # a range is as good to check, and labels that are no classes make it long
+        require_classes(range(last + 1), labels, spec)
+        return tuple(str(name) for name in range(last + 1))
+    with _refused(f"classes of {spec} must be names"):
+        classes = tuple(str(name) for name in given)
     require_classes(classes, labels, spec)
     return classes

@@ -54,14 +54,21 @@ class Request:
             raise ValueError(f"channels must be 1 or 3, got {channels!r}")
 
 
+class NoTestImages(ValueError):  # noqa: N818 - it says what the data lack, not what went wrong
+    """The data are fine but have no test images."""
+
+
 class Source(Protocol):
     """Where images come from. All methods raise ValueError with one line."""
 
     def check(self, request: Request) -> None:
         """Refuse what can be known to fail without decoding all images or using the network."""
 
-    def files(self, request: Request) -> list[Path]:
-        """The files that hold the images, downloaded if need be; what a cache depends on."""
+    def files(self, request: Request) -> list[Path] | None:
+        """The files that hold the images, downloaded if need be; what a cache depends on.
+
+        None where that cannot be known; such images are not cached.
+        """
         ...
 
     def read(self, request: Request) -> ImageSet:

@@ -78,8 +78,8 @@ def resolve(spec: str, root: Path, sources: Mapping[str, Source] = SOURCES) -> S
     if "/" in spec or "\\" in spec:
         raise ValueError(f"data directory {spec} does not exist")
     raise ValueError(
-        f"data must be one of {', '.join(sources)}, the path of a folder or archive of class "
-        f"folders, or module:function, got {spec!r}"
+        f"data must be a known name ({', '.join(sources)}), an existing folder or archive of class "
+        f"folders, here or in {root}, or module:function, got {spec!r}, which is none of these"
     )
 
 
@@ -106,7 +106,7 @@ def load(
             antialiased. None keeps the source's own size, which all images must then have.
         channels: 1 (grey) or 3 (RGB). None keeps the source's own: 1 if all images are grey.
         download: whether a named source that is missing may be downloaded.
-        cache_dir: see :func:`cached`; None decodes into this process' own memory.
+        cache_dir: see :func:`cached`; None decodes into this process's own memory.
         progress: told how far a download or a decoding is, None for stderr,
             :func:`~snas_tune.data.progress.silent` for nothing.
 
@@ -133,7 +133,8 @@ def load_test(
     ``test/`` (or ``val/``) beside ``train/``.
 
     Raises:
-        ValueError: as :func:`load`, and where the source has no test images.
+        ValueError: as :func:`load`.
+        NoTestImages: a ValueError, too: the source has no test images.
     """
     request = _request(spec, False, root, image_size, channels, download, progress)
     return _read(request, cache_dir)
@@ -152,8 +153,9 @@ def cached(
     """What :func:`load` gives, decoded once into ``cache_dir/<fingerprint>`` and mapped from there.
 
     All processes of a node share the pages. The arrays are read-only. The fingerprint depends on
-    the spec, the form, and path, size and time of change of the files; of what a
-    ``module:function`` reads it knows the module's file only.
+    the spec, the form, and path, size and time of change of the files. What a ``module:function``
+    reads is unknown, so it is called anew by each process and nothing of it can be stale. A cache
+    that cannot be written is passed over, with one line in the log.
 
     Raises:
         ValueError: as :func:`load`, and where the cache cannot be read.

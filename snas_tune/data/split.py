@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,11 @@ Indices = npt.NDArray[np.int64]
 
 
 def split(
-    labels: npt.NDArray[Any], *, validation_fraction: float, seed: int
+    labels: npt.NDArray[Any],
+    *,
+    validation_fraction: float,
+    seed: int,
+    classes: Sequence[str] | None = None,
 ) -> tuple[Indices, Indices]:
     """Divide images into a training and a validation part.
 
@@ -22,6 +27,7 @@ def split(
         labels: integers of shape (N,).
         validation_fraction: share of the validation part, above 0 and below 1.
         seed: the same seed gives the same parts.
+        classes: their names, for messages; None where they have none.
 
     Returns:
         Indices of the training and of the validation images, each ascending.
@@ -33,23 +39,48 @@ def split(
         raise ValueError(
             f"validation_fraction must be above 0 and below 1, got {validation_fraction}"
         )
+    require_two(labels, classes)
     names, counts = _classes(labels)
-    for name, count in zip(names, counts, strict=True):
-        if count < 2:
-            raise ValueError(f"class {name} must have at least two images to be split, got {count}")
     shares = counts * validation_fraction
     taken = _apportion(shares, round(len(labels) * validation_fraction)).clip(1, counts - 1)
     validation = _draw(labels, names, taken, seed)
     return np.setdiff1d(np.arange(len(labels)), validation), validation
 
 
-def subset(labels: npt.NDArray[Any], *, limit: int, seed: int) -> Indices:
-    """Choose at most ``limit`` images, each class by its share and at least one of each.
+def require_two(
+    labels: npt.NDArray[Any], classes: Sequence[str] | None = None, where: str = ""
+) -> None:
+    """Refuse labels that :func:`split` cannot divide.
 
     Args:
         labels: integers of shape (N,).
-        limit: how many images, at least the number of classes; all are taken if there are fewer.
+        classes: the names of the classes; None where they have none.
+        where: the source that the message names, if any.
+
+    Raises:
+        ValueError: a class, or every class, has one image only.
+    """
+    names, counts = _classes(labels)
+    place = f" in {where}" if where else ""
+    if len(names) > 1 and counts.max() < 2:
+        raise ValueError(
+            f"data must have at least two images of each class, got {len(names)} classes and "
+            f"{int(counts.sum())} images{place}"
+        )
+    for name, count in zip(names, counts, strict=True):
+        if count < 2:
+            shown = int(name) if classes is None else repr(classes[int(name)])
+            raise ValueError(f"class {shown} must have at least two images, got {count}{place}")
+
+
+def subset(labels: npt.NDArray[Any], *, limit: int, seed: int, least: int = 1) -> Indices:
+    """Choose at most ``limit`` images, each class by its share and at least ``least`` of each.
+
+    Args:
+        labels: integers of shape (N,).
+        limit: how many images; all are taken if there are fewer.
         seed: the same seed gives the same images.
+        least: of each class, or all of a class that has fewer.
 
     Returns:
         Their indices, ascending.
@@ -58,15 +89,18 @@ def subset(labels: npt.NDArray[Any], *, limit: int, seed: int) -> Indices:
         ValueError: an argument out of range.
     """
     names, counts = _classes(labels)
-    if limit < len(names):
-        raise ValueError(f"limit must be at least the number of classes, {len(names)}, got {limit}")
+    if limit < least * len(names):
+        raise ValueError(
+            f"limit_images must be at least {least * len(names)}, {least} of each of "
+            f"{len(names)} classes, got {limit}"
+        )
     if limit >= len(labels):
         _generator(seed)
         return np.arange(len(labels))
     shares = counts * (limit / len(labels))
-    taken = _apportion(shares, limit).clip(1, counts)
-    while taken.sum() > limit:  # small classes got their one image: the others give
-        excess = np.where(taken > 1, taken - shares, -np.inf)
+    taken = _apportion(shares, limit).clip(np.minimum(least, counts), counts)
+    while taken.sum() > limit:  # small classes got their few images: the others give
+        excess = np.where(taken > least, taken - shares, -np.inf)
         taken[np.argmax(excess)] -= 1
     return _draw(labels, names, taken, seed)
 

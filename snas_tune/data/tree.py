@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from snas_tune.data.images import Labels, require_classes
+from snas_tune.data.request import NoTestImages
 
 EXTENSIONS = frozenset(
     (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
@@ -54,8 +55,9 @@ def grow(
         unwrap: step into a folder that holds everything, as many archives have one.
 
     Raises:
-        ValueError: a class folder without an image, fewer than two classes, test images where
-            there are none, or a test class that has no training images.
+        ValueError: a class folder without an image, fewer than two classes, or a test class that
+            has no training images.
+        NoTestImages: test images where there are none.
     """
     paths = [_parts(name) for name in files]
     kept = [parts for parts in paths if _visible(parts)]
@@ -129,7 +131,7 @@ def _split_folder(where: Path, tops: list[str], *, train: bool) -> tuple[str, ..
     if train:
         return (TRAIN,) if split else ()
     if not split or not tests:
-        raise ValueError(
+        raise NoTestImages(
             f"test images must be in test/ or val/ beside train/, got no such folders in {where}"
         )
     return (tests[0],)

@@ -6,6 +6,7 @@ nothing of them is saved. Shapes: ``N`` images in all, ``B`` in a batch.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -16,7 +17,13 @@ from torch import Tensor
 
 from snas_tune.config import SearchConfig
 from snas_tune.data import ImageSet, load, split, subset
+from snas_tune.data.split import require_two
 from snas_tune.method.sampling import generator_for
+
+ALL = slice(None)
+
+BLOCK = 1 << 22
+"""Pixels that are measured at a time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,10 +47,18 @@ class Images:
         """1 or 3."""
         return int(self.pixels.shape[1])
 
-    def pick(self, indices: np.ndarray, device: torch.device) -> Images:
-        """Some of the images, on a device."""
-        index = torch.from_numpy(np.ascontiguousarray(indices))
-        return Images(self.pixels[index].to(device), self.labels[index].to(device), self.classes)
+    @staticmethod
+    def of(images: ImageSet, device: torch.device, rows: np.ndarray | slice = ALL) -> Images:
+        """Some images of a set, or all, on a device; of a memory map only these are read."""
+        pixels, labels = (
+            np.require(part[rows], requirements=["C", "W"])  # torch's tensors are never read-only
+            for part in (np.asarray(images.images), np.asarray(images.labels))
+        )
+        return Images(
+            torch.from_numpy(pixels).to(device),
+            torch.from_numpy(labels).to(device),
+            tuple(images.classes),
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,7 +83,7 @@ def load_images(config: SearchConfig) -> ImageSet:
     """The training images that a config names; see :func:`snas_tune.data.load` for its errors.
 
     Raises:
-        ValueError: the images are not square.
+        ValueError: the images are not square, or a class has one image only.
     """
     images = load(
         config.data,
@@ -82,6 +97,7 @@ def load_images(config: SearchConfig) -> ImageSet:
         raise ValueError(
             f"images of {config.data} must be square, got {height} x {width}: set image_size"
         )
+    require_two(images.labels, images.classes, config.data)
     return images
 
 
@@ -91,35 +107,49 @@ def search_data(images: ImageSet, config: SearchConfig, device: torch.device) ->
     Raises:
         ValueError: the split leaves less than one training batch, or a class without images.
     """
-    keep = np.arange(len(images.labels))
-    if config.limit_images is not None:
-        keep = subset(images.labels, limit=config.limit_images, seed=config.seed)
-    train, validation = (
-        keep[part]
-        for part in split(
-            images.labels[keep], validation_fraction=config.validation_fraction, seed=config.seed
+
+    def parts(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return split(
+            images.labels[rows],
+            validation_fraction=config.validation_fraction,
+            seed=config.seed,
+            classes=images.classes,
         )
-    )
+
+    keep = np.arange(len(images.labels))
+    train, validation = parts(keep)  # also where a subset is taken: refuses a class of one image
+    if config.limit_images is not None:
+        keep = subset(images.labels, limit=config.limit_images, seed=config.seed, least=2)
+        train, validation = (keep[part] for part in parts(keep))
     if len(train) < config.batch_size:
         raise ValueError(
             f"batch_size must be at most the {len(train)} training images, got {config.batch_size}"
         )
-    pixels = np.asarray(images.images)
-    sample = pixels[train].astype(np.float64)
-    mean = sample.mean(axis=(0, 2, 3)).reshape(-1, 1, 1)
-    deviation = sample.std(axis=(0, 2, 3)).reshape(-1, 1, 1).clip(min=1.0)
-    whole = Images(_tensor(pixels), _tensor(images.labels), tuple(images.classes))
+    mean, deviation = _measure(np.asarray(images.images), train)
     return SearchData(
-        whole.pick(train, device),
-        whole.pick(validation, device),
-        torch.tensor(mean, dtype=torch.float32, device=device),
-        torch.tensor(deviation, dtype=torch.float32, device=device),
+        Images.of(images, device, train),
+        Images.of(images, device, validation),
+        torch.tensor(mean, dtype=torch.float32, device=device).view(-1, 1, 1),
+        torch.tensor(deviation, dtype=torch.float32, device=device).view(-1, 1, 1),
     )
 
 
-def _tensor(array: np.ndarray) -> Tensor:
-    """A tensor of the array's values; memory-mapped arrays are read-only, torch's are not."""
-    return torch.from_numpy(array if array.flags.writeable else array.copy())
+def _measure(pixels: np.ndarray, rows: np.ndarray) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation (at least 1) by channel of some images, from exact sums."""
+    channels = pixels.shape[1]
+    sums, squares = [0] * channels, [0] * channels
+    step = max(1, BLOCK // pixels[0].size)
+    for start in range(0, len(rows), step):
+        block = pixels[rows[start : start + step]].astype(np.uint32)
+        for c in range(channels):
+            sums[c] += int(block[:, c].sum(dtype=np.int64))
+            squares[c] += int((block[:, c] * block[:, c]).sum(dtype=np.int64))
+    count = len(rows) * pixels[0, 0].size
+    spread = [count * b - a * a for a, b in zip(sums, squares, strict=True)]  # Python's integers
+    return (
+        [a / count for a in sums],
+        [max(1.0, math.sqrt(s / (count * count))) for s in spread],
+    )
 
 
 def batch_indices(images: int, batch_size: int, seed: int, step: int) -> Tensor:

@@ -12,9 +12,13 @@ import torch
 from snas_tune.config import SearchConfig
 from snas_tune.data import ImageSet
 from snas_tune.method.search import Search
+from snas_tune.method.state import FORMAT
 
 FILE = "search.pt"
 """Name of the file in a checkpoint's directory."""
+
+KEYS = ("config", "frame", "step", "supernet", "momenta", "logits_optimiser", "scaler")
+"""What a saved state has besides its format."""
 
 
 def save_search(search: Search, directory: str | Path) -> Path:
@@ -31,17 +35,32 @@ def read_state(directory: str | Path) -> dict[str, Any]:
     """The saved state in a checkpoint's directory, on the CPU; only plain data is unpickled.
 
     Raises:
-        ValueError: there is no readable checkpoint.
+        ValueError: there is no readable checkpoint, or it is of another format.
     """
     path = Path(directory) / FILE
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
-        reason = (str(error).strip() or repr(error)).splitlines()[0]
-        raise ValueError(f"checkpoint {path} cannot be read: {reason}") from error
-    if not isinstance(state, dict) or "config" not in state:
+    except Exception as error:  # torch's unpickler raises whatever it trips over
+        raise ValueError(f"checkpoint {path} cannot be read: {_reason(error)}") from error
+    if not isinstance(state, dict) or not isinstance(state.get("config"), dict):
         raise ValueError(f"checkpoint {path} must hold a search, got {type(state).__name__}")
+    if state.get("format") != FORMAT:  # before its settings, of which a newer one may have more
+        raise ValueError(
+            f"checkpoint {path} must have format {FORMAT}, got {state.get('format')!r}"
+        )
+    lacks = [name for name in KEYS if name not in state]
+    if lacks:
+        raise ValueError(f"checkpoint {path} must hold a whole search, lacks {', '.join(lacks)}")
     return state
+
+
+def _reason(error: Exception) -> str:
+    """Why a file cannot be read, in one line."""
+    if isinstance(error, pickle.UnpicklingError):  # torch's advice is to trust the file
+        return "it holds something else than plain data"
+    if isinstance(error, OSError | RuntimeError | EOFError) and str(error).strip():
+        return str(error).strip().splitlines()[0]
+    return f"it is no file of torch.save ({type(error).__name__})"
 
 
 def load_search(directory: str | Path, images: ImageSet | None = None, **changes: object) -> Search:

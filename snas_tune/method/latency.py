@@ -13,6 +13,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -93,7 +94,11 @@ def _milliseconds(part: Part, device: torch.device, repeats: int) -> float:
 
 
 def write_latencies(path: str | Path, table: Mapping[str, float], device: str = "auto") -> None:
-    """Write a table with a description of the device, replacing the file in one move."""
+    """Write a table with a description of the device, replacing the file in one move.
+
+    Raises:
+        ValueError: the device is not there, or the file cannot be written.
+    """
     place = choose_device(device)
     name = torch.cuda.get_device_name(place) if place.type == "cuda" else platform.machine()
     value = {
@@ -104,10 +109,16 @@ def write_latencies(path: str | Path, table: Mapping[str, float], device: str = 
         "milliseconds": dict(sorted(table.items())),
     }
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps(value, indent=1) + "\n")
-    partial.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps(value, indent=1) + "\n")
+        partial.replace(path)
+    except OSError as error:
+        raise ValueError(f"latency table {path} cannot be written: {error}") from error
+    finally:
+        with suppress(OSError):
+            partial.unlink()
 
 
 def read_latencies(path: str | Path) -> dict[str, float]:

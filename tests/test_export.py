@@ -1,0 +1,92 @@
+"""The exported program against the child that it was made of."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from conftest import TINY
+
+from snas_tune.config import SearchConfig
+from snas_tune.genotype import Cell, Genotype
+from snas_tune.method.export import (
+    CLASSES,
+    GENOTYPE,
+    PixelNetwork,
+    _compare,
+    check_export,
+    export_child,
+)
+from snas_tune.method.search import Search
+
+EMPTY = Genotype(Cell(1, (), (2,)), Cell(1, (), (2,)))
+
+
+@pytest.fixture(scope="module")
+def search() -> Search:
+    search = Search(SearchConfig(**TINY))
+    search.take_step()
+    return search
+
+
+@pytest.mark.parametrize(
+    ("genotype", "dtype"), [(None, torch.uint8), (None, torch.float32), (EMPTY, torch.uint8)]
+)
+def test_a_program_gives_the_childs_logits_of_raw_pixels_in_any_number(
+    search, tmp_path, genotype, dtype
+):
+    child, path = search.child(genotype), tmp_path / "new" / "cell.pt2"
+    export_child(child, search.data, path, dtype)
+    assert list(path.parent.iterdir()) == [path]
+    program = torch.export.load(path).module()
+    for batch in (1, 2, 3, 24):
+        pixels = search.data.validation.pixels[:batch]
+        with torch.no_grad():
+            expected = child(search.data.normalise(pixels))
+            torch.testing.assert_close(program(pixels.to(dtype)), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_imagenet_stem_and_colour_are_exported_as_well(noise_images, tmp_path):
+    settings = {**TINY, "stem": "imagenet", "limit_images": None}
+    search = Search(SearchConfig(**settings), noise_images)
+    child = search.child()
+    export_child(child, search.data, tmp_path / "cell.pt2")
+    program = torch.export.load(tmp_path / "cell.pt2").module()
+    pixels = search.data.validation.pixels[:5]
+    with torch.no_grad():
+        expected = child(search.data.normalise(pixels))
+    torch.testing.assert_close(program(pixels), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_class_names_and_cells_are_inside_the_file(search, tmp_path):
+    child = search.child()
+    before = {name: value.clone() for name, value in child.state_dict().items()}
+    export_child(child.train(), search.data, tmp_path / "cell.pt2")
+    inside = {CLASSES: "", GENOTYPE: ""}
+    torch.export.load(tmp_path / "cell.pt2", extra_files=inside)
+    assert json.loads(inside[CLASSES]) == [str(digit) for digit in range(10)]
+    assert Genotype.from_json(inside[GENOTYPE]) == child.genotype
+    assert child.training  # the caller's child stays as it was
+    assert all(torch.equal(value, before[name]) for name, value in child.state_dict().items())
+
+
+def test_a_file_that_computes_something_else_is_not_taken(search, tmp_path):
+    child = search.child()
+    export_child(child, search.data, tmp_path / "cell.pt2")
+    _compare(tmp_path / "cell.pt2", PixelNetwork(child, search.data), torch.uint8)
+    with torch.no_grad():
+        child.classifier.bias[3] += 0.01
+    message = r"^exported program must give the child's logits within .*, got a difference of 0.01$"
+    with pytest.raises(RuntimeError, match=message):
+        _compare(tmp_path / "cell.pt2", PixelNetwork(child, search.data), torch.uint8)
+
+
+def test_what_cannot_be_written_is_refused(search, tmp_path):
+    with pytest.raises(ValueError, match=r"^exported program must end in .pt2, got .*cell.onnx$"):
+        check_export(tmp_path / "cell.onnx")
+    (tmp_path / "folder.pt2").mkdir()
+    with pytest.raises(ValueError, match=r"^exported program must be a file, got the directory .*"):
+        export_child(search.child(), search.data, tmp_path / "folder.pt2")
+    with pytest.raises(ValueError, match=r"^pixels must be uint8 or float32, got torch.float16$"):
+        check_export(tmp_path / "cell.pt2", torch.float16)

@@ -1,0 +1,126 @@
+"""``examples/take_cell.py`` on a front of the user's own images, which have no test part."""
+
+from __future__ import annotations
+
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import TINY
+from PIL import Image
+
+from snas_tune.config import SearchConfig
+from snas_tune.front import FrontFile
+from snas_tune.front.table import SCHEMA
+from snas_tune.method.checkpoint import save_search
+from snas_tune.method.search import Search
+
+EXAMPLE = Path(__file__).parent.parent / "examples" / "take_cell.py"
+Take = Callable[..., int]
+
+
+def write_images(folder: Path, count: int) -> Path:
+    generator = np.random.default_rng(count)
+    for label, name in enumerate(("cat", "dog", "owl")):
+        (folder / name).mkdir(parents=True)
+        for i in range(count):
+            pixels = generator.integers(40 * label, 40 * label + 100, (8, 8, 3), np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{i}.png")
+    return folder
+
+
+def write_experiment(folder: Path, data: str) -> Path:
+    """One trial of one epoch, with its front file, as a sweep leaves them."""
+    own = {"limit_images": None, "data": data, "data_cache": str(folder / "cache")}
+    config = SearchConfig(**{**TINY, **own})
+    search = Search(config)
+    report = search.run_epoch()
+    save_search(search, folder / "trial" / "checkpoint_000000")
+    row = {**config.to_dict(), **report, "trial": "trial", "config": config.to_json(),
+           "checkpoint": "trial/checkpoint_000000"}  # fmt: skip
+    FrontFile(str(folder / "front.parquet")).add([{n: row[n] for n in SCHEMA.names}])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("own")
+    return write_experiment(root / "results", str(write_images(root / "pets", 20)))
+
+
+@pytest.fixture
+def take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Take:
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> int:
+        command = ["take_cell.py", *map(str, arguments), "--max-mflops", "9"]
+        monkeypatch.setattr("sys.argv", command)
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(EXAMPLE), run_name="__main__")
+        return int(ended.value.code)
+
+    return run
+
+
+def test_without_test_images_a_cell_is_taken_trained_and_exported_with_validation_alone(
+    sweep: Path, take: Take, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert take(sweep, "--epochs", "2", "--seed", "3", "--export", "new/cell.pt2") == 0
+    out = capsys.readouterr().out
+    assert "validation images only: test images must be in test/ or val/ beside train/" in out
+    for line in ("with the supernet's weights: validation", "epoch 2 of 2: loss", "trained: valid"):
+        assert f"\n{line}" in out
+    assert "exported to new/cell.pt2: uint8 pixels from 0 to 255 of shape (B, 3, 8, 8)" in out
+    told = "\n".join(line.strip() for line in out.splitlines()[-2:])
+    names: dict[str, Any] = {}
+    exec(told, {"torch": torch}, names)  # what it says is how the file is read
+    assert names["names"]["classes.json"] == '["cat", "dog", "owl"]'
+    program = names["program"].module()
+    assert program(torch.zeros(7, 3, 8, 8, dtype=torch.uint8)).shape == (7, 3)
+
+
+def test_the_seed_fixes_the_training(
+    sweep: Path, take: Take, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = []
+    for seed in ("0", "0", "1"):
+        assert take(sweep, "--epochs", "1", "--seed", seed) == 0
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1] != said[2]
+
+
+def test_test_images_that_are_there_are_measured_and_broken_ones_are_an_error(
+    tmp_path: Path, take: Take, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_images(tmp_path / "pets" / "train", 20)
+    write_images(tmp_path / "pets" / "test", 3)
+    sweep = write_experiment(tmp_path / "results", str(tmp_path / "pets"))
+    assert take(sweep) == 0
+    assert "with the supernet's weights: test " in capsys.readouterr().out
+    (tmp_path / "pets" / "test" / "dog" / "1.png").write_bytes(b"no picture")
+    assert take(sweep) == 2
+    assert capsys.readouterr().err.startswith("error: image must be readable, got ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--epochs", "-3"), "epochs must be a whole number, 0 or more, got -3"),
+        (("--seed", "-1"), "seed must be a whole number, 0 or more, got -1"),
+        (("--drop-path", "1"), "drop_path must be at least 0 and below 1, got 1.0"),
+        (("--export", "cell.onnx"), "exported program must end in .pt2, got cell.onnx"),
+        (("--export", "file/cell.pt2"), "storage path file is not writable: "),
+    ],
+)
+def test_a_wrong_argument_is_refused_before_anything_is_read(
+    take: Take, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str
+) -> None:
+    Path("file").write_text("")
+    assert take("no/such/sweep", *arguments) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith(f"error: {message}")
+    assert (said.err.count("\n"), said.out) == (1, "")
