@@ -5,16 +5,23 @@ python examples/sweep.py --data cifar10 --preset small
 python examples/sweep.py --data path/to/class/folders --image-size 32
 python examples/sweep.py --data my_module:my_dataset --preset paper --gpus-per-trial 0.5
 python examples/sweep.py ... --resume                      # go on after an interruption
+
+The exit status is 0, or 1 if a trial failed, 2 if an input is wrong, 130 if it was interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
-from pathlib import Path
+from typing import Any
 
 from snas_tune import run_sweep, search_space
-from snas_tune.sweep.run import write_pictures
+from snas_tune.config import SUPERNETS
+from snas_tune.front.storage import join
+from snas_tune.sweep import SweepResult, write_pictures
+from snas_tune.sweep.experiment import new_name, newest_name
+from snas_tune.sweep.prepare import absolute_storage
 
 PRESETS = {
     "demo": {"cells": 3, "channels": 8, "nodes": 2, "epochs": 12, "channels_last": True},
@@ -41,6 +48,9 @@ def arguments() -> argparse.Namespace:
     add("--flip", action="store_true", help="mirror images (not for digits or text)")
     add("--preset", choices=PRESETS, default="demo", help="size of a search: %(choices)s")
     add("--epochs", type=int, help="length of a search (default: the preset's)")
+    add("--batch-size", type=int, help="images per step (default: the preset's, else 64)")
+    add("--supernet", choices=SUPERNETS, default="auto", help="how it is computed; auto is fast "
+        "where this machine can (default: %(default)s)")  # fmt: skip
     add("--trials", type=int, default=12, help="searches in all (default: %(default)s)")
     add("--penalty", type=float, nargs=2, default=(0.03, 60.0), metavar=("LOW", "HIGH"),
         help="range of the penalty strength in nats (default: %(default)s)")  # fmt: skip
@@ -52,32 +62,49 @@ def arguments() -> argparse.Namespace:
     add("--gpus-per-trial", type=float, default=0, help="a fraction shares a GPU")
     add("--address", help="of a Ray cluster, such as auto (default: this machine)")
     add("--results", default="results", help="folder or URI for everything that is written")
-    add("--name", default=None, help="of the experiment (default: from the data)")
-    add("--resume", action="store_true", help="go on with the experiment of that name")
+    add("--name", default=None, help="of the experiment (default: from data, preset and seed, with "
+        "-2, -3 and so on if there is one already)")  # fmt: skip
+    add("--resume", action="store_true", help="go on with the experiment of that name, by default "
+        "the newest one of the same data, preset and seed; all else must be as it was")  # fmt: skip
     return parser.parse_args()
 
 
+def settings_of(args: argparse.Namespace) -> dict[str, Any]:
+    """The preset, with what the command line says in its place."""
+    given = {
+        "epochs": args.epochs,
+        "batch_size": args.batch_size,
+        "target_flops": None if args.target_mflops is None else args.target_mflops * 1e6,
+    }
+    return {
+        **PRESETS[args.preset],
+        **{name: value for name, value in given.items() if value is not None},
+        "data": args.data,
+        "data_root": args.data_root,
+        "data_cache": f"{args.data_root}/cache",
+        "image_size": args.image_size,
+        "flip": args.flip,
+        "supernet": args.supernet,
+        "seed": args.seed,
+    }
+
+
+def name_of(args: argparse.Namespace) -> str:
+    """The name that was asked for, or one that is free, or of the newest for ``--resume``."""
+    if args.name is not None:
+        return str(args.name)
+    data = args.data.replace("/", "_").replace(":", "_").strip("._") or "data"
+    base = f"{data}-{args.preset}-seed{args.seed}"
+    choose = newest_name if args.resume else new_name
+    return choose(absolute_storage(args.results), base)
+
+
 def main() -> int:
-    """Run the sweep; the exit status is 1 if a trial failed and 2 if an input is wrong."""
+    """Run the sweep."""
     args = arguments()
-    settings = dict(PRESETS[args.preset])
-    if args.epochs is not None:
-        settings["epochs"] = args.epochs
-    if args.target_mflops is not None:
-        settings["target_flops"] = args.target_mflops * 1e6
-    named = args.data.replace("/", "_").replace(":", "_").strip("._")
-    name = args.name or f"{named}-{args.preset}-seed{args.seed}"
     try:
-        space = search_space(
-            penalty=tuple(args.penalty),
-            data=args.data,
-            data_root=str(Path(args.data_root).expanduser().resolve()),
-            data_cache=str(Path(args.data_root, "cache").expanduser().resolve()),
-            image_size=args.image_size,
-            flip=args.flip,
-            seed=args.seed,
-            **settings,
-        )
+        space = search_space(penalty=tuple(args.penalty), **settings_of(args))
+        name = name_of(args)
         result = run_sweep(
             space,
             name=name,
@@ -94,21 +121,39 @@ def main() -> int:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    if len(result.front):
+        show(result, name)
+    for line in result.problems:
+        print(line, file=sys.stderr)
+    return result.exit_status
+
+
+def show(result: SweepResult, name: str) -> None:
+    """Print the front and where everything is."""
     print(result.front.table_text())
-    local = result.path if "://" not in result.path else name
+    remote = "://" in result.path
+    local = name if remote else result.path
     write_pictures(result, f"{local}/pictures")
     counts = f"{len(result.front)} children, {len(result.front.front)} on the front"
-    print(f"""
-front file    {result.path}/front.parquet ({counts})
-pictures      {local}/pictures/front.svg and {local}/pictures/cells/
-TensorBoard   tensorboard --logdir {result.path}/tensorboard
-take a cell   python examples/take_cell.py {result.path} --max-mflops 1""")  # fmt: skip
-    for trial, reason in result.failed.items():
-        print(f"failed: {trial}: {reason}", file=sys.stderr)
-    if result.failed:
-        print(f"{len(result.failed)} of {args.trials} trials failed; the others' results are "
-              "whole", file=sys.stderr)  # fmt: skip
-    return 1 if result.failed else 0
+    lines = [
+        "",
+        f"front file    {join(result.path, 'front.parquet')} ({counts})",
+        f"pictures      {local}/pictures/front.svg and {local}/pictures/cells/",
+    ]
+    if remote:
+        lines.append(f"then          copy all of {result.path} into the folder {name}:")
+    lines.append(f"TensorBoard   tensorboard --logdir {local}/tensorboard")
+    kept = [row for row in result.front.front if row["checkpoint"]]
+    if kept:
+        # Rounded up, so that the cell in the middle of the front is within the budget.
+        budget = math.ceil(kept[len(kept) // 2]["flops"] / 1e3) / 1e3
+        lines.append(
+            f"take a cell   python examples/take_cell.py {local} --max-mflops {budget:.3f}"
+        )
+    print("\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -91,7 +91,8 @@ class SearchConfig:
     """Where named data sets are looked for, and downloaded to if they are not there."""
 
     data_cache: str | None = None
-    """Folder for decoded images, shared by the trials of a node. No cache if not given."""
+    """Folder for decoded images, shared by the trials of a node. No cache if not given, and none of
+    ``module:function``, which may answer anew every time."""
 
     image_size: int | None = None
     """Side of the images in pixels; the source's own if not given."""

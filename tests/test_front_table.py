@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from pyarrow import fs
 
 from snas_tune.front import SCHEMA, FrontFile, check_writable, read_table
+from snas_tune.front.storage import join
 from snas_tune.front.table import FORMAT_KEY, check_columns, rows_to_table
 from snas_tune.genotype import Cell, Edge, Genotype
 
@@ -329,6 +330,40 @@ def test_an_unknown_scheme_is_refused():
             ValueError, match=f"^storage path must be a local path or a URI .*, got {path} "
         ):
             FrontFile(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/a", "/a/b"),
+        ("/a/", "/a/b"),
+        ("/", "/b"),
+        ("/a?c", "/a?c/b"),
+        ("s3://a", "s3://a/b"),
+        ("s3://a/c/?region=d&scheme=http", "s3://a/c/b?region=d&scheme=http"),
+        ("s3://a?endpoint_override=127.0.0.1:5", "s3://a/b?endpoint_override=127.0.0.1:5"),
+    ],
+)
+def test_a_name_goes_below_a_path_and_before_the_options_of_a_uri(path, expected):
+    assert join(path, "b") == expected
+
+
+def test_a_storage_that_cannot_be_asked_is_named_in_one_line():
+    # A port on which nothing listens; credentials of a store that is not there.
+    store = fs.S3FileSystem(
+        endpoint_override="127.0.0.1:1",
+        scheme="http",
+        access_key="a",
+        secret_key="b",
+        region="c",
+        retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=1),
+    )
+    for read in (FrontFile, read_table):
+        with pytest.raises(
+            ValueError, match=r"^front file bucket/front.parquet cannot be read: "
+        ) as caught:
+            read("bucket/front.parquet", store)
+        assert "\n" not in str(caught.value)
 
 
 def test_a_writable_directory_is_created_and_left_empty(tmp_path):

@@ -5,32 +5,37 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import pyarrow.fs
 import pytest
 import ray
 from conftest import TINY
+from PIL import Image
 from ray import tune
 
 from snas_tune.config import SearchConfig
 from snas_tune.front import ParetoFront
 from snas_tune.genotype import Genotype
 from snas_tune.method.checkpoint import load_search
+from snas_tune.method.search import SearchDiverged
 from snas_tune.sweep import (
-    BatchedOptuna,
     SnasTrainable,
-    make_searcher,
     quiet_ray,
     run_sweep,
     search_space,
     trial_name,
+    write_pictures,
 )
-from snas_tune.sweep.run import check_sweep, write_pictures
-from snas_tune.sweep.space import spread_points
+from snas_tune.sweep.callbacks import FrontCallback
+from snas_tune.sweep.trainable import FAILURE
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
 
@@ -97,7 +102,9 @@ def test_tensorboard_has_scalars_hparams_images_and_the_table(swept):
     assert "front" in front.Tags()["images"]
     assert any(tag.startswith("cells/") for tag in front.Tags()["images"])
     assert "front/text_summary" in front.Tags()["tensors"]
-    assert front.Scalars("front_size")[-1].value == len(swept.front.front)
+    sizes = front.Scalars("front_size")
+    assert [size.step for size in sizes] == [1, 2, 3, 4]  # a point for each trial that ended
+    assert sizes[-1].value == len(swept.front.front)
     row = swept.front.rows[-1]
     trial = EventAccumulator(str(log / row["trial"])).Reload()
     assert trial.Scalars("child_accuracy")[-1].value == pytest.approx(row["child_accuracy"])
@@ -106,11 +113,36 @@ def test_tensorboard_has_scalars_hparams_images_and_the_table(swept):
     assert "_hparams_/session_start_info" in trial.summary_metadata
 
 
+def test_hparams_knows_the_domain_of_what_varies_and_shows_it(swept):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams import metadata
+
+    front = EventAccumulator(str(Path(swept.path, "tensorboard", "front"))).Reload()
+    content = front.SummaryMetadata("_hparams_/experiment").plugin_data.content
+    infos = {
+        info.name: info for info in metadata.parse_experiment_plugin_data(content).hparam_infos
+    }
+    assert set(infos) == {"penalty_strength", "temperature_schedule", "temperature_start",
+                          "temperature_end"}  # fmt: skip
+    assert all(info.differs for info in infos.values())
+    interval = infos["penalty_strength"].domain_interval
+    assert (interval.min_value, interval.max_value) == (0.03, 30.0)
+    kinds = [value.string_value for value in infos["temperature_schedule"].domain_discrete.values]
+    assert sorted(kinds) == ["cosine", "exponential", "linear"]
+
+
 def test_pictures_of_the_front_and_of_every_cell_on_it_are_written(swept, tmp_path):
     files = write_pictures(swept, tmp_path)
     assert (tmp_path / "front.svg").stat().st_size > 1000
     assert len(files) == 2 + len(swept.front.front)
     assert all(path.exists() for path in files)
+    stale = tmp_path / "cells" / "07-linear-1.00e+00-abcdef-3.svg"
+    stale.write_text("of an earlier front")
+    (tmp_path / "cells" / "mine.txt").write_text("the user's")
+    write_pictures(swept, tmp_path)
+    assert sorted((tmp_path / "cells").iterdir()) == sorted(
+        [*files[2:], tmp_path / "cells" / "mine.txt"]
+    )
 
 
 def test_a_failing_trial_leaves_the_others_results_whole(local_ray, tmp_path):
@@ -122,6 +154,40 @@ def test_a_failing_trial_leaves_the_others_results_whole(local_ray, tmp_path):
     whole = {row["trial"] for row in result.front.rows if row["epoch"] == 2}
     assert len(whole) == 1
     assert name not in whole
+
+
+def test_if_all_trials_fail_the_front_is_empty_and_only_our_own_lines_are_printed(
+    local_ray, tmp_path, capfd
+):
+    space = {**tiny_space(), "weights_learning_rate": 1e30}
+    result = run_sweep(space, name="f", storage_path=str(tmp_path), trials=2, max_failures=2)
+    assert len(result.front) == 0
+    assert len(result.failed) == 2
+    assert result.exit_status == 1
+    assert result.problems[-1] == "2 of 2 trials failed"
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == 2
+    for line in lines:  # with the reason, at once
+        assert re.match(r"trial \S+ failed: .*SearchDiverged: loss must be finite, got ", line)
+    for name in result.failed:  # what fails the same way every time is not tried again
+        assert (tmp_path / "f" / name / "error.txt").read_text().count("Failure #") == 1
+        assert not list((tmp_path / "f" / name).glob("checkpoint_*"))
+
+
+@pytest.mark.parametrize("settings", [{"weights_learning_rate": 1e30}, {"data": "nowhere/at/all"}])
+def test_what_fails_every_time_is_reported_and_then_raised(settings, tmp_path):
+    trainable = SnasTrainable(config={**SearchConfig(**TINY).to_dict(), **settings})
+    report = trainable.train()
+    assert report[FAILURE].startswith(("loss must be finite", "data directory nowhere/at/all"))
+    assert math.isnan(report["child_accuracy"])
+    assert math.isnan(report["flops"])
+    assert not report["done"]
+    for following in (trainable.train, lambda: trainable.save(str(tmp_path))):
+        with pytest.raises((SearchDiverged, ValueError), match=re.escape(report[FAILURE])):
+            following()
+    assert trainable.reset(SearchConfig(**TINY).to_dict())
+    assert trainable.train()["epoch"] == 1
+    trainable.stop()
 
 
 def test_a_trial_restored_in_a_used_actor_goes_on_bit_for_bit(tmp_path):
@@ -224,157 +290,99 @@ def test_killed_processes_lose_no_finished_child(tmp_path):
         assert by_key[row["trial"], row["epoch"]]["genotype"] == row["genotype"]
         assert by_key[row["trial"], row["epoch"]]["child_accuracy"] == row["child_accuracy"]
     assert "front file" in output
+    assert re.search(r"^\[4/4 trials, \d+:\d\d\] ", output, re.MULTILINE)  # nothing is left
 
 
-def test_a_batch_is_told_only_when_all_of_it_has_ended_and_in_its_order():
-    def proposals(order):
-        searcher = make_searcher("random", concurrent=2, seed=3)
-        searcher.set_search_properties(None, None, tiny_space())
-        first = [searcher.suggest("a"), searcher.suggest("b")]
-        assert searcher.suggest("c") is None
-        results = {"a": {"child_accuracy": 0.5, "flops": 10}, "b": {"child_accuracy": math.nan,
-                                                                    "flops": 20}}  # fmt: skip
-        for name in order:
-            searcher.on_trial_complete(name, results[name])
-        states = [trial.state.name for trial in searcher._ot_study.trials]
-        return first, states, searcher.suggest("c")
-
-    one, other = proposals("ab"), proposals("ba")
-    assert one == other
-    assert one[1] == ["COMPLETE", "FAIL"]  # NaN is a failure, not a lost trial
+def test_a_terminated_sweep_says_so_and_can_be_resumed(tmp_path):
+    process = start_example(tmp_path, "--batch-size", "16", "--supernet", "plain")
+    wait_for_rows(tmp_path, 1, process)
+    process.terminate()
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, output
+    assert re.search(r"^interrupted: [0-3] of 4 trials ended; go on with --resume$", output, re.M)
+    assert "Traceback" not in output
+    config = json.loads(ParetoFront.read(tmp_path / "k").rows[0]["config"])
+    assert (config["batch_size"], config["supernet"]) == (16, "plain")
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "random"])
-def test_a_searcher_is_restored_with_its_state(sampler, tmp_path):
-    def fresh():
-        searcher = make_searcher(sampler, concurrent=1, seed=1)
-        searcher.set_search_properties(None, None, tiny_space())
-        return searcher
-
-    whole = fresh()
-    for i in range(3):
-        whole.suggest(str(i))
-        whole.on_trial_complete(str(i), {"child_accuracy": 0.1 * i, "flops": i})
-        if i == 1:
-            whole.save(str(tmp_path / "state"))
-    restored = fresh()
-    restored.restore(str(tmp_path / "state"))
-    restored.suggest("2")
-    restored.on_trial_complete("2", {"child_accuracy": 0.2, "flops": 2})
-    assert restored.suggest("x") == whole.suggest("x")
+def test_a_sweep_over_seeds_alone_and_a_single_search_are_possible(local_ray, tmp_path):
+    fixed = {"penalty": (1.0, 1.0), "schedules": ["linear"], "temperature_start": (1.0, 1.0),
+             "temperature_end": (0.1, 0.1), "epochs": 1}  # fmt: skip
+    single = tiny_space(**fixed)
+    one = run_sweep(single, name="one", storage_path=str(tmp_path), trials=1)
+    assert len(one.front) == 1
+    seeds = {**single, "seed": tune.randint(0, 2)}
+    two = run_sweep(seeds, name="two", storage_path=str(tmp_path), trials=2)
+    assert sorted(row["seed"] for row in two.front.rows) == [0, 1]
+    with pytest.raises(ValueError, match=r"trials must be at most 1, .* got 2"):
+        run_sweep(single, name="three", storage_path=str(tmp_path), trials=2)
 
 
-def test_the_first_points_hit_every_part_of_every_domain_once():
-    space = search_space(penalty=(0.1, 10.0), schedules=("linear", "cosine"))
-    points = spread_points(space, 8, seed=0)
-    assert points == spread_points(space, 8, seed=0) != spread_points(space, 8, seed=1)
-    parts = sorted(int(4 * (1 + math.log10(p["penalty_strength"]))) for p in points)
-    assert parts == list(range(8))
-    kinds = [p["temperature_schedule"] for p in points]
-    assert kinds.count("linear") == kinds.count("cosine") == 4
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"penalty": (-1.0, 1.0)}, "range of penalty_strength must be positive and ascending, got"),
-        ({"penalty": (math.nan, 1.0)}, "range of penalty_strength must be positive and ascending"),
-        ({"schedules": ()}, "schedules must name one kind or more, got none"),
-        ({"schedules": ("steps",)}, "temperature_schedule must be one of linear, .*, got 'steps'"),
-        ({"penalty_strength": 1.0}, r"settings must not fix what the sweep varies, got \['pena"),
-        ({"epoch": 1}, r"unknown settings \['epoch'\]; SearchConfig has"),
-        ({"temperature_end": (0.0, 1.0)}, "range of temperature_end must be positive and ascendi"),
-    ],
-)
-def test_a_wrong_search_space_is_refused(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        search_space(**arguments)
-
-
-def one_class(folder: Path) -> str:
-    from PIL import Image
-
-    (folder / "pictures" / "cat").mkdir(parents=True)
-    Image.new("L", (8, 8)).save(folder / "pictures" / "cat" / "a.png")
-    return str(folder / "pictures")
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        (lambda p: {"data": "no/such/folder"}, "no/such/folder"),
-        (lambda p: {"data": one_class(p)}, r"data must have at least two classes, got 1"),
-        (lambda p: {"ops": ("none", "warp")}, "op must be one of none, .*, got 'warp'"),
-        (lambda p: {"latency_table": str(p / "t.json")}, "latency table .*t.json cannot be read"),
-        (lambda p: {"device": "nonsense"}, "device must be one of this machine, got 'nonsense'"),
-    ],
-)
-def test_what_can_be_known_is_refused_before_any_trial(changes, message, tmp_path):
-    with pytest.raises(ValueError, match=message):
-        check_sweep(tiny_space(**changes(tmp_path)), str(tmp_path / "results"))
-
-
-def test_a_corrupt_image_anywhere_in_a_folder_is_refused_before_any_trial(tmp_path):
-    from PIL import Image
-
+def test_relative_paths_mean_the_directory_in_which_the_space_was_made(
+    local_ray, tmp_path, monkeypatch
+):
     for kind in ("cat", "dog"):
-        (tmp_path / "data" / kind).mkdir(parents=True)
-        for i in range(12):
-            Image.new("L", (8, 8), 20 * i).save(tmp_path / "data" / kind / f"{i:02d}.png")
-    (tmp_path / "data" / "dog" / "07.png").write_bytes(b"not a picture")
-    space = tiny_space(data=str(tmp_path / "data"), limit_images=None)
-    with pytest.raises(ValueError, match=r"dog/07\.png") as error:
-        check_sweep(space, str(tmp_path / "results"))
-    assert "\n" not in str(error.value)
+        (tmp_path / "here" / "small" / kind).mkdir(parents=True)
+        for i in range(40):
+            picture = Image.new("L", (8, 8), 5 * i)
+            picture.save(tmp_path / "here" / "small" / kind / f"{i:02d}.png")
+    monkeypatch.chdir(tmp_path / "here")
+    settings = {"limit_images": None, "epochs": 1, "data_cache": "cache"}
+    result = run_sweep(tiny_space(data="small", **settings), name="x", trials=1)
+    assert result.failed == {}
+    (row,) = result.front.rows
+    config = json.loads(row["config"])
+    here = tmp_path / "here"
+    assert config["data"] == str(here / "small")
+    assert config["data_root"] == str(here / "data")
+    assert config["data_cache"] == str(here / "cache")
+    assert result.path == str(here / "results" / "x")
+    assert not (here / "results" / "x" / row["trial"] / "cache").exists()
+    # The trial is called the same wherever the images lie.
+    assert trial_name({**config, "data": "/elsewhere/small"}) == row["trial"]
+    assert trial_name({**config, "data": "/elsewhere/other"}) != row["trial"]
 
 
-@pytest.mark.parametrize("name", ["", "a/b", ".."])
-def test_a_name_that_is_no_directory_is_refused(name, tmp_path):
-    with pytest.raises(ValueError, match="name must be that of a directory, without a slash, got"):
-        run_sweep(tiny_space(), name=name, storage_path=str(tmp_path))
-
-
-def test_a_storage_path_without_permission_is_refused(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match=r"storage path .*file/results is not writable"):
-        check_sweep(tiny_space(), str(tmp_path / "file" / "results"))
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"trials": 0}, "trials must be positive, got 0"),
-        ({"cpus_per_trial": 0}, "cpus_per_trial must be positive, got 0"),
-        ({"searcher": "grid"}, "searcher must be one of tpe, nsga2, random, got 'grid'"),
-        ({"concurrent": 0}, "batch must be positive, got 0"),
-    ],
-)
-def test_wrong_arguments_of_a_sweep_are_refused(local_ray, tmp_path, arguments, message):
+@pytest.mark.parametrize("kind", ["CPU", "GPU"])
+def test_more_than_the_machine_has_is_refused(kind, local_ray, tmp_path):
+    most = ray.cluster_resources().get(kind, 0)
+    name = f"{kind.lower()}s_per_trial"
+    message = f"{name} must be at most the {most:g} {kind}s of this machine, got {most + 1:g}"
     with pytest.raises(ValueError, match=message):
-        run_sweep(tiny_space(), name="x", storage_path=str(tmp_path), **arguments)
+        run_sweep(tiny_space(), name="x", storage_path=str(tmp_path), **{name: most + 1})
 
 
-def test_a_front_file_of_a_newer_version_is_refused_before_any_trial(local_ray, tmp_path):
-    import pyarrow.parquet as pq
-
-    from snas_tune.front import SCHEMA
-
-    (tmp_path / "x").mkdir()
-    newer = SCHEMA.with_metadata({b"snas_tune.format": b"2"}).empty_table()
-    pq.write_table(newer, tmp_path / "x" / "front.parquet")
-    with pytest.raises(ValueError, match="has format 2; this snas_tune reads up to 1"):
-        run_sweep(tiny_space(), name="x", storage_path=str(tmp_path))
+def test_a_finished_sweep_is_resumed_from_elsewhere_without_doing_anything(swept, monkeypatch):
+    before = repr(swept.front.rows)
+    monkeypatch.chdir("/")
+    storage = str(Path(swept.path).parent)
+    again = run_sweep(tiny_space(), name="first", storage_path=storage, trials=4, resume=True)
+    assert repr(again.front.rows) == before
+    assert (again.exit_status, again.problems) == (0, [])
 
 
-def test_names_of_trials_follow_from_their_settings_alone():
-    config = SearchConfig(penalty_strength=0.5, temperature_schedule="cosine")
-    name = trial_name(config.to_dict())
-    assert name.startswith("cosine-5.00e-01-")
-    elsewhere = SearchConfig(**{**config.to_dict(), "data_root": "/elsewhere"})
-    assert trial_name(elsewhere.to_dict()) == name
-    assert trial_name({**config.to_dict(), "seed": 1}) != name
-
-
-def test_a_batch_must_hold_a_trial():
-    with pytest.raises(ValueError, match="batch must be positive, got 0"):
-        BatchedOptuna(batch=0)
+def test_rows_wait_for_a_storage_that_is_away(swept, tmp_path, capsys):
+    root = tmp_path / "experiment"
+    root.write_text("a file in the way")
+    (first, second) = swept.front.rows[:2]
+    trial = SimpleNamespace(
+        config=json.loads(first["config"]),
+        storage=SimpleNamespace(
+            experiment_fs_path=str(root), storage_filesystem=pyarrow.fs.LocalFileSystem()
+        ),
+    )
+    callback = FrontCallback()
+    report = {**first, "epoch": 7}
+    callback.on_trial_result(1, [trial], trial, first)
+    callback.on_trial_result(2, [trial], trial, second)
+    said = capsys.readouterr().err
+    assert said.startswith("the front file waits for its storage: ")
+    assert said.count("\n") == 1
+    root.unlink()
+    callback.on_trial_result(3, [trial], trial, report)
+    assert [row["epoch"] for row in ParetoFront.read(root).rows] == [1, 2, 7]
+    shutil.rmtree(root)
+    root.write_text("again")
+    callback.on_trial_result(4, [trial], trial, first)
+    callback.on_experiment_end([trial])
+    assert capsys.readouterr().err.endswith("1 rows of the front file could not be written\n")

@@ -41,6 +41,15 @@ def resolve(path: str, filesystem: fs.FileSystem | None = None) -> tuple[fs.File
     return filesystem, path
 
 
+def join(path: str, name: str) -> str:
+    """The path of ``name`` below a path as :func:`resolve` takes it: a URI's options stay last."""
+    options = ""
+    if "://" in path:
+        path, mark, rest = path.partition("?")
+        options = mark + rest
+    return f"{path.rstrip('/')}/{name}{options}"
+
+
 def check_writable(path: str, filesystem: fs.FileSystem | None = None) -> None:
     """Create a directory, and write and remove a small file in it.
 

@@ -138,21 +138,24 @@ class FrontFile:
         filesystem: as in :func:`snas_tune.front.storage.resolve`.
 
     Raises:
-        ValueError: what is there is not a front file, or is of a newer format.
+        ValueError: what is there is not a front file, or is of a newer format, or the storage
+            cannot be read.
     """
 
     def __init__(self, path: str, filesystem: fs.FileSystem | None = None) -> None:
         self.path = path
         self._filesystem, self._inside = resolve(path, filesystem)
-        self._table = self.read()
+        self.table = self.read()
+        """What the file holds, as far as this process knows."""
 
     def read(self) -> pa.Table:
         """What the file holds now: a table of :data:`SCHEMA`, empty when there is no file.
 
         Raises:
-            ValueError: what is there is not a front file, or is of a newer format.
+            ValueError: what is there is not a front file, or is of a newer format, or the storage
+                cannot be read.
         """
-        if self._filesystem.get_file_info(self._inside).type == fs.FileType.NotFound:
+        if _kind(self._filesystem, self._inside, self.path) == fs.FileType.NotFound:
             return SCHEMA.empty_table()
         return _read(self._filesystem, self._inside, self.path)
 
@@ -166,18 +169,22 @@ class FrontFile:
             ValueError: as :func:`rows_to_table`; the file is then as it was.
             OSError: the file cannot be written.
         """
-        table = upsert(self._table, rows_to_table(rows))
+        table = upsert(self.table, rows_to_table(rows))
         buffer = pa.BufferOutputStream()
         pq.write_table(table, buffer)
         replace_file(self._filesystem, self._inside, buffer.getvalue().to_pybytes())
-        self._table = table
+        self.table = table
 
 
 def _read(store: fs.FileSystem, inside: str, path: str) -> pa.Table:
     """:func:`read_table` of a resolved path; ``path`` is what messages call it."""
-    if store.get_file_info(inside).type != fs.FileType.File:
+    if _kind(store, inside, path) != fs.FileType.File:
         raise ValueError(f"front file {path} must be a file, got none there")
-    with store.open_input_file(inside) as source:
+    try:
+        opened = store.open_input_file(inside)
+    except STORAGE_ERRORS as error:
+        raise _unreadable(path, error) from error
+    with opened as source:
         try:
             parquet = pq.ParquetFile(source)
             version = _version(parquet.schema_arrow.metadata)
@@ -188,6 +195,18 @@ def _read(store: fs.FileSystem, inside: str, path: str) -> pa.Table:
         except (*STORAGE_ERRORS, ValueError) as error:
             raise ValueError(f"{path} is not a front file: {first_line(error)}") from error
     raise ValueError(f"front file {path} has format {version}; this snas_tune reads up to {FORMAT}")
+
+
+def _kind(store: fs.FileSystem, inside: str, path: str) -> fs.FileType:
+    """What is there."""
+    try:
+        return store.get_file_info(inside).type
+    except STORAGE_ERRORS as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: str, error: BaseException) -> ValueError:
+    return ValueError(f"front file {path} cannot be read: {first_line(error)}")
 
 
 def _keys(table: pa.Table) -> list[tuple[str, int]]:

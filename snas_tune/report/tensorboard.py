@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tensorboard.plugins.hparams import summary_v2
+from tensorboard.plugins.hparams import plugin_data_pb2, summary_v2
 from tensorboardX import SummaryWriter
 from tensorboardX.proto.summary_pb2 import Summary
 
@@ -21,7 +21,7 @@ from snas_tune.results import METRICS
 
 FRONT_RUN = "front"
 HPARAMS = ("penalty_strength", "temperature_schedule", "temperature_start", "temperature_end")
-"""The settings that HParams shows: what a sweep varies."""
+"""The settings that HParams always shows; it also shows what else a sweep varies."""
 
 SHOWN = ("child_accuracy", "flops", "params", "accuracy", "entropy")
 """The metrics that HParams shows."""
@@ -45,10 +45,17 @@ class SweepLog:
 
     Args:
         directory: a local folder; pass it to ``tensorboard --logdir``.
+        varied: what the sweep varies: the two ends of a range as a tuple, or a list of choices.
+            If it is not given, HParams finds out by itself from the trials.
     """
 
-    def __init__(self, directory: str | Path) -> None:
+    def __init__(
+        self,
+        directory: str | Path,
+        varied: Mapping[str, tuple[float, float] | list[Any]] | None = None,
+    ) -> None:
         self.directory = Path(directory)
+        self._varied = dict(varied or {})
         self._writers: dict[str, SummaryWriter] = {}
 
     def _writer(self, run: str) -> SummaryWriter:
@@ -56,9 +63,8 @@ class SweepLog:
             self._writers[run] = SummaryWriter(str(self.directory / run), flush_secs=10)
             if run == FRONT_RUN:
                 self._writers[run].add_custom_scalars(LAYOUT)
-                hparams = [summary_v2.HParam(name) for name in HPARAMS]
-                metrics = [summary_v2.Metric(name) for name in SHOWN]
-                self._add(run, summary_v2.hparams_config_pb(hparams, metrics))
+                if self._varied:
+                    self._add(run, _experiment(self._varied))
         return self._writers[run]
 
     def _add(self, run: str, summary: Any) -> None:
@@ -68,7 +74,7 @@ class SweepLog:
     def start_trial(self, trial: str, config: Mapping[str, Any]) -> None:
         """Open a trial's run and write what the sweep varied."""
         self._writer(FRONT_RUN)
-        shown = {name: config[name] for name in HPARAMS}
+        shown = {name: _shown(config[name]) for name in dict.fromkeys((*HPARAMS, *self._varied))}
         self._add(trial, summary_v2.hparams_pb(shown, trial_id=trial))
 
     def add_result(self, trial: str, report: Mapping[str, Any]) -> None:
@@ -112,6 +118,33 @@ class SweepLog:
         """Close all runs."""
         for run in list(self._writers):
             self.end_trial(run)
+
+
+def _experiment(varied: Mapping[str, tuple[float, float] | list[Any]]) -> Any:
+    """The summary that says what HParams shows: what varies, with its domain, and the metrics."""
+    hparams = [summary_v2.HParam(name, _domain(values)) for name, values in varied.items()]
+    summary = summary_v2.hparams_config_pb(hparams, [summary_v2.Metric(name) for name in SHOWN])
+    metadata = summary.value[0].metadata.plugin_data
+    content = plugin_data_pb2.HParamsPluginData.FromString(metadata.content)
+    for info in content.experiment.hparam_infos:
+        info.differs = True  # TensorBoard hides the columns of others
+    metadata.content = content.SerializeToString()
+    return summary
+
+
+def _domain(values: tuple[float, float] | list[Any]) -> summary_v2.Domain | None:
+    """TensorBoard's domain of a range or of choices; none for choices of several types."""
+    if isinstance(values, tuple):
+        return summary_v2.RealInterval(*map(float, values))
+    choices = [_shown(value) for value in values]
+    if len({type(choice) for choice in choices}) > 1:
+        return None
+    return summary_v2.Discrete(choices)
+
+
+def _shown(value: Any) -> Any:
+    """A value of a kind that HParams knows."""
+    return value if isinstance(value, (bool, int, float, str)) else str(value)
 
 
 def _evenly(rows: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:

@@ -7,12 +7,20 @@
 :func:`sweep_callbacks`    the front file, TensorBoard and progress of a sweep
 :func:`run_sweep`          all of it in one call, from a check of every input to the front
 :func:`make_tuner`         the same as a ``tune.Tuner``
+:func:`sweep_result`       the front, failures and exit status of what ``tune`` returned
+:func:`write_pictures`     the front and its cells as drawings
 :func:`quiet_ray`          start Ray on this machine, or join a cluster, without noise
 =========================  =========================================================================
+
+Modules: ``prepare`` (all that is checked before the first trial), ``run``, ``result``,
+``experiment`` (an experiment's directory and description), ``cluster`` (Ray), ``callbacks``,
+``searcher``, ``space``, ``trainable``.
 """
 
 from snas_tune.sweep.callbacks import sweep_callbacks
-from snas_tune.sweep.run import SweepResult, make_tuner, quiet_ray, run_sweep
+from snas_tune.sweep.cluster import quiet_ray
+from snas_tune.sweep.result import SweepResult, sweep_result, write_pictures
+from snas_tune.sweep.run import make_tuner, run_sweep, tuner_trainable
 from snas_tune.sweep.searcher import BatchedOptuna, make_searcher
 from snas_tune.sweep.space import search_space, trial_name
 from snas_tune.sweep.trainable import SnasTrainable
@@ -27,5 +35,8 @@ __all__ = [
     "run_sweep",
     "search_space",
     "sweep_callbacks",
+    "sweep_result",
     "trial_name",
+    "tuner_trainable",
+    "write_pictures",
 ]

@@ -6,10 +6,12 @@ finished child survives the death of any process.
 
 from __future__ import annotations
 
-import logging
 import math
+import re
 import sys
 import time
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pyarrow.fs
@@ -19,10 +21,10 @@ from ray.tune.logger import TBXLoggerCallback
 
 from snas_tune.config import SearchConfig
 from snas_tune.front import FILE_NAME, SCHEMA, FrontFile, ParetoFront
+from snas_tune.front.storage import STORAGE_ERRORS, first_line
 from snas_tune.report import SweepLog
-from snas_tune.sweep.space import trial_name
-
-log = logging.getLogger(__name__)
+from snas_tune.sweep.space import domains_of, trial_name
+from snas_tune.sweep.trainable import FAILURE
 
 
 def front_row(config: SearchConfig, trial: str, report: dict[str, Any]) -> dict[str, Any]:
@@ -32,23 +34,66 @@ def front_row(config: SearchConfig, trial: str, report: dict[str, Any]) -> dict[
     return {name: known[name] for name in SCHEMA.names}
 
 
-class FrontCallback(Callback):  # type: ignore[misc]  # Ray's classes are untyped here
-    """Keeps the front file in the experiment's directory."""
+def _front_file(trial: Trial) -> FrontFile:
+    storage = trial.storage
+    path = f"{storage.experiment_fs_path}/{FILE_NAME}"
+    try:
+        return FrontFile(path, storage.storage_filesystem)
+    except ValueError as error:
+        raise FrontUnreadable(first_line(error)) from error
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+class FrontUnreadable(Exception):  # noqa: N818 - a state that passes
+    """The front file cannot be read now."""
+
+
+class FailureCallback(Callback):  # type: ignore[misc]  # Ray's classes are untyped here
+    """Takes further attempts away from a trial that reports that they would fail as well."""
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Look for the report of a failure."""
+        if FAILURE in result:
+            trial.max_failures = 0
+
+
+class FrontCallback(Callback):  # type: ignore[misc]
+    """Keeps the front file in the experiment's directory.
+
+    Rows that the storage does not take now are kept, and written with the next ones.
+    """
 
     def __init__(self) -> None:
         self._file: FrontFile | None = None
         self._rows: dict[str, dict[int, dict[str, Any]]] = {}
+        self._waiting: list[dict[str, Any]] = []
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_file": None, "_rows": {}}  # both come back from the file
+        return {"_file": None, "_rows": {}, "_waiting": self._waiting}  # the file has the others
 
-    def _front_file(self, trial: Trial) -> FrontFile:
+    def _add(self, trial: Trial, rows: list[dict[str, Any]]) -> None:
+        """Write rows, and those that wait."""
+        said, self._waiting = bool(self._waiting), [*self._waiting, *rows]
+        try:
+            file = self._open(trial)
+            if self._waiting:
+                file.add(self._waiting)
+                self._waiting = []
+        except (FrontUnreadable, *STORAGE_ERRORS) as error:
+            if not said:
+                _say(f"the front file waits for its storage: {first_line(error)}")
+
+    def _open(self, trial: Trial) -> FrontFile:
         if self._file is None:
-            storage = trial.storage
-            path = f"{storage.experiment_fs_path}/{FILE_NAME}"
-            self._file = FrontFile(path, storage.storage_filesystem)
-            for row in self._file.read().to_pylist():
-                self._rows.setdefault(row["trial"], {})[row["epoch"]] = row
+            self._file = _front_file(trial)
+            for row in self._file.table.to_pylist():
+                self._rows.setdefault(row["trial"], {}).setdefault(row["epoch"], row)
         return self._file
 
     def on_trial_result(
@@ -58,15 +103,13 @@ class FrontCallback(Callback):  # type: ignore[misc]  # Ray's classes are untype
         if math.isnan(result.get("child_accuracy", math.nan)):
             return
         config = SearchConfig.from_dict(trial.config)
-        front = self._front_file(trial)
         row = front_row(config, trial_name(trial.config), result)
-        rows = self._rows.setdefault(row["trial"], {})
-        rows[row["epoch"]] = row
-        front.add([row])
+        self._rows.setdefault(row["trial"], {})[row["epoch"]] = row
+        self._add(trial, [row])
 
     def on_trial_save(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Name each child's checkpoint, as far as it is still kept."""
-        front = self._front_file(trial)
+        self._add(trial, [])  # knows the rows of the file, then
         root = f"{trial.storage.experiment_fs_path}/"
         kept = {
             int(saved.metrics["epoch"]): saved.checkpoint.path.removeprefix(root)
@@ -79,7 +122,14 @@ class FrontCallback(Callback):  # type: ignore[misc]  # Ray's classes are untype
                 row["checkpoint"] = kept.get(epoch)
                 changed.append(row)
         if changed:
-            front.add(changed)
+            self._add(trial, changed)
+
+    def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
+        """Write what still waits."""
+        if self._waiting and trials:
+            self._add(trials[0], [])
+        if self._waiting:
+            _say(f"{len(self._waiting)} rows of the front file could not be written")
 
 
 class TensorboardCallback(TBXLoggerCallback):  # type: ignore[misc]
@@ -87,10 +137,14 @@ class TensorboardCallback(TBXLoggerCallback):  # type: ignore[misc]
 
     Into the experiment's storage where that is a local path, so that TensorBoard shows the running
     sweep; otherwise into the driver's staging directory, which Tune uploads.
+
+    Args:
+        space: what the sweep varies, for HParams.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, space: Mapping[str, Any] | None = None) -> None:
         super().__init__()
+        self._varied = {name: _values(domain) for name, domain in domains_of(space or {}).items()}
         self._log: SweepLog | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -98,7 +152,7 @@ class TensorboardCallback(TBXLoggerCallback):  # type: ignore[misc]
 
     def _sweep_log(self, trial: Trial) -> SweepLog:
         if self._log is None:
-            self._log = SweepLog(f"{_local_directory(trial)}/tensorboard")
+            self._log = SweepLog(f"{_local_directory(trial)}/tensorboard", self._varied)
         return self._log
 
     def log_trial_start(self, trial: Trial) -> None:
@@ -108,7 +162,8 @@ class TensorboardCallback(TBXLoggerCallback):  # type: ignore[misc]
 
     def log_trial_result(self, iteration: int, trial: Trial, result: dict[str, Any]) -> None:
         """Write the scalars."""
-        self._sweep_log(trial).add_result(trial_name(trial.config), result)
+        if FAILURE not in result:
+            self._sweep_log(trial).add_result(trial_name(trial.config), result)
 
     def log_trial_end(self, trial: Trial, failed: bool = False) -> None:
         """Close the trial's run; the front is written by the callback that follows."""
@@ -119,17 +174,24 @@ class TensorboardCallback(TBXLoggerCallback):  # type: ignore[misc]
     ) -> None:
         """Close the trial's run and write the front as it now is."""
         super().on_trial_complete(iteration, trials, trial, **info)
-        ended = sum(t.is_finished() for t in trials)
-        storage = trial.storage
-        front = ParetoFront.read(
-            f"{storage.experiment_fs_path}/{FILE_NAME}", filesystem=storage.storage_filesystem
-        )
-        self._sweep_log(trial).add_front(front, max(1, ended))
+        ended = sum(t is trial or t.is_finished() for t in trials)
+        try:
+            front = ParetoFront(_front_file(trial).table)
+        except FrontUnreadable:
+            return  # its storage is away; the front file's callback says so
+        self._sweep_log(trial).add_front(front, ended)
 
     def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
         """Close everything."""
         if self._log is not None:
             self._log.close()
+
+
+def _values(domain: Any) -> tuple[float, float] | list[Any]:
+    """The ends of a range, or the list of choices."""
+    if hasattr(domain, "categories"):
+        return list(domain.categories)
+    return domain.lower, domain.upper
 
 
 def _local_directory(trial: Trial) -> str:
@@ -150,38 +212,51 @@ class ProgressCallback(Callback):  # type: ignore[misc]
         self._total = trials
         self._every = every
         self._start: float | None = None
+        self._done_before = 0.0
         self._last = 0.0
-        self._epochs = 0
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         """Say how far the sweep is."""
+        if FAILURE in result:
+            return
         now = time.monotonic()
-        self._start = self._start if self._start is not None else now - result["seconds"]
-        self._epochs += 1
+        if self._start is None:  # a resumed sweep has a part behind it
+            self._start = now - result["seconds"]
+            self._done_before = self._share_done(trials, trial, result["epoch"] - 1)
         if not result.get("done") and now - self._last < self._every:
             return
         self._last = now
         horizon = SearchConfig.from_dict(trial.config).epochs
         ended = sum(t.is_finished() for t in trials if t is not trial) + bool(result.get("done"))
-        done = sum(min(horizon, (t.last_result or {}).get("epoch", 0)) for t in trials) / (
-            horizon * self._total
-        )
         elapsed = now - self._start
-        left = f", about {_clock(elapsed / done - elapsed)} left" if 0 < done < 1 else ""
-        sys.stderr.write(
+        done = self._share_done(trials, trial, result["epoch"])
+        left = ""
+        if self._done_before < done < 1:
+            rest = elapsed * (1 - done) / (done - self._done_before)
+            left = f", about {_clock(rest)} left"
+        _say(
             f"[{ended}/{self._total} trials, {_clock(elapsed)}{left}] {trial_name(trial.config)} "
             f"epoch {result['epoch']}/{horizon}: child {100 * result['child_accuracy']:.1f} %, "
-            f"{result['flops'] / 1e6:.3f} MFLOPs, supernet {100 * result['accuracy']:.1f} %\n"
+            f"{result['flops'] / 1e6:.3f} MFLOPs, supernet {100 * result['accuracy']:.1f} %"
         )
-        sys.stderr.flush()
+
+    def _share_done(self, trials: list[Trial], trial: Trial, epoch: int) -> float:
+        """The share of all epochs, ``epoch`` of them of the trial whose result is only arriving."""
+        done = 0.0
+        for each in trials:
+            horizon = SearchConfig.from_dict(each.config).epochs
+            reached = epoch if each is trial else (each.last_result or {}).get("epoch", 0)
+            # A trial that failed or was stopped leaves nothing to wait for.
+            done += 1.0 if each is not trial and each.is_finished() else min(1, reached / horizon)
+        return done / self._total
 
     def on_trial_error(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
         """Say that a trial failed, and why."""
-        sys.stderr.write(f"trial {trial_name(trial.config)} failed: {failure_of(trial)}\n")
+        _say(f"trial {trial_name(trial.config)} failed: {failure_of(trial)}")
 
 
 def _clock(seconds: float) -> str:
@@ -191,13 +266,29 @@ def _clock(seconds: float) -> str:
 
 def failure_of(trial: Trial) -> str:
     """The one line that says why a trial failed."""
-    lines = [line.strip() for line in str(trial.get_error() or "").splitlines() if line.strip()]
-    return lines[-1] if lines else "its process died"
+    try:  # the file here: what the storage has of it may be older
+        text = Path(trial.error_file).read_text() if trial.error_file else ""
+    except OSError:
+        text = str(trial.get_error() or "")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    last = lines[-1] if lines else ""
+    if not last or "worker process has died" in last:  # Ray goes on about all possible causes
+        detail = re.search(r"Worker exit detail: ([^.]*\.)", last)
+        return f"its process died{f' ({detail[1]})' if detail else ''}"
+    return last
 
 
-def sweep_callbacks(trials: int, *, progress: bool = True) -> list[Callback]:
-    """The callbacks of a sweep of ``trials`` trials, for ``tune.run`` or a ``RunConfig``."""
-    callbacks = [FrontCallback(), TensorboardCallback()]
+def sweep_callbacks(
+    trials: int, *, progress: bool = True, space: Mapping[str, Any] | None = None
+) -> list[Callback]:
+    """The callbacks of a sweep, for ``tune.run`` or a ``RunConfig``.
+
+    Args:
+        trials: searches in all.
+        progress: write lines to standard error.
+        space: the search space, so that HParams knows what varies.
+    """
+    callbacks = [FailureCallback(), FrontCallback(), TensorboardCallback(space)]
     if progress:
         callbacks.append(ProgressCallback(trials))
     return callbacks

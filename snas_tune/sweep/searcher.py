@@ -19,6 +19,18 @@ SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
 """Optuna's multi-objective samplers by name."""
 
 
+def check_searcher(sampler: str, concurrent: int | None) -> None:
+    """Refuse what :func:`make_searcher` cannot make.
+
+    Raises:
+        ValueError: the sampler is unknown or ``concurrent`` is given and not a positive integer.
+    """
+    if sampler not in SAMPLERS:
+        raise ValueError(f"searcher must be one of {', '.join(SAMPLERS)}, got {sampler!r}")
+    if concurrent is not None and not (isinstance(concurrent, int) and concurrent >= 1):
+        raise ValueError(f"concurrent must be a positive whole number, got {concurrent!r}")
+
+
 class BatchedOptuna(OptunaSearch):  # type: ignore[misc]  # Ray's classes are untyped here
     """Proposes trials in batches, and learns from a batch only when all of it has ended.
 
@@ -28,7 +40,7 @@ class BatchedOptuna(OptunaSearch):  # type: ignore[misc]  # Ray's classes are un
     failed, are told as failed instead of being lost in a warning.
 
     Args:
-        batch: trials of a batch, and the most that run at once.
+        batch: trials of a batch, and the most that run at once (``concurrent``).
         sampler: a key of :data:`SAMPLERS`.
         seed: of the sampler.
         points: configs to try first.
@@ -44,10 +56,7 @@ class BatchedOptuna(OptunaSearch):  # type: ignore[misc]  # Ray's classes are un
         points: Sequence[Mapping[str, Any]] = (),
         objectives: Sequence[tuple[str, str]] = OBJECTIVES,
     ) -> None:
-        if batch < 1:
-            raise ValueError(f"batch must be positive, got {batch}")
-        if sampler not in SAMPLERS:
-            raise ValueError(f"searcher must be one of {', '.join(SAMPLERS)}, got {sampler!r}")
+        check_searcher(sampler, batch)
         super().__init__(
             metric=[name for name, _ in objectives],
             mode=[mode for _, mode in objectives],
@@ -63,6 +72,8 @@ class BatchedOptuna(OptunaSearch):  # type: ignore[misc]  # Ray's classes are un
             if len(self._open) >= self._batch:
                 return None
             self._open[trial_id] = None
+        if not self._space:
+            return {}  # nothing varies, which Tune's own searcher refuses
         config: dict[str, Any] | None = super().suggest(trial_id)
         return config
 
@@ -78,7 +89,8 @@ class BatchedOptuna(OptunaSearch):  # type: ignore[misc]  # Ray's classes are un
         if len(self._open) == self._batch and all(self._open.values()):
             for name, ended in self._open.items():
                 assert ended is not None
-                super().on_trial_complete(name, *ended)
+                if self._space:
+                    super().on_trial_complete(name, *ended)
             self._open.clear()
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -9,7 +12,12 @@ from ray import tune
 
 from snas_tune.config import SearchConfig
 from snas_tune.method.checkpoint import read_state, save_search
-from snas_tune.method.search import Search
+from snas_tune.method.search import Search, SearchDiverged
+from snas_tune.results import GENOTYPE, METRICS
+
+FAILURE = "failure"
+"""What a report holds, beside NaN, when the trial will fail for a reason that trying again keeps:
+its one line. The callbacks of a sweep then take the trial's further attempts away."""
 
 
 class SnasTrainable(tune.Trainable):  # type: ignore[misc]  # Ray's classes are untyped here
@@ -18,38 +26,74 @@ class SnasTrainable(tune.Trainable):  # type: ignore[misc]  # Ray's classes are 
     Every iteration is an epoch and returns the names of :data:`snas_tune.results.METRICS`,
     ``genotype``, and ``done`` after the last epoch. A checkpoint holds the whole state, so a trial
     that is restored anywhere reports what the uninterrupted one would have reported.
+
+    Tune tries a failed trial again as often as ``max_failures`` says, which is meant for processes
+    that died. A diverged search or a wrong setting fails the same way every time, so it is first
+    reported (:data:`FAILURE`), and raised by whatever Tune asks for next.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Build the search.
-
-        Raises:
-            ValueError: a setting is wrong.
-        """
+        """Build the search."""
         self._build(config)
 
     def _build(self, config: dict[str, Any]) -> None:
-        settings = SearchConfig.from_dict(config)
-        if settings.threads is not None:
-            torch.set_num_threads(settings.threads)  # of this process, which runs one trial
-        self.search = Search(settings)
+        self._failure: Exception | None = None
+        self._told = False
+        self.__dict__.pop("search", None)  # makes room for the next one
+        with self._noting_failure():
+            settings = SearchConfig.from_dict(config)
+            if settings.threads is not None:
+                torch.set_num_threads(settings.threads)  # of this process, which runs one trial
+            self.search = Search(settings)
+
+    @contextmanager
+    def _noting_failure(self) -> Iterator[None]:
+        try:
+            yield
+        except (SearchDiverged, ValueError) as error:
+            self._failure = error
 
     def step(self) -> dict[str, Any]:
-        """Search for one epoch and report it."""
-        report = self.search.run_epoch()
-        return {**report, "done": self.search.finished}
+        """Search for one epoch and report it.
+
+        Raises:
+            SearchDiverged: the loss is no longer finite; reported before.
+            ValueError: a setting or a checkpoint is wrong; reported before.
+        """
+        if self._failure is None:
+            with self._noting_failure():
+                report = self.search.run_epoch()
+                return {**report, "done": self.search.finished}
+        if self._told:
+            self._raise_failure()
+        self._told = True
+        return self._failure_report()
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _failure_report(self) -> dict[str, Any]:
+        search = self.__dict__.get("search")  # not there if it could not be built
+        place = {"epoch": search.epoch if search else 0, "step": search.step if search else 0}
+        unknown = {metric.name: math.nan for metric in METRICS}
+        return {**unknown, **place, GENOTYPE: "", FAILURE: str(self._failure), "done": False}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Write the whole state."""
+        """Write the whole state.
+
+        Raises:
+            SearchDiverged: as :meth:`step`.
+            ValueError: likewise.
+        """
+        self._raise_failure()
         save_search(self.search, checkpoint_dir)
 
     def load_checkpoint(self, checkpoint: str) -> None:
-        """Go on from a checkpoint's directory.
-
-        Raises:
-            ValueError: it cannot be read, or is of another search space.
-        """
-        self.search.load_state_dict(read_state(checkpoint))
+        """Go on from a checkpoint's directory."""
+        if self._failure is None:
+            with self._noting_failure():
+                self.search.load_state_dict(read_state(checkpoint))
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Become another trial in the same process (``reuse_actors``), which saves its start."""

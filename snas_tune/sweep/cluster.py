@@ -1,0 +1,106 @@
+"""Ray itself: started on this machine or joined without noise, and whether it can run a trial."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import re
+import socket
+
+import optuna
+import ray
+
+from snas_tune.front.storage import first_line
+
+NOISY = ("ray.tune", "ray.train", "ray.air")
+"""Loggers whose tracebacks would drown the one line that says why a trial failed."""
+
+
+def quiet_ray(*, address: str | None = None, cpus: int | None = None) -> None:
+    """Start Ray on this machine, or join a cluster, if this process has not yet.
+
+    Args:
+        address: of a running cluster, such as ``auto``; a new local one if not given.
+        cpus: cores that a local one may use; all of them if not given.
+
+    Raises:
+        ValueError: there is no cluster at the address.
+    """
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # our own lines show progress
+    os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # Experiment state is small: save it often, so that a killed driver repeats little.
+    os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "5")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if not ray.is_initialized():
+        _check_reachable(address or os.environ.get("RAY_ADDRESS") or "")
+        local = {} if address else {"num_cpus": cpus, "include_dashboard": False}
+        try:
+            ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **local)
+        except (ConnectionError, RuntimeError) as error:
+            raise _no_cluster(address, error) from error
+    for name in NOISY:  # after init, which sets up Ray's loggers
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _check_reachable(address: str) -> None:
+    """Ask for a connection first: Ray itself would try for minutes."""
+    match = re.fullmatch(r"(?:ray://)?([^:/]+):(\d+)", address)
+    if match:
+        try:
+            socket.create_connection((match[1], int(match[2])), timeout=10).close()
+        except (OSError, OverflowError) as error:
+            raise _no_cluster(address, error) from error
+
+
+def _no_cluster(address: str | None, error: BaseException) -> ValueError:
+    return ValueError(
+        f"address must be that of a running Ray cluster, got {address!r} ({first_line(error)})"
+    )
+
+
+def check_request(cpus_per_trial: float, gpus_per_trial: float) -> None:
+    """Refuse resources that no machine could give.
+
+    Raises:
+        ValueError: a number is negative, not finite, or of GPUs above 1 and not whole.
+    """
+    if not 0 < cpus_per_trial < math.inf:
+        raise ValueError(f"cpus_per_trial must be positive, got {cpus_per_trial}")
+    if not 0 <= gpus_per_trial < math.inf:
+        raise ValueError(f"gpus_per_trial must be 0 or more, got {gpus_per_trial}")
+    if gpus_per_trial > 1 and gpus_per_trial != int(gpus_per_trial):
+        raise ValueError(f"gpus_per_trial must be whole above 1, got {gpus_per_trial}")
+
+
+def check_resources(
+    cpus_per_trial: float, gpus_per_trial: float, address: str | None = None
+) -> None:
+    """Refuse a trial that this machine's Ray, which must be running, would let wait for ever.
+
+    A cluster may grow, so nothing is refused there.
+
+    Args:
+        cpus_per_trial: cores.
+        gpus_per_trial: GPUs.
+        address: of a cluster.
+
+    Raises:
+        ValueError: the machine has less.
+    """
+    if address or os.environ.get("RAY_ADDRESS"):
+        return
+    has = ray.cluster_resources()
+    for name, wanted in (("CPU", cpus_per_trial), ("GPU", gpus_per_trial)):
+        most = has.get(name, 0)
+        if wanted > most:
+            raise ValueError(
+                f"{name.lower()}s_per_trial must be at most the {most:g} {name}s of this machine, "
+                f"got {wanted:g}"
+            )
+
+
+def cores() -> int:
+    """How many CPUs the running Ray has."""
+    return int(ray.cluster_resources().get("CPU", 1))

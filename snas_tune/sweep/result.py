@@ -1,0 +1,110 @@
+"""How a sweep ended: its front, what failed, and its pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from snas_tune.front import FILE_NAME, FrontFile, ParetoFront
+from snas_tune.front.storage import join
+from snas_tune.genotype import Genotype
+from snas_tune.pictures import front_figure, genotype_svg, save
+from snas_tune.sweep.callbacks import failure_of
+from snas_tune.sweep.space import trial_name
+
+INTERRUPTED = 130
+"""Exit status of a program that Ctrl-C ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepResult:
+    """What a sweep ended with."""
+
+    path: str
+    """The experiment's directory in the storage."""
+
+    front: ParetoFront
+    """Every child of every trial, and the front of them; empty if no trial got so far."""
+
+    failed: dict[str, str]
+    """The reason of each failed trial, by its name. The others' results are whole."""
+
+    trials: int
+    """How many trials were asked for."""
+
+    ended: int
+    """How many of them ended, failed ones included; fewer if the sweep was interrupted."""
+
+    @property
+    def problems(self) -> list[str]:
+        """Lines for standard error; none if every trial ended well."""
+        lines = [f"failed: {trial}: {reason}" for trial, reason in self.failed.items()]
+        if self.failed:
+            whole = "; the others' results are whole" if len(self.failed) < self.trials else ""
+            lines.append(f"{len(self.failed)} of {self.trials} trials failed{whole}")
+        if self.ended < self.trials:
+            lines.append(
+                f"interrupted: {self.ended} of {self.trials} trials ended; go on with --resume"
+            )
+        return lines
+
+    @property
+    def exit_status(self) -> int:
+        """For a program: 130 if interrupted, 1 if a trial failed, else 0."""
+        if self.ended < self.trials:
+            return INTERRUPTED
+        return 1 if self.failed else 0
+
+
+def sweep_result(path: str | Path, outcome: Any, trials: int) -> SweepResult:
+    """The result of a sweep from what Tune returns.
+
+    Args:
+        path: the experiment's directory.
+        outcome: of ``tune.run`` or of ``Tuner.fit``.
+        trials: how many trials were asked for.
+
+    Raises:
+        ValueError: the front file cannot be read.
+    """
+    analysis = getattr(outcome, "_experiment_analysis", outcome)
+    found = analysis.trials
+    failed = {
+        trial_name(trial.config): failure_of(trial) for trial in found if trial.status == "ERROR"
+    }
+    front = ParetoFront(FrontFile(join(str(path), FILE_NAME)).table)
+    ended = sum(_ended(trial) for trial in found)
+    return SweepResult(str(path), front, failed, trials, ended)
+
+
+def _ended(trial: Any) -> bool:
+    """Whether a trial failed or reached its end; Tune calls interrupted ones terminated, too."""
+    return bool(trial.status == "ERROR" or (trial.last_result or {}).get("done"))
+
+
+def write_pictures(result: SweepResult, directory: str | Path) -> list[Path]:
+    """Draw the front and every cell on it into a local folder, in place of earlier cells there.
+
+    Returns:
+        The files: ``front.svg``, ``front.png``, and ``cells/<place>-<trial>-<epoch>.svg`` from the
+        cheapest to the dearest.
+    """
+    directory = Path(directory)
+    cells = directory / "cells"
+    cells.mkdir(parents=True, exist_ok=True)
+    for earlier in cells.glob("[0-9][0-9]*-*.svg"):
+        earlier.unlink()
+    front = result.front
+    points = [{**row, "on_front": bool(on)} for row, on in zip(front.rows, front.mask, strict=True)]
+    figure = front_figure(points)
+    files = []
+    for suffix in ("svg", "png"):
+        files.append(directory / f"front.{suffix}")
+        save(figure, files[-1])
+    for place, row in enumerate(front.front):
+        title = f"{100 * row['child_accuracy']:.1f} %, {row['flops'] / 1e6:.3f} MFLOPs"
+        path = cells / f"{place:02d}-{row['trial']}-{row['epoch']}.svg"
+        path.write_text(genotype_svg(Genotype.from_json(row["genotype"]), title=title))
+        files.append(path)
+    return files

@@ -1,0 +1,194 @@
+"""What a sweep refuses before any trial starts: one line each, and nothing is left behind."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import TINY
+from PIL import Image
+
+from snas_tune.sweep import make_tuner, run_sweep, search_space
+from snas_tune.sweep.experiment import Description, check_experiment, new_name, newest_name
+from snas_tune.sweep.prepare import check_sweep
+
+
+def tiny_space(**changes):
+    return search_space(**{**TINY, "epochs": 2, **changes})
+
+
+def one_class(folder: Path) -> str:
+    (folder / "pictures" / "cat").mkdir(parents=True)
+    Image.new("L", (8, 8)).save(folder / "pictures" / "cat" / "a.png")
+    return str(folder / "pictures")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (lambda p: {"data": "no/such/folder"}, "no/such/folder"),
+        (lambda p: {"data": one_class(p)}, r"data must have at least two classes, got 1"),
+        (lambda p: {"ops": ("none", "warp")}, "op must be one of none, .*, got 'warp'"),
+        (lambda p: {"latency_table": str(p / "t.json")}, "latency table .*t.json cannot be read"),
+        (lambda p: {"device": "nonsense"}, "device must be one of this machine, got 'nonsense'"),
+    ],
+)
+def test_what_can_be_known_is_refused_before_any_trial(changes, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        check_sweep(tiny_space(**changes(tmp_path)))
+
+
+def pictures(folder: Path, count: int = 12) -> Path:
+    for kind in ("cat", "dog"):
+        (folder / kind).mkdir(parents=True)
+        for i in range(count):
+            Image.new("L", (8, 8), 20 * i).save(folder / kind / f"{i:02d}.png")
+    return folder
+
+
+def test_a_corrupt_image_anywhere_in_a_folder_is_refused_before_any_trial(tmp_path):
+    pictures(tmp_path / "data")
+    (tmp_path / "data" / "dog" / "07.png").write_bytes(b"not a picture")
+    space = tiny_space(data=str(tmp_path / "data"), limit_images=None)
+    with pytest.raises(ValueError, match=r"dog/07\.png") as error:
+        check_sweep(space)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["", "a/b", ".."])
+def test_a_name_that_is_no_directory_is_refused(name, tmp_path):
+    with pytest.raises(ValueError, match="name must be that of a directory, without a slash, got"):
+        run_sweep(tiny_space(), name=name, storage_path=str(tmp_path))
+
+
+def test_a_storage_path_without_permission_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match=r"storage path .*file/results/x is not writable"):
+        run_sweep(tiny_space(), name="x", storage_path=str(tmp_path / "file" / "results"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"trials": 0}, "trials must be positive, got 0"),
+        ({"cpus_per_trial": 0}, "cpus_per_trial must be positive, got 0"),
+        ({"trials": True + 0.5}, "trials must be positive, got 1.5"),
+        ({"cpus_per_trial": math.nan}, "cpus_per_trial must be positive, got nan"),
+        ({"gpus_per_trial": -1}, "gpus_per_trial must be 0 or more, got -1"),
+        ({"gpus_per_trial": math.nan}, "gpus_per_trial must be 0 or more, got nan"),
+        ({"gpus_per_trial": 1.5}, "gpus_per_trial must be whole above 1, got 1.5"),
+        ({"searcher": "grid"}, "searcher must be one of tpe, nsga2, random, got 'grid'"),
+        ({"concurrent": 0}, "concurrent must be a positive whole number, got 0"),
+    ],
+)
+def test_wrong_arguments_of_a_sweep_are_refused(tmp_path, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        run_sweep(tiny_space(), name="x", storage_path=str(tmp_path), **arguments)
+
+
+def test_a_front_file_of_a_newer_version_is_refused_before_any_trial(tmp_path):
+    import pyarrow.parquet as pq
+
+    from snas_tune.front import SCHEMA
+
+    (tmp_path / "x").mkdir()
+    newer = SCHEMA.with_metadata({b"snas_tune.format": b"2"}).empty_table()
+    pq.write_table(newer, tmp_path / "x" / "front.parquet")
+    with pytest.raises(ValueError, match="has format 2; this snas_tune reads up to 1"):
+        run_sweep(tiny_space(), name="x", storage_path=str(tmp_path))
+
+
+def test_an_address_without_a_cluster_is_refused_at_once(tmp_path):
+    code = """
+import time
+from snas_tune.sweep import quiet_ray
+try:
+    quiet_ray(address="127.0.0.1:1")
+except ValueError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60,
+                          check=True)  # fmt: skip
+    assert done.stdout.startswith(
+        "address must be that of a running Ray cluster, got '127.0.0.1:1' ("
+    )
+    assert done.stdout.count("\n") == 1
+
+
+def test_a_name_with_results_needs_resume_and_resume_needs_results(tmp_path):
+    (tmp_path / "first").mkdir()
+    front = tmp_path / "first" / "front.parquet"
+    shutil.copy(Path(__file__).parent / "data" / "front_v1.parquet", front)
+    before = front.read_bytes()
+    for start in (run_sweep, make_tuner):
+        with pytest.raises(ValueError, match=r"name must be a new one, got 'first', which .* hold"):
+            start(tiny_space(), name="first", storage_path=str(tmp_path))
+    assert front.read_bytes() == before
+    with pytest.raises(ValueError, match="name must be that of a sweep to resume, got 'second' in"):
+        run_sweep(tiny_space(), name="second", storage_path=str(tmp_path), resume=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["first"]
+    with pytest.raises(ValueError, match=r"name must be that of a directory, .* got 'a/b'"):
+        make_tuner(tiny_space(), name="a/b", storage_path=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("space", "arguments", "message"),
+    [
+        ({"penalty": (0.1, 30.0)}, {}, "penalty_strength must be .*0.03,30.0.* got .*0.1,30.0"),
+        ({"schedules": ["linear"]}, {}, 'temperature_schedule must be .*"choice".* got "linear"$'),
+        ({"epochs": 7}, {}, "epochs must be 2 as in the sweep to resume, got 7"),
+        ({"data": "cifar10"}, {}, 'data must be "digits" as in the sweep to resume, got "cifar10"'),
+        ({"seed": 1}, {}, "^seed must be 0 as in the sweep to resume, got 1"),
+        ({}, {"trials": 5}, "trials must be 4 as in the sweep to resume, got 5"),
+        ({}, {"seed": 3}, "seed of the searcher must be 0 as in the sweep to resume, got 3"),
+        ({}, {"searcher": "random"}, 'searcher must be "tpe" as in the sweep to resume, got "rand'),
+        ({}, {"concurrent": 1}, "concurrent must be 2 as in the sweep to resume, got 1"),
+    ],
+)
+def test_a_resume_that_asks_for_another_sweep_is_refused(tmp_path, space, arguments, message):
+    asked = {"trials": 4, "searcher": "tpe", "seed": 0, "concurrent": None}
+    begun = Description.of(tiny_space(), **{**asked, "concurrent": 2})
+    begun.write(str(tmp_path))
+    recorded = Description.read(str(tmp_path))
+    recorded.check_same(Description.of(tiny_space(data_root="/elsewhere"), **asked))
+    with pytest.raises(ValueError, match=message):
+        recorded.check_same(Description.of(tiny_space(**space), **{**asked, **arguments}))
+
+
+def test_a_sweep_whose_description_is_gone_is_not_resumed(tmp_path):
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "experiment_state-1.json").write_text("{}")
+    newer = json.dumps({"format": 2, "space": {}, "trials": 1, "searcher": "tpe", "seed": 0,
+                        "concurrent": 1})  # fmt: skip
+    for text in (None, "not JSON", "[]", '{"format": 1}', newer):
+        if text is not None:
+            (tmp_path / "x" / "sweep.json").write_text(text)
+        with pytest.raises(
+            ValueError, match=r"sweep.json must describe the sweep to resume, got n"
+        ):
+            run_sweep(tiny_space(), name="x", storage_path=str(tmp_path), resume=True)
+
+
+def test_without_a_name_the_next_free_one_is_taken_and_the_newest_resumed(tmp_path):
+    storage = str(tmp_path / "results")
+    assert new_name(storage, "d-seed1") == newest_name(storage, "d-seed1") == "d-seed1"
+    for name, following in (("d-seed1", "d-seed1-2"), ("d-seed1-2", "d-seed1-3"),
+                            ("d-seed1-9", "d-seed1-10"), ("d-seed1-10", "d-seed1-11")):  # fmt: skip
+        (tmp_path / "results" / name).mkdir(parents=True)
+        assert new_name(storage, "d-seed1") != following  # an empty directory is no experiment
+        (tmp_path / "results" / name / "experiment_state-2025.json").write_text("{}")
+        assert new_name(storage, "d-seed1") == following
+        assert newest_name(storage, "d-seed1") == name
+    assert new_name(storage, "d-seed") == "d-seed"
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="/proc is where root cannot write")
+def test_an_experiment_that_cannot_be_written_is_refused_in_one_line():
+    with pytest.raises(ValueError, match=r"^storage path /proc/self/x is not writable: ") as caught:
+        check_experiment("/proc/self", "x", resume=False)
+    assert "\n" not in str(caught.value)
