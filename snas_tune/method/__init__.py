@@ -5,7 +5,7 @@
 ``parts``       what networks are built of, as values that are built and counted alike
 ``sampling``    the concrete sample, its density, entropy and credit
 ``supernet``    the stochastic supernet, plain; deriving its genotype
-``fast``        the same supernet, all edges of a node at once: ``fan``, ``fan_native``, ``fan_half``
+``fast``        the same supernet, node by node: ``fan``, ``fan_native``, ``fan_half``
 ``native``      its kernels for a CPU, in ``kernels/``, compiled on first use
 ``child``       the child network, the supernet's weights in it, recalibration
 ``cost``        FLOPs, parameters and memory access of ops, samples, genotypes and modules
@@ -17,5 +17,7 @@
 ``search``      the step, the epoch, the report, the state
 ``state``       what is saved of a search, and whose it is
 ``checkpoint``  a search in a file
+``retrain``     a child's own training
+``export``      a child as a program that takes raw pixels
 ==============  ====================================================================================
 """
