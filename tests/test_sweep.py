@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import re
@@ -165,6 +166,7 @@ def test_if_all_trials_fail_the_front_is_empty_and_only_our_own_lines_are_printe
     assert len(result.failed) == 2
     assert result.exit_status == 1
     assert result.problems[-1] == "2 of 2 trials failed"
+    assert not logging.getLogger("ray.tune.tune").isEnabledFor(logging.ERROR)
     lines = capfd.readouterr().err.splitlines()
     assert len(lines) == 2
     for line in lines:  # with the reason, at once
