@@ -18,10 +18,11 @@ from snas_tune.data import NoTestImages, load_test
 from snas_tune.front.storage import check_writable
 from snas_tune.method.batches import Images
 from snas_tune.method.child import ChildNetwork
+from snas_tune.method.epoch import SearchDiverged
 from snas_tune.method.evaluate import accuracy
 from snas_tune.method.export import CLASSES, check_export, export_child
 from snas_tune.method.retrain import Retraining, train_child
-from snas_tune.method.search import Search, SearchDiverged
+from snas_tune.method.search import Search
 
 
 def arguments() -> argparse.Namespace:

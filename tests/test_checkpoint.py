@@ -12,9 +12,10 @@ from conftest import TINY
 from snas_tune.config import SearchConfig
 from snas_tune.method.batches import in_order
 from snas_tune.method.checkpoint import FILE, KEYS, load_search, read_state, save_search
+from snas_tune.method.epoch import SearchDiverged
 from snas_tune.method.runtime import CompiledOrEager
 from snas_tune.method.sampling import generator_for, gumbel_softmax
-from snas_tune.method.search import SAMPLES, Search, SearchDiverged
+from snas_tune.method.search import SAMPLES, Search
 
 
 def trained(**changes) -> Search:
@@ -157,7 +158,7 @@ def test_the_supernets_accuracy_is_counted_over_the_validation_images():
 
 def test_a_learning_rate_out_of_all_bounds_is_a_divergence_that_names_its_step():
     search = Search(SearchConfig(**TINY, weights_learning_rate=1e30))
-    with pytest.raises(SearchDiverged, match=r"^loss must be finite, got (nan|inf) at step \d \("):
+    with pytest.raises(SearchDiverged, match=r"^loss must be .*, got (nan|inf) \(.* at step \d \("):
         search.run_epoch()
 
 

@@ -13,9 +13,10 @@ from conftest import TINY
 from snas_tune.config import SearchConfig
 from snas_tune.method.batches import augment, batch_indices
 from snas_tune.method.child import ChildNetwork
+from snas_tune.method.epoch import SearchDiverged
 from snas_tune.method.retrain import Retraining, train_child
 from snas_tune.method.sampling import generator_for
-from snas_tune.method.search import Search, SearchDiverged
+from snas_tune.method.search import Search
 
 AUGMENTED = SearchConfig(**TINY, crop_padding=1, cutout=2)
 

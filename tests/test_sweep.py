@@ -26,7 +26,7 @@ from snas_tune.config import SearchConfig
 from snas_tune.front import ParetoFront
 from snas_tune.genotype import Genotype
 from snas_tune.method.checkpoint import load_search
-from snas_tune.method.search import SearchDiverged
+from snas_tune.method.epoch import SearchDiverged
 from snas_tune.sweep import (
     SnasTrainable,
     quiet_ray,

@@ -15,6 +15,7 @@
 ``runtime``     device, precision, memory format, compilation
 ``evaluate``    accuracy
 ``search``      the step, the epoch, the report, the state
+``epoch``       what the steps of an epoch amount to
 ``state``       what is saved of a search, and whose it is
 ``checkpoint``  a search in a file
 ``retrain``     a child's own training

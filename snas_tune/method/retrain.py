@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from snas_tune.method.batches import augment, batch_indices
 from snas_tune.method.child import ChildNetwork
+from snas_tune.method.epoch import SearchDiverged
 from snas_tune.method.sampling import generator_for
-from snas_tune.method.search import Search, SearchDiverged
+from snas_tune.method.search import Search
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -18,10 +18,11 @@ from torch import Tensor, nn
 
 from snas_tune.config import SearchConfig
 from snas_tune.data import ImageSet
-from snas_tune.genotype import Genotype, cell_edges
+from snas_tune.genotype import Genotype
 from snas_tune.method.batches import augment, batch_indices, load_images, search_data
 from snas_tune.method.child import ChildNetwork, recalibrate
 from snas_tune.method.cost import COUNTED, CostTable, cost_table, genotype_cost
+from snas_tune.method.epoch import SearchDiverged, StepResult, training_report
 from snas_tune.method.evaluate import accuracy
 from snas_tune.method.fast import fast_supernet
 from snas_tune.method.latency import read_latencies
@@ -45,23 +46,6 @@ SAMPLES = 8
 
 PUBLISHED_TRAVEL = 3e-4 * 117_300
 """Learning rate of the logits x steps, as published for 150 epochs of 782 batches."""
-
-
-class SearchDiverged(RuntimeError):  # noqa: N818 - it is the event that users look for
-    """The loss of a search is no longer a number."""
-
-
-@dataclass(frozen=True, slots=True)
-class StepResult:
-    """What one step measured, as tensors that are still on the device."""
-
-    cross_entropy: Tensor
-    penalty: Tensor
-    right: Tensor
-    """Share of the batch that was classified right."""
-
-    credit: Tensor
-    """Of every edge, shape ``(T, E)``, see :func:`snas_tune.method.sampling.edge_credit`."""
 
 
 class Search:
@@ -240,38 +224,28 @@ class Search:
         results = [self.take_step()]
         while self.step % self.steps_per_epoch:
             results.append(self.take_step())
-        report = self._training_report(results, first)
+        report = {
+            "temperature": self.temperature(self.step - 1),
+            **training_report(results, self.config.nodes, self._settings_from(first)),
+        }
         trained = time.perf_counter()
         report |= self.evaluate()
         report["seconds"] = time.perf_counter() - start
         report["seconds_training"] = trained - start
         return report
 
-    def _training_report(self, results: list[StepResult], first: int) -> dict[str, Any]:
-        cross_entropy = torch.stack([r.cross_entropy for r in results]).double().cpu()
-        penalty = torch.stack([r.penalty for r in results]).double().cpu()
-        loss = cross_entropy + penalty
-        if not loss.isfinite().all():
-            step = first + int((~loss.isfinite()).nonzero()[0])
-            raise SearchDiverged(
-                f"loss must be finite, got {loss[step - first].item()} at step {step} (cross-"
-                f"entropy {cross_entropy[step - first].item():.4g}, penalty strength "
-                f"{self.config.penalty_strength:g}, temperature {self.temperature(step):.4g}, "
-                f"learning rate {self.weights_learning_rate(step):.4g})"
+    def _settings_from(self, first: int) -> Callable[[int], str]:
+        """What a step of an epoch was taken with, for messages; ``first`` is the epoch's first."""
+
+        def settings(number: int) -> str:
+            step = first + number
+            rate = self.weights_learning_rate(step)
+            return (
+                f"step {step} (penalty strength {self.config.penalty_strength:g}, temperature "
+                f"{self.temperature(step):.4g}, learning rate {rate:.4g})"
             )
-        credit = torch.stack([r.credit for r in results]).double().mean(0).cpu()
-        report = {
-            "temperature": self.temperature(self.step - 1),
-            "loss": loss.mean().item(),
-            "cross_entropy": cross_entropy.mean().item(),
-            "penalty": penalty.mean().item(),
-            "train_accuracy": torch.stack([r.right for r in results]).mean().item(),
-        }
-        for kind, row in zip(("normal", "reduction"), credit.tolist(), strict=True):
-            report[f"credit_{kind}"] = sum(row) / len(row)
-            for (source, target), value in zip(cell_edges(self.config.nodes), row, strict=True):
-                report[f"credit/{kind}/{source}-{target}"] = value
-        return report
+
+        return settings
 
     def evaluate(self) -> dict[str, Any]:
         """Measure supernet and child as they are now: the report's part that trains nothing.

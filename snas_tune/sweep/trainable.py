@@ -12,7 +12,8 @@ from ray import tune
 
 from snas_tune.config import SearchConfig
 from snas_tune.method.checkpoint import read_state, save_search
-from snas_tune.method.search import Search, SearchDiverged
+from snas_tune.method.epoch import SearchDiverged
+from snas_tune.method.search import Search
 from snas_tune.results import GENOTYPE, METRICS
 
 FAILURE = "failure"
