@@ -359,3 +359,14 @@ def test_an_unknown_op_is_whole_and_a_cell_without_edges_says_so():
 def test_a_text_that_is_no_genotype_is_refused():
     with pytest.raises(ValueError, match=r"^not a genotype in JSON: nonsense"):
         short_cell("nonsense")
+
+
+def test_a_store_that_cannot_be_reached_gives_one_line():
+    once = fs.AwsStandardS3RetryStrategy(max_attempts=1)
+    nobody = fs.S3FileSystem(
+        endpoint_override="127.0.0.1:9", scheme="http", access_key="a", secret_key="b",
+        retry_strategy=once, connect_timeout=1,
+    )  # fmt: skip
+    with pytest.raises(ValueError, match=r"^front file bucket/sweep cannot be read: ") as caught:
+        ParetoFront.read("bucket/sweep", filesystem=nobody)
+    assert "\n" not in str(caught.value)

@@ -15,7 +15,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from snas_tune.front.pareto import hypervolume, nondominated
-from snas_tune.front.storage import replace_local_file, resolve
+from snas_tune.front.storage import STORAGE_ERRORS, first_line, replace_local_file, resolve
 from snas_tune.front.table import FILE_NAME, SCHEMA, check_columns, read_table, rows_to_table
 from snas_tune.front.text import front_text
 from snas_tune.results import OBJECTIVES
@@ -66,10 +66,14 @@ class ParetoFront:
             filesystem: as in :func:`snas_tune.front.storage.resolve`.
 
         Raises:
-            ValueError: there is no front file, or it is of a newer format.
+            ValueError: there is no front file that can be read, or it is of a newer format.
         """
         store, inside = resolve(str(path), filesystem)
-        if store.get_file_info(inside).type == fs.FileType.Directory:
+        try:
+            found = store.get_file_info(inside).type
+        except STORAGE_ERRORS as error:
+            raise ValueError(f"front file {path} cannot be read: {first_line(error)}") from error
+        if found == fs.FileType.Directory:
             # A URI's options come after its path, so the name is put behind the resolved path.
             return cls(read_table(f"{inside.rstrip('/')}/{FILE_NAME}", store), objectives)
         return cls(read_table(str(path), filesystem), objectives)
