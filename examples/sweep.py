@@ -24,7 +24,7 @@ from snas_tune.sweep.experiment import new_name, newest_name
 from snas_tune.sweep.prepare import absolute_storage
 
 PRESETS = {
-    "demo": {"cells": 3, "channels": 8, "nodes": 2, "epochs": 12, "channels_last": True},
+    "demo": {"cells": 3, "channels": 8, "nodes": 3, "epochs": 12, "channels_last": True},
     "small": {
         "cells": 5, "channels": 8, "nodes": 3, "epochs": 30, "channels_last": True,
         "crop_padding": 2, "limit_images": 10_000,
@@ -51,7 +51,7 @@ def arguments() -> argparse.Namespace:
     add("--batch-size", type=int, help="images per step (default: the preset's, else 64)")
     add("--supernet", choices=SUPERNETS, default="auto", help="how it is computed; auto is fast "
         "where this machine can (default: %(default)s)")  # fmt: skip
-    add("--trials", type=int, default=12, help="searches in all (default: %(default)s)")
+    add("--trials", type=int, default=14, help="searches in all (default: %(default)s)")
     add("--penalty", type=float, nargs=2, default=(0.03, 60.0), metavar=("LOW", "HIGH"),
         help="range of the penalty strength in nats (default: %(default)s)")  # fmt: skip
     add("--target-mflops", type=float, help="hold children to that many million multiply-adds")
