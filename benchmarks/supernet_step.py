@@ -18,7 +18,6 @@ import argparse
 import contextlib
 import json
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -173,11 +172,16 @@ def memory_of(form: str, args: argparse.Namespace) -> float:
 
 def _measure_memory(form: str, args: argparse.Namespace) -> None:
     timed = Timed(form, SIZES[args.size], args.reference)
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    before = pages * resource.getpagesize() / 1024
+    before = _resident("VmRSS")
     for _ in range(3):
         timed.step()
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    print(_resident("VmHWM") - before)
+
+
+def _resident(field: str) -> float:
+    """MiB of this process: ``VmRSS`` now, ``VmHWM`` at most (getrusage would count its parent's)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
 
 
 def main() -> None:
