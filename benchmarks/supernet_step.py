@@ -179,7 +179,7 @@ def _measure_memory(form: str, args: argparse.Namespace) -> None:
 
 
 def _resident(field: str) -> float:
-    """MiB of this process: ``VmRSS`` now, ``VmHWM`` at most (getrusage would count its parent's)."""
+    """MiB of this process, ``VmRSS`` or the most so far, ``VmHWM``; getrusage adds its parent."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
 
