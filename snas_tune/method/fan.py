@@ -103,7 +103,7 @@ class Fan(nn.Module):
         """
         autocast = torch.is_autocast_enabled(x.device.type)
         if self.ops and native.available(x.device, x.dtype) and not autocast:
-            return self._native(x, weights, shared, extra)
+            return fan_messages(self, x, weights, shared, extra)
         return self._torch(x, weights, shared, extra)
 
     def _torch(self, x: Tensor, weights: Tensor, shared: Sequence[Tensor], extra: Tensor) -> Any:
@@ -112,7 +112,7 @@ class Fan(nn.Module):
         messages: list[Any] = [None] * edges
         for e in range(edges):
             for j, made in enumerate(shared):
-                messages[e] = _added(messages[e], extra[e, j] * made)
+                messages[e] = added(messages[e], extra[e, j] * made)
         wide = F.relu(x).repeat(1, edges, 1, 1) if self.ops else x
         for q, op in enumerate(self.ops):
             y = wide
@@ -133,12 +133,10 @@ class Fan(nn.Module):
                     MOMENTUM, EPS,
                 )  # fmt: skip
             for e, message in enumerate(y.split(channels, dim=1)):
-                messages[e] = _added(messages[e], weights[e, q] * message)
+                messages[e] = added(messages[e], weights[e, q] * message)
         return messages
 
-    def _native(self, x: Tensor, weights: Tensor, shared: Sequence[Tensor], extra: Tensor) -> Any:
-        return fan_messages(self, x, weights, shared, extra)
 
-
-def _added(total: Tensor | None, term: Tensor) -> Tensor:
+def added(total: Tensor | None, term: Tensor) -> Tensor:
+    """A running sum that may not have begun."""
     return term if total is None else total + term

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from snas_tune.config import SearchConfig
 from snas_tune.genotype import INPUTS, NONE, cell_edges
-from snas_tune.method.fan import Fan, Separable
+from snas_tune.method.fan import Fan, Separable, added
 from snas_tune.method.ops import OPS
 from snas_tune.method.parts import Frame
 from snas_tune.method.supernet import Supernet
@@ -92,8 +92,7 @@ class NodeFan(nn.Module):
         for k, modules in enumerate(self.own.values()):
             assert isinstance(modules, nn.ModuleList)
             for e, op in enumerate(modules):
-                message = own[e, k] * op(x)
-                messages[e] = message if messages[e] is None else messages[e] + message
+                messages[e] = added(messages[e], own[e, k] * op(x))
         return messages
 
 
@@ -132,8 +131,7 @@ class FastCell(nn.Module):
                 if keep is not None:
                     message = message * keep[e].view(-1, 1, 1, 1).to(message.dtype)
                 target = self.pairs[e][1]
-                held = totals[target]
-                totals[target] = message if held is None else held + message
+                totals[target] = added(totals[target], message)
         return torch.cat(totals[INPUTS:], dim=1)
 
 
