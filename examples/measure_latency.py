@@ -39,6 +39,8 @@ def arguments() -> argparse.Namespace:
     add("--classes", type=int, help="how many (default: the data's)")
     add("--cells", type=int, default=default.cells, help="as in the search (default: %(default)s)")
     add("--channels", type=int, default=default.channels, help="likewise (default: %(default)s)")
+    add("--partial-channels", type=int, default=default.partial_channels,
+        help="likewise (default: %(default)s)")  # fmt: skip
     add("--nodes", type=int, default=default.nodes, help="likewise (default: %(default)s)")
     add("--stem", choices=STEMS, default=default.stem, help="likewise (default: %(default)s)")
     add("--ops", nargs="+", default=DARTS_OPS, metavar="OP", help="likewise (default: DARTS')")
@@ -67,8 +69,8 @@ def frame(args: argparse.Namespace, config: SearchConfig) -> Frame:
 def main() -> int:
     """Measure and write; the exit status is 2 if an input is wrong."""
     args = arguments()
-    names = ("data_root", "image_size", "image_channels", "cells", "channels", "nodes", "stem",
-             "ops", "device", "threads")  # fmt: skip
+    names = ("data_root", "image_size", "image_channels", "cells", "channels",
+             "partial_channels", "nodes", "stem", "ops", "device", "threads")  # fmt: skip
     settings = {name: getattr(args, name) for name in names}
     try:
         config = SearchConfig(data=args.data or "digits", **settings)
@@ -95,8 +97,9 @@ def main() -> int:
 {len(table)} parts on {device}, {torch.get_num_threads()} threads; the slowest takes \
 {table[slowest]:.3f} ms: {slowest}
 written to {args.output}; a search of this space takes it as
-  search_space(cells={config.cells}, channels={config.channels}, nodes={config.nodes}, \
-stem={config.stem!r}, ops={config.ops!r},
+  search_space(cells={config.cells}, channels={config.channels}, \
+partial_channels={config.partial_channels}, nodes={config.nodes},
+               stem={config.stem!r}, ops={config.ops!r},
                latency_table={str(args.output.resolve())!r}, penalty_costs={{"latency_ms": 1}}, ...)
 and every child's latency_ms is then in the front file""")
     return 0

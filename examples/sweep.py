@@ -49,6 +49,8 @@ def arguments() -> argparse.Namespace:
     add("--preset", choices=PRESETS, default="demo", help="size of a search: %(choices)s")
     add("--epochs", type=int, help="length of a search (default: the preset's)")
     add("--batch-size", type=int, help="images per step (default: the preset's, else 64)")
+    add("--partial-channels", type=int, default=1, help="one channel in so many goes through the "
+        "ops of an edge (PC-DARTS: 4; default: %(default)s, all)")  # fmt: skip
     add("--supernet", choices=SUPERNETS, default="auto", help="how it is computed; auto is fast "
         "where this machine can (default: %(default)s)")  # fmt: skip
     add("--trials", type=int, default=14, help="searches in all (default: %(default)s)")
@@ -84,6 +86,7 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
         "data_cache": f"{args.data_root}/cache",
         "image_size": args.image_size,
         "flip": args.flip,
+        "partial_channels": args.partial_channels,
         "supernet": args.supernet,
         "seed": args.seed,
     }

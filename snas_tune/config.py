@@ -113,6 +113,10 @@ class SearchConfig:
     channels: int = 16
     """Channels of the first cells; each reduction cell doubles them."""
 
+    partial_channels: int = 1
+    """Only one channel in so many goes through the ops of an edge; the rest pass by (PC-DARTS;
+    published: 4), in the children as well. 1: all. ``channels`` must be a multiple of it."""
+
     nodes: int = 4
     """Intermediate nodes of a cell."""
 
@@ -244,7 +248,8 @@ class SearchConfig:
 
     def space(self) -> dict[str, Any]:
         """The settings that fix the shape of the supernet: a checkpoint fits only the same ones."""
-        names = ("cells", "channels", "nodes", "ops", "stem", "image_size", "image_channels")
+        names = ("cells", "channels", "partial_channels", "nodes", "ops", "stem", "image_size",
+                 "image_channels")  # fmt: skip
         return {name: self.to_dict()[name] for name in names}
 
 
@@ -301,6 +306,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "validation_fraction": _OPEN_SHARE,
     "cells": ((lambda value: _is_count(value, 3)), "a whole number, 3 or more"),
     "channels": ((lambda value: _is_count(value, 2)), "a whole number, 2 or more"),
+    "partial_channels": _COUNT,
     "nodes": _COUNT,
     "ops": (_are_different_names, "two or more different names"),
     "ops_module": _TEXT,
@@ -333,6 +339,11 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 
 def _check_together(config: SearchConfig) -> None:
+    if config.channels % config.partial_channels:
+        raise ValueError(
+            f"channels must be a multiple of partial_channels, which is {config.partial_channels}, "
+            f"got {config.channels}"
+        )
     if config.target_flops is not None and config.penalty_strength == 0:
         raise ValueError("penalty_strength must be positive where target_flops is given, got 0")
     costs = config.penalty_costs

@@ -64,3 +64,8 @@ def search_space_genotypes(nodes: int, ops: Sequence[str]) -> st.SearchStrategy[
 
     rows = st.lists(choice, min_size=len(pairs), max_size=len(pairs)).map(cell)
     return st.builds(Genotype, rows, rows)
+
+
+def divisors(number: int) -> st.SearchStrategy[int]:
+    """What ``partial_channels`` may be for that many channels."""
+    return st.sampled_from([k for k in range(1, number + 1) if number % k == 0])

@@ -89,6 +89,7 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path):
     [
         ({"cells": 4}, "its cells is 3, this search has 4"),
         ({"channels": 6}, "its channels is 4, this search has 6"),
+        ({"partial_channels": 2}, "its partial_channels is 1, this search has 2"),
         ({"ops": ("none", "skip_connect")}, r"its ops is \['none', .*this search has \['none', 's"),
         ({"stem": "imagenet"}, "its stem is 'cifar', this search has 'imagenet'"),
         ({"epochs": 4}, "its epochs is 3, this search has 4"),
@@ -101,6 +102,20 @@ def test_a_checkpoint_that_does_not_fit_is_refused_by_its_first_difference(
     save_search(Search(tiny), tmp_path)
     with pytest.raises(ValueError, match=f"^checkpoint must be of the same search: {message}"):
         load_search(tmp_path, **changes)
+
+
+def test_a_checkpoint_from_before_partial_channels_is_one_of_all_channels(tmp_path):
+    search = trained()
+    state = search.state_dict()
+    del state["config"]["partial_channels"], state["frame"]["partial"]
+    torch.save(state, tmp_path / FILE)
+    restored = load_search(tmp_path)
+    for each in (search, restored):
+        each.take_step()
+    assert equal(weights_of(search), weights_of(restored))
+    message = "its partial_channels is 1, this search has 4$"
+    with pytest.raises(ValueError, match=message):
+        load_search(tmp_path, partial_channels=4)
 
 
 def test_a_checkpoint_of_other_images_is_refused(tmp_path, tiny, noise_images):

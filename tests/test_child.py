@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from published import DARTS_V2, PUBLISHED
-from strategies import search_space_genotypes
+from strategies import divisors, search_space_genotypes
 from torch import nn
 
 from snas_tune.config import DARTS_OPS, SearchConfig
@@ -28,9 +28,11 @@ def searches(draw):
     stem = draw(st.sampled_from(["cifar", "cifar", "imagenet"]))
     nodes = draw(st.integers(1, 3))
     ops = draw(st.sampled_from([SMALL_OPS, SMALL_OPS, WITHOUT_NONE]))
+    channels = draw(st.integers(2, 4))
     config = SearchConfig(
         cells=draw(st.integers(3, 6)),
-        channels=draw(st.integers(2, 4)),
+        channels=channels,
+        partial_channels=draw(st.one_of(st.just(1), divisors(channels))),
         nodes=nodes,
         ops=ops,
         stem=stem,

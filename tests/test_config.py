@@ -55,6 +55,7 @@ FIELDS = {
     "validation_fraction": ("above 0 and below 1", (0, *NO_SHARE), (0.2, 0.99)),
     "cells": ("a whole number, 3 or more", (*NO_COUNT, 2), (3, 20)),
     "channels": ("a whole number, 2 or more", (*NO_COUNT, 1), (2, 36)),
+    "partial_channels": ("a positive whole number", NO_COUNT, (1, 2)),
     "nodes": ("a positive whole number", NO_COUNT, (1, 4)),
     "ops": (
         "two or more different names",
@@ -194,6 +195,14 @@ def test_a_penalty_on_latency_needs_a_table():
     SearchConfig(penalty_costs={"latency_ms": 0, "flops": 1.0})
 
 
+def test_the_channels_are_a_multiple_of_the_partial_ones():
+    message = "^channels must be a multiple of partial_channels, which is 4, got 6$"
+    with pytest.raises(ValueError, match=message):
+        SearchConfig(channels=6, partial_channels=4)
+    for partial in (1, 2, 3, 6):
+        SearchConfig(channels=6, partial_channels=partial)
+
+
 def test_a_target_needs_a_strength():
     message = "^penalty_strength must be positive where target_flops is given, got 0$"
     with pytest.raises(ValueError, match=message):
@@ -202,10 +211,13 @@ def test_a_target_needs_a_strength():
 
 
 def test_the_space_is_what_a_checkpoint_must_share():
-    made = SearchConfig(cells=5, channels=8, nodes=2, ops=("none", "skip_connect"), image_size=9)
+    made = SearchConfig(
+        cells=5, channels=8, partial_channels=4, nodes=2, ops=("none", "skip_connect"), image_size=9
+    )
     assert made.space() == {
         "cells": 5,
         "channels": 8,
+        "partial_channels": 4,
         "nodes": 2,
         "ops": ["none", "skip_connect"],
         "stem": "cifar",

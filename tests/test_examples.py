@@ -67,8 +67,18 @@ def test_what_is_not_there_is_not_resumed(example, tmp_path):
     assert done.stderr.count("\n") == 1
 
 
-def test_wrong_input_gives_one_line_and_exit_status_two(tmp_path):
-    done = run(tmp_path, "sweep.py", "--data", "nowhere/at/all")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--data", "nowhere/at/all"), ""),
+        (
+            ("--partial-channels", "3", "--trials", "0"),
+            "channels must be a multiple of partial_channels, which is 3, got 8",
+        ),
+    ],
+)
+def test_wrong_input_gives_one_line_and_exit_status_two(tmp_path, arguments, message):
+    done = run(tmp_path, "sweep.py", *arguments)
     assert done.returncode == 2
-    assert done.stderr.startswith("error: ")
+    assert done.stderr.startswith(f"error: {message}")
     assert done.stderr.count("\n") == 1

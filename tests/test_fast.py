@@ -7,7 +7,7 @@ import copy
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from snas_tune.config import DARTS_OPS, SearchConfig
@@ -28,9 +28,11 @@ EXECUTORS = ("native", "torch")
 def supernets(draw):
     """A small search space, and how many images a batch has."""
     stem = draw(st.sampled_from(["cifar", "cifar", "cifar", "imagenet"]))
+    channels = draw(st.sampled_from([2, 3, 4, 8, 9, 17]))
     config = SearchConfig(
         cells=draw(st.integers(3, 4)),
-        channels=draw(st.sampled_from([2, 3, 4, 8, 9, 17])),
+        channels=channels,
+        partial_channels=draw(st.sampled_from([1, 1, 2, 4]).filter(lambda k: channels % k == 0)),
         nodes=draw(st.integers(1, 5)),
         ops=tuple(draw(st.lists(st.sampled_from(list(OPS)), min_size=2, max_size=5, unique=True))),
         stem=stem,
@@ -43,6 +45,12 @@ def supernets(draw):
     # Of two values a batch norm makes plus and minus one: sums of them cancel to a zero whose sign
     # is rounding, and ReLU has no gradient to compare there.
     return config, frame, draw(st.integers(3, 5))
+
+
+def with_every_op(partial):
+    """The search space of DARTS with partial channels, as :func:`supernets` gives it."""
+    config = SearchConfig(cells=3, channels=8, nodes=2, partial_channels=partial)
+    return config, frame_of(config, image_size=7, image_channels=1, classes=3), 4
 
 
 def native_kernels_or_torch(executor):
@@ -82,6 +90,8 @@ def gradients_of(net: Supernet):
 @pytest.mark.parametrize("executor", EXECUTORS)
 @settings(deadline=None, max_examples=20)
 @given(search=supernets(), dropped=st.booleans())
+@example(search=with_every_op(2), dropped=True)
+@example(search=with_every_op(4), dropped=False)
 def test_outputs_gradients_and_statistics_are_the_plain_ones(executor, search, dropped):
     config, frame, batch = search
     images, keep = inputs_of(config, frame, batch)
@@ -197,6 +207,20 @@ def test_placed_in_channels_last_format_the_function_stays_and_converts():
     tensors = dict(fast.named_tensors())
     for name, value in plain.named_parameters():
         assert torch.equal(tensors[name], value), name
+
+
+def test_a_slice_of_channels_is_read_as_its_copy():
+    config = SearchConfig(cells=3, channels=4, nodes=1)
+    frame = frame_of(config, image_size=6, image_channels=1, classes=2)
+    _, fast = both_forms(config, frame)
+    fan = fast.cells[0].fans[0]
+    sample = torch.rand(2, len(config.ops), dtype=torch.float64)
+    whole = torch.randn(3, 8, 6, 6, dtype=torch.float64).to(memory_format=torch.channels_last)
+    with torch.no_grad():
+        for sliced, copied in zip(
+            fan(whole[:, 4:], sample), fan(whole[:, 4:].contiguous(), sample), strict=True
+        ):
+            torch.testing.assert_close(sliced, copied, **TIGHT)
 
 
 def test_a_graph_that_is_kept_gives_the_same_gradient_again():

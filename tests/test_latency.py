@@ -23,7 +23,6 @@ from snas_tune.method.latency import (
 from snas_tune.method.parts import Frame, Part
 from snas_tune.method.search import Search
 from snas_tune.method.supernet import frame_of, one_hot
-from snas_tune.plan import plan_network
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "measure_latency.py"
 EMPTY = Genotype(Cell(1, (), (2,)), Cell(1, (), (2,)))
@@ -34,7 +33,10 @@ def searches(draw):
     """A config, its frame and a genotype that it can derive."""
     nodes = draw(st.integers(1, 3))
     stem, size = draw(st.sampled_from([("cifar", 9), ("cifar", 8), ("imagenet", 37)]))
-    config = SearchConfig(cells=draw(st.integers(3, 7)), channels=4, nodes=nodes, stem=stem)
+    config = SearchConfig(
+        cells=draw(st.integers(3, 7)), channels=4, nodes=nodes, stem=stem,
+        partial_channels=draw(st.sampled_from([1, 1, 2, 4])),
+    )  # fmt: skip
     frame = frame_of(config, image_size=size, image_channels=3, classes=5)
     return config, frame, draw(search_space_genotypes(nodes, DARTS_OPS))
 
@@ -50,13 +52,7 @@ def test_the_table_has_every_part_of_any_child_and_latency_is_their_sum(search):
     config, frame, genotype = search
     table = made_up(parts_to_measure(frame, config))
     for keep_dead in (True, False):
-        plan = plan_network(
-            genotype,
-            cells=frame.cells,
-            channels=frame.channels,
-            stem=frame.stem,
-            keep_dead=keep_dead,
-        )
+        plan = frame.plan(genotype, keep_dead=keep_dead)
         keys = [part.key() for part in frame.parts(plan)]
         found = genotype_cost("latency_ms", genotype, frame, keep_dead=keep_dead, latency=table)
         assert found == sum(table[key] for key in keys)
@@ -213,27 +209,29 @@ SPACE = ("--cells", "3", "--channels", "4", "--nodes", "1", "--threads", "1", "-
 
 
 @pytest.mark.parametrize(
-    "shape", [("--data", "digits"), ("--image-size=8", "--image-channels=1", "--classes=10")]
+    ("partial", "shape"),
+    [
+        (1, ("--data", "digits")),
+        (2, ("--image-size=8", "--image-channels=1", "--classes=10", "--partial-channels=2")),
+    ],
 )
 def test_what_the_example_measures_is_what_a_search_of_that_space_adds_up(
-    tmp_path, monkeypatch, capsys, shape
+    tmp_path, monkeypatch, capsys, partial, shape
 ):
     path = tmp_path / "new" / "table.json"
     assert measure(monkeypatch, *shape, *SPACE, "--output", str(path)) == 0
-    assert f'latency_table={str(path)!r}, penalty_costs={{"latency_ms": 1}}' in (
-        capsys.readouterr().out
-    )
+    told = capsys.readouterr().out
+    assert f'latency_table={str(path)!r}, penalty_costs={{"latency_ms": 1}}' in told
+    assert f"partial_channels={partial}, " in told
     table = read_latencies(path)
     config = SearchConfig(
-        **TINY, latency_table=str(path), penalty_costs={"latency_ms": 1}, penalty_strength=0.1
-    )
+        **TINY, partial_channels=partial, latency_table=str(path),
+        penalty_costs={"latency_ms": 1}, penalty_strength=0.1,
+    )  # fmt: skip
     search = Search(config)
     report = search.run_epoch()
     frame, genotype = search.frame, Genotype.from_json(report["genotype"])
-    plan = plan_network(
-        genotype, cells=frame.cells, channels=frame.channels, stem=frame.stem, keep_dead=False
-    )
-    parts = [part.key() for part in frame.parts(plan)]
+    parts = [part.key() for part in frame.parts(frame.plan(genotype))]
     assert report["latency_ms"] == pytest.approx(sum(table[key] for key in parts))
     assert report["latency_ms"] > 0
 

@@ -33,10 +33,10 @@ def write_images(folder: Path, count: int) -> Path:
     return folder
 
 
-def write_experiment(folder: Path, data: str) -> Path:
+def write_experiment(folder: Path, data: str, **settings: object) -> Path:
     """One trial of one epoch, with its front file, as a sweep leaves them."""
     own = {"limit_images": None, "data": data, "data_cache": str(folder / "cache")}
-    config = SearchConfig(**{**TINY, **own})
+    config = SearchConfig(**{**TINY, **own, **settings})
     search = Search(config)
     report = search.run_epoch()
     save_search(search, folder / "trial" / "checkpoint_000000")
@@ -80,6 +80,17 @@ def test_without_test_images_a_cell_is_taken_trained_and_exported_with_validatio
     exec(told, {"torch": torch}, names)  # what it says is how the file is read
     assert names["names"]["classes.json"] == '["cat", "dog", "owl"]'
     program = names["program"].module()
+    assert program(torch.zeros(7, 3, 8, 8, dtype=torch.uint8)).shape == (7, 3)
+
+
+def test_a_cell_of_a_partial_search_is_taken_trained_and_exported(
+    tmp_path: Path, take: Take, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = str(write_images(tmp_path / "pets", 20))
+    sweep = write_experiment(tmp_path / "results", data, partial_channels=2)
+    assert take(sweep, "--epochs", "2", "--drop-path", "0.2", "--export", "cell.pt2") == 0
+    assert "\ntrained: validation" in capsys.readouterr().out
+    program = torch.export.load("cell.pt2").module()
     assert program(torch.zeros(7, 3, 8, 8, dtype=torch.uint8)).shape == (7, 3)
 
 

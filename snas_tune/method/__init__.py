@@ -3,6 +3,7 @@
 ==============  ====================================================================================
 ``ops``         the candidate ops by name: the search space
 ``parts``       what networks are built of, as values that are built and counted alike
+``partial``     the channels that pass by the ops of an edge
 ``sampling``    the concrete sample, its density, entropy and credit
 ``supernet``    the stochastic supernet, plain; deriving its genotype
 ``fast``        the same supernet, node by node: ``fan``, ``fan_native``, ``fan_half``

@@ -11,11 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from snas_tune.genotype import INPUTS, Genotype, cell_edges
+from snas_tune.genotype import INPUTS, Edge, Genotype, cell_edges
 from snas_tune.method.ops import FactorisedReduce, check_ops
+from snas_tune.method.partial import PassBy
 from snas_tune.method.parts import Frame, halved
 from snas_tune.method.supernet import Supernet
-from snas_tune.plan import EARLY_STEM, STEM, CellPlan, Source, plan_network
+from snas_tune.plan import EARLY_STEM, STEM, CellPlan, Source
 
 
 class ChildCell(nn.Module):
@@ -23,7 +24,7 @@ class ChildCell(nn.Module):
 
     def __init__(self, frame: Frame, plan: CellPlan, affine: bool) -> None:
         super().__init__()
-        self.plan = plan
+        self.plan, self.partial = plan, frame.partial
         self.side = frame.side(plan)
         self.preprocess = nn.ModuleDict(
             {
@@ -37,21 +38,35 @@ class ChildCell(nn.Module):
         )
 
     def forward(self, inputs: tuple[Tensor, ...], drop_path: float = 0.0) -> Tensor:
-        """Compute the cell; with ``drop_path`` an image loses an edge with that probability."""
-        nodes: dict[int, Tensor] = {}
+        """Compute the cell; with ``drop_path`` an image loses an edge with that probability.
+
+        What passes by the op of that edge is kept.
+        """
+        passing = PassBy(self.partial)
+        sources: dict[int, Tensor] = {}
         for slot, preprocess in self.preprocess.items():
-            nodes[int(slot)] = preprocess(inputs[int(slot)])
-        batch = inputs[0].shape[0]
+            x = preprocess(inputs[int(slot)])
+            sources[int(slot)] = passing.split(x, self.plan.stride(int(slot)))
+        batch, channels = inputs[0].shape[0], self.plan.channels // self.partial
         side = halved(self.side, int(self.plan.reduction))
-        zeros = inputs[0].new_zeros(batch, self.plan.channels, side, side)  # what dead nodes hold
-        for edge, op in zip(self.plan.cell.edges, self.edges, strict=True):
-            message = op(nodes.get(edge.source, zeros))
-            if drop_path and self.training and not isinstance(op, nn.Identity):
-                message = _drop(message, drop_path)
-            held = nodes.get(edge.target)
-            nodes[edge.target] = message if held is None else held + message
-        parts = [nodes.get(node, zeros) for node in self.plan.cell.concat]
+        zeros = inputs[0].new_zeros(batch, channels, side, side)  # of a node without edges
+        nodes: dict[int, Tensor] = {}
+        for node in range(INPUTS, INPUTS + self.plan.cell.nodes):
+            if node > INPUTS:
+                sources[node - 1] = passing.split(nodes[node - 1])
+            total: Tensor | None = None
+            for edge, op in self._in_edges(node):
+                message = op(sources[edge.source])
+                if drop_path and self.training and not isinstance(op, nn.Identity):
+                    message = _drop(message, drop_path)
+                total = message if total is None else total + message
+            nodes[node] = passing.join(zeros if total is None else total)
+        parts = [nodes[node] for node in self.plan.cell.concat]
         return torch.cat(parts, dim=1) if parts else zeros[:, :0]
+
+    def _in_edges(self, node: int) -> list[tuple[Edge, nn.Module]]:
+        pairs = zip(self.plan.cell.edges, self.edges, strict=True)
+        return [(edge, op) for edge, op in pairs if edge.target == node]
 
 
 def _drop(message: Tensor, probability: float) -> Tensor:
@@ -68,6 +83,7 @@ class ChildNetwork(nn.Module):
         affine: batch norms have weights and pooling has no batch norm, as published networks are
             trained. Otherwise the parts are those of the supernet, to take over its weights.
         keep_dead: build the parts that do not change the function, too, as published networks do.
+            In a partial network none is dead, and all are built.
 
     Raises:
         ValueError: an op is unknown.
@@ -79,13 +95,7 @@ class ChildNetwork(nn.Module):
         super().__init__()
         check_ops(sorted(genotype.ops()))
         self.genotype, self.frame = genotype, frame
-        self.plan = plan_network(
-            genotype,
-            cells=frame.cells,
-            channels=frame.channels,
-            stem=frame.stem,
-            keep_dead=keep_dead,
-        )
+        self.plan = frame.plan(genotype, keep_dead=keep_dead)
         stages = frame.stem_stages()
         self.stem = nn.ModuleDict(
             {

@@ -26,7 +26,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from snas_tune.genotype import NONE, Genotype, cell_edges
 from snas_tune.method.parts import Frame, Part, example
 from snas_tune.method.supernet import full_plan
-from snas_tune.plan import plan_network
 
 COUNTED = ("flops", "params", "memory")
 """Costs that are counted. ``latency_ms`` is measured."""
@@ -159,17 +158,11 @@ def genotype_cost(
         genotype: any genotype, a published one as well.
         frame: shapes of the network.
         keep_dead: count the parts that do not change the function, too. Then it equals the
-            supernet's cost under the one-hot sample.
+            supernet's cost under the one-hot sample. In a partial network none is dead.
         affine: with the batch-norm weights of a child that is trained anew.
         latency: milliseconds by part key, for ``latency_ms``.
     """
-    plan = plan_network(
-        genotype,
-        cells=frame.cells,
-        channels=frame.channels,
-        stem=frame.stem,
-        keep_dead=keep_dead,
-    )
+    plan = frame.plan(genotype, keep_dead=keep_dead)
     return sum(_cost(name, part, latency, affine) for part in frame.parts(plan))
 
 

@@ -52,8 +52,8 @@ class _FanFunction(torch.autograd.Function):
 
 
 def _rows(x: Tensor) -> Tensor:
-    """``(B, C, H, W)`` as a matrix ``(pixels, C)``; a view of what is in channels-last format."""
-    return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
+    """``(B, C, H, W)`` as a dense matrix ``(pixels, C)``; a view of what is channels-last."""
+    return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1]).contiguous()
 
 
 class _Run:
@@ -138,7 +138,7 @@ class _Run:
     def backward(self, grads: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
         fan, first = self.fan, self.halves[0]
         edges, twice = fan.edge_count, fan.twice
-        rows = [_rows(grad).contiguous() for grad in grads]
+        rows = [_rows(grad) for grad in grads]
         behind = {(e, q): plane(rows[e]) for e, q in first.places()}
         matrix_grads = [torch.empty(h.matrices.shape, dtype=torch.float64) for h in self.halves]
         bias_grad, extra_grad = self._cross_messages(rows, matrix_grads)

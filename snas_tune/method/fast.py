@@ -19,6 +19,7 @@ from snas_tune.config import SearchConfig
 from snas_tune.genotype import INPUTS, NONE, cell_edges
 from snas_tune.method.fan import Fan, Separable, added
 from snas_tune.method.ops import OPS
+from snas_tune.method.partial import PassBy
 from snas_tune.method.parts import Frame
 from snas_tune.method.supernet import Supernet
 from snas_tune.plan import CellPlan
@@ -56,8 +57,8 @@ class NodeFan(nn.Module):
             self.own[op] = nn.ModuleList(
                 [module, *(frame.op(plan, op, source).build(affine=False) for _ in edges[1:])]
             )
-        stride = frame.op(plan, NONE, source).stride
-        self.fan = Fan(plan.channels, len(edges), separable, stride)
+        part = frame.op(plan, NONE, source)
+        self.fan = Fan(part.channels_in, len(edges), separable, part.stride)
         places = [[op.name for op in self.fan.ops], list(self.shared), list(self.own)]
         self.positions = [[ops.index(name) for name in names] for names in places]
 
@@ -83,7 +84,7 @@ class NodeFan(nn.Module):
         """The message of every edge; ``None`` where there is no op but ``none``.
 
         Args:
-            x: the node, ``(B, C, H, W)``.
+            x: what the ops read of the node, ``(B, C, H, W)``.
             sample: of all edges of the cell, ``(E, K)``.
         """
         mine = sample[self.edge_list]
@@ -101,6 +102,7 @@ class FastCell(nn.Module):
 
     def __init__(self, frame: Frame, plan: CellPlan, ops: Sequence[str]) -> None:
         super().__init__()
+        self.partial, self.stride = frame.partial, plan.stride(0)
         self.preprocess = nn.ModuleList(
             frame.preprocess(plan, source).build(affine=False)
             for source in plan.sources
@@ -121,18 +123,24 @@ class FastCell(nn.Module):
 
     def forward(self, inputs: Sequence[Tensor], sample: Tensor, keep: Tensor | None) -> Tensor:
         """Compute the cell; the arguments are those of ``SearchCell``."""
-        nodes = [preprocess(x) for preprocess, x in zip(self.preprocess, inputs, strict=True)]
+        passing = PassBy(self.partial)
+        sources = [
+            passing.split(preprocess(x), self.stride)
+            for preprocess, x in zip(self.preprocess, inputs, strict=True)
+        ]
+        nodes: list[Tensor] = []
         totals: list[Any] = [None] * (INPUTS + self.nodes)
         for source, fan in enumerate(self.fans):
             if source >= INPUTS:
-                nodes.append(totals[source])
+                nodes.append(passing.join(totals[source]))
+                sources.append(passing.split(nodes[-1]))
             assert isinstance(fan, NodeFan)
-            for e, message in zip(fan.edge_list, fan(nodes[source], sample), strict=True):
+            for e, message in zip(fan.edge_list, fan(sources[source], sample), strict=True):
                 if keep is not None:
                     message = message * keep[e].view(-1, 1, 1, 1).to(message.dtype)
                 target = self.pairs[e][1]
                 totals[target] = added(totals[target], message)
-        return torch.cat(totals[INPUTS:], dim=1)
+        return torch.cat([*nodes, passing.join(totals[-1])], dim=1)
 
 
 def fast_supernet(config: SearchConfig, frame: Frame) -> Supernet:

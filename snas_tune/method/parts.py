@@ -13,8 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from snas_tune.genotype import Genotype
 from snas_tune.method.ops import FactorisedReduce, batch_norm, build_op, relu_conv_norm
-from snas_tune.plan import EARLY_STEM, STEM, CellPlan, NetworkPlan, Source
+from snas_tune.plan import EARLY_STEM, STEM, CellPlan, NetworkPlan, Source, plan_network
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,25 @@ class Frame:
     image_size: int
     image_channels: int
     classes: int
+    partial: int = 1
+    """One channel in so many goes through the ops, see :mod:`snas_tune.method.partial`."""
+
+    def plan(self, genotype: Genotype, *, keep_dead: bool = False) -> NetworkPlan:
+        """The plan of a genotype's network, see :func:`snas_tune.plan.plan_network`.
+
+        Of a partial network all is kept: every node passes channels by, so none is dead.
+        """
+        return plan_network(
+            genotype,
+            cells=self.cells,
+            channels=self.channels,
+            stem=self.stem,
+            keep_dead=keep_dead or self.partial > 1,
+        )
+
+    def live(self, genotype: Genotype) -> Genotype:
+        """The genotype without its dead parts; in a partial network it has none."""
+        return genotype if self.partial > 1 else genotype.live()
 
     def stem_stages(self) -> list[tuple[int, Part]]:
         """The stages in order, each with the output (``STEM``, ``EARLY_STEM``) that it makes."""
@@ -150,7 +170,8 @@ class Frame:
         side = self.side(plan)
         if plan.reduction and stride == 1:
             side = halved(side)
-        return Part("op", name, plan.channels, plan.channels, side, stride)
+        channels = plan.channels // self.partial
+        return Part("op", name, channels, channels, side, stride)
 
     def classifier(self, channels: int, last: CellPlan) -> Part:
         """The classifier behind the last cell, which reads ``channels`` of its channels."""

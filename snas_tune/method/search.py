@@ -254,7 +254,7 @@ class Search:
             SearchDiverged: the supernet or the child answers with NaN or infinity.
         """
         raw = self.derive()
-        live = raw.live()
+        live = self.frame.live(raw)
         report: dict[str, Any] = {
             "epoch": self.epoch,
             "step": self.step,

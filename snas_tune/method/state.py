@@ -30,7 +30,8 @@ def check_state(state: Mapping[str, Any], config: SearchConfig, frame: Frame) ->
         raise ValueError(f"checkpoint format must be {FORMAT}, got {state.get('format')!r}")
     saved = SearchConfig.from_dict(state["config"])
     mine = {**config.space(), **asdict(frame), **_horizon(config)}
-    theirs = {**saved.space(), **state["frame"], **_horizon(saved)}
+    frame_saved = {"partial": 1, **state["frame"]}  # earlier frames do not name it
+    theirs = {**saved.space(), **frame_saved, **_horizon(saved)}
     for name, value in mine.items():
         if theirs.get(name) != value:
             raise ValueError(

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from snas_tune.config import SearchConfig
 from snas_tune.genotype import INPUTS, NONE, Cell, Edge, Genotype, cell_edges
 from snas_tune.method.ops import check_ops
+from snas_tune.method.partial import PassBy
 from snas_tune.method.parts import Frame
 from snas_tune.plan import EARLY_STEM, STEM, CellPlan, plan_network
 
@@ -25,7 +26,15 @@ NORMAL, REDUCTION = 0, 1
 
 def frame_of(config: SearchConfig, *, image_size: int, image_channels: int, classes: int) -> Frame:
     """The frame of a search's supernet and children on images of that shape."""
-    return Frame(config.cells, config.channels, config.stem, image_size, image_channels, classes)
+    return Frame(
+        config.cells,
+        config.channels,
+        config.stem,
+        image_size,
+        image_channels,
+        classes,
+        config.partial_channels,
+    )
 
 
 def full_plan(frame: Frame, nodes: int) -> Sequence[CellPlan]:
@@ -63,6 +72,7 @@ class SearchCell(nn.Module):
 
     def __init__(self, frame: Frame, plan: CellPlan, ops: Sequence[str]) -> None:
         super().__init__()
+        self.partial, self.stride = frame.partial, plan.stride(0)
         first, second = plan.sources
         assert first is not None
         assert second is not None
@@ -95,20 +105,29 @@ class SearchCell(nn.Module):
             inputs: the outputs of the cell before the last and of the last.
             sample: shape ``(E, K)``.
             keep: shape ``(E, B)``, the factor by which drop path multiplies an edge of an image:
-                0 or ``1 / (1 - probability)``; no drop path if not given.
+                0 or ``1 / (1 - probability)``; no drop path if not given. Channels that pass by
+                the ops are kept.
         """
-        nodes = [preprocess(x) for preprocess, x in zip(self.preprocess, inputs, strict=True)]
+        passing = PassBy(self.partial)
+        sources = [
+            passing.split(preprocess(x), self.stride)
+            for preprocess, x in zip(self.preprocess, inputs, strict=True)
+        ]
+        nodes: list[Tensor] = []
         edge = 0
-        for node in range(self.nodes):
+        for _ in range(self.nodes):
+            if nodes:
+                sources.append(passing.split(nodes[-1]))
             total = None
-            for source in range(INPUTS + node):
-                message = self.edges[edge](nodes[source], sample[edge])
+            for x in sources:
+                message = self.edges[edge](x, sample[edge])
                 if keep is not None:
                     message = message * keep[edge].view(-1, 1, 1, 1).to(message.dtype)
                 total = message if total is None else total + message
                 edge += 1
-            nodes.append(total)
-        return torch.cat(nodes[INPUTS:], dim=1)
+            assert total is not None  # every node has two in-edges or more
+            nodes.append(passing.join(total))
+        return torch.cat(nodes, dim=1)
 
 
 class Supernet(nn.Module):
