@@ -34,9 +34,23 @@ def same(a: Search, b: Search) -> bool:
     return all(torch.equal(x, y) for x, y in pairs)
 
 
-@pytest.mark.parametrize("changes", [{}, {"drop_path": 0.3, "crop_padding": 1, "flip": True,
-                                          "cutout": 2, "penalty_gradient": "score",
-                                          "penalty_strength": 0.5}])  # fmt: skip
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {
+            "drop_path": 0.3,
+            "crop_padding": 1,
+            "flip": True,
+            "cutout": 2,
+            "penalty_gradient": "score",
+            "penalty_strength": 0.5,
+        },
+        {"sampling": "gdas"},
+        {"sampling": "top_k"},
+        {"sampling": "dsnas", "activation_checkpointing": True},
+    ],
+)
 @pytest.mark.parametrize("form", ["plain", "fast"])
 def test_six_steps_equal_three_a_restore_and_three_more_bit_for_bit(tmp_path, changes, form):
     config = SearchConfig(**TINY, **changes, supernet=form)
