@@ -37,7 +37,7 @@ SAMPLINGS = ("concrete", "gdas", "dsnas", "top_k")
 """How an architecture is drawn, see :func:`snas_tune.method.sampling.draw_architecture`."""
 
 SUPERNETS = ("auto", "plain", "fast")
-PRECISIONS = ("float32", "bfloat16", "float16")
+PRECISIONS = ("float32", "float64", "bfloat16", "float16")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -209,7 +209,9 @@ class SearchConfig:
     Part of what fixes results."""
 
     precision: str = "float32"
-    """``float32``, or autocast to ``bfloat16`` or ``float16``."""
+    """``float32``, or autocast to ``bfloat16`` or ``float16``. ``float64`` is slower and for
+    comparisons: rounding is then too small for a short search to tell one form of the supernet,
+    or one number of threads, from another."""
 
     channels_last: bool = False
     """Keep images and feature maps in channels-last memory format."""

@@ -91,7 +91,7 @@ FIELDS = {
     "activation_checkpointing": ("true or false", NO_FLAG, (False, True)),
     "device": ("a text", NO_TEXT, ("auto", "cpu")),
     "threads": ("a positive whole number", NO_COUNT, (None, 1)),
-    "precision": ("one of float32, bfloat16, float16", NO_CHOICE, ("float32", "float16")),
+    "precision": ("one of float32, float64, bfloat16, float16", NO_CHOICE, ("float32", "float16")),
     "channels_last": ("true or false", NO_FLAG, (False, True)),
     "compile": ("true or false", NO_FLAG, (False, True)),
 }  # fmt: skip

@@ -196,6 +196,10 @@ class Buffers:
         """Take back a tensor that nothing reads any more."""
         self._free.setdefault((tensor.numel(), tensor.dtype), []).append(tensor.view(-1))
 
+    def clear(self) -> None:
+        """Let go of what was given back."""
+        self._free.clear()
+
 
 def _ask_for_large_pages(buffer: Tensor) -> None:
     page, advice = 1 << 21, 14  # 2 MiB, and MADV_HUGEPAGE of Linux

@@ -97,7 +97,7 @@ class Search:
         if strength == 0:  # then ops that cost nothing are fine
             return Penalty(0.0, torch.zeros_like(self.flops.per_type()), gradient)
         prices = op_prices(tables, weights, config.penalty_form)
-        return Penalty(strength, prices.to(self.runtime.device, torch.float32), gradient)
+        return Penalty(strength, prices.to(self.runtime.device), gradient)
 
     def _build_network(self) -> None:
         config = self.config
@@ -168,7 +168,8 @@ class Search:
         draw.sample.retain_grad()
         with self.runtime.numerics():
             predicted = self._forward(images, draw.sample, keep, draw.active)
-        cross_entropy = F.cross_entropy(predicted.float(), labels)
+        # Of autocast's types the loss is computed in float32.
+        cross_entropy = F.cross_entropy(predicted.to(self.runtime.dtype), labels)
         done = self.step / self.steps
         penalty = self.penalty(draw.sample, draw.log_concrete, logits, temperature, done)
         self.scaler.scale(cross_entropy + penalty).backward()
