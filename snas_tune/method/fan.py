@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from snas_tune.method import native
 from snas_tune.method.fan_half import EPS, MOMENTUM, Place
-from snas_tune.method.fan_native import fan_messages
+from snas_tune.method.fan_native import Node, fan_messages
+from snas_tune.method.fan_pool import Pooling
 from snas_tune.method.supernet import added
 
 
@@ -29,6 +30,24 @@ class Separable:
     name: str
     halves: tuple[tuple[int, int], ...]
     """``(kernel, dilation)`` of one or two halves; only the first has the edge's stride."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """An op without weights: of the node alone, so the same for every edge."""
+
+    module: nn.Module
+    pool: str | None
+    """As of :class:`snas_tune.method.ops.Op`; then the module is pooling and batch norm."""
+
+    identity: bool
+
+    def pooling(self) -> Pooling:
+        """What the native kernels need of a pool."""
+        assert isinstance(self.module, nn.Sequential)
+        norm = self.module[1]
+        assert isinstance(norm, nn.BatchNorm2d)
+        return Pooling(self.pool == "max", norm)
 
 
 class Fan(nn.Module):
@@ -96,7 +115,7 @@ class Fan(nn.Module):
         x: Tensor,
         weights: Tensor,
         active: Sequence[Place],
-        shared: Mapping[int, Tensor],
+        shared: Sequence[Shared],
         extra: Tensor,
         pooled: Sequence[Place],
     ) -> Any:
@@ -106,17 +125,25 @@ class Fan(nn.Module):
             x: the node, ``(B, C, H, W)``.
             weights: the sample's, ``(E, Q)``, of :attr:`ops`.
             active: edge and op of those that run.
-            shared: by op of ``extra``, tensors of the messages' shape, made of the node alone.
+            shared: the ops of ``extra``.
             extra: the sample's weights of ``shared``, ``(E, J)``.
             pooled: edge and op of those of ``extra`` that run.
 
         Returns:
             ``E`` messages ``(B, C, H', W')``; ``None`` where nothing runs.
         """
+        wanted = {j: shared[j] for j in sorted({j for _, j in pooled})}
         autocast = torch.is_autocast_enabled(x.device.type)
-        if self.ops and native.available(x.device, x.dtype) and not autocast:
-            return fan_messages(self, x, weights, active, shared, extra, pooled)
-        return self._torch(x, weights, active, shared, extra, pooled)
+        if not native.available(x.device, x.dtype) or autocast:
+            made = {j: op.module(x) for j, op in wanted.items()}
+            return self._torch(x, weights, active, made, extra, pooled)
+        node = Node(
+            x,
+            {j: op.pooling() for j, op in wanted.items() if op.pool},
+            {j for j, op in wanted.items() if op.identity},
+            {j: op.module(x) for j, op in wanted.items() if not (op.pool or op.identity)},
+        )
+        return fan_messages(self, node, weights, active, extra, pooled)
 
     def _torch(
         self,

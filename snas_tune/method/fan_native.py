@@ -11,7 +11,8 @@ is its order, forward and backward. Shapes: ``E`` edges, ``Q`` ops of a half, ``
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,18 +21,29 @@ from torch.autograd.function import once_differentiable
 
 from snas_tune.method import native
 from snas_tune.method.fan_half import BUFFERS, Half, Place
+from snas_tune.method.fan_pool import Pooling, Pools
 from snas_tune.method.native import Pair, Result, Shape, plane
 
 if TYPE_CHECKING:
     from snas_tune.method.fan import Fan
 
 
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node, and what is made of it for all edges; by position among the ops that are shared."""
+
+    x: Tensor
+    pools: Mapping[int, Pooling]
+    identities: Collection[int]
+    made: Mapping[int, Tensor]
+    """Made elsewhere, of the messages' shape."""
+
+
 def fan_messages(
     fan: Fan,
-    x: Tensor,
+    node: Node,
     weights: Tensor,
     active: Sequence[Place],
-    shared: Mapping[int, Tensor],
     extra: Tensor,
     pooled: Sequence[Place],
 ) -> list[Tensor | None]:
@@ -41,7 +53,7 @@ def fan_messages(
     if ends:
         kernels = [weight for half in (0, 1) for *_, weight in fan.kernels(half)]
         made: tuple[Tensor, ...] = _FanFunction.apply(  # type: ignore[no-untyped-call]
-            fan, active, list(shared), pooled, x, weights, extra, *shared.values(),
+            fan, active, node, pooled, node.x, weights, extra, *node.made.values(),
             *fan.pointwise, *kernels,
         )  # fmt: skip
         for e, message in zip(ends, made, strict=True):
@@ -52,11 +64,10 @@ def fan_messages(
 class _FanFunction(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, fan: Fan, active: Sequence[Place], names: Sequence[int],
-        pooled: Sequence[Place], x: Tensor, weights: Tensor, extra: Tensor, *rest: Tensor,
+        ctx: Any, fan: Fan, active: Sequence[Place], node: Node, pooled: Sequence[Place],
+        x: Tensor, weights: Tensor, extra: Tensor, *rest: Tensor,
     ) -> tuple[Tensor, ...]:  # fmt: skip
-        shared = dict(zip(names, rest, strict=False))
-        ctx.run = _Run(fan, active, shared, pooled, x, weights, extra)
+        ctx.run = _Run(fan, active, node, pooled, weights, extra)
         return tuple(ctx.run.forward())
 
     @staticmethod
@@ -74,22 +85,33 @@ class _Run:
     """One batch through a fan: what the forward pass leaves for the backward pass."""
 
     def __init__(
-        self, fan: Fan, active: Sequence[Place], shared: Mapping[int, Tensor],
-        pooled: Sequence[Place], x: Tensor, weights: Tensor, extra: Tensor,
+        self, fan: Fan, active: Sequence[Place], node: Node, pooled: Sequence[Place],
+        weights: Tensor, extra: Tensor,
     ) -> None:  # fmt: skip
         self.fan, self.active, self.pooled = fan, list(active), list(pooled)
         self.ends = sorted({e for e, _ in (*active, *pooled)})
-        self.dtype, self.size = x.dtype, x.shape
-        self.weights, self.extra = weights.detach().double(), extra.detach().double()
-        self.sample_type = weights.dtype
-        self.shared = {j: _rows(made) for j, made in shared.items()}
+        self.dtype, self.size = node.x.dtype, node.x.shape
+        self.weights, self.sample_type = weights.detach().double(), weights.dtype
+        self.runs = torch.zeros(extra.shape, dtype=torch.float64)
+        for place in pooled:
+            self.runs[place] = 1
+        self.extra = extra.detach().double() * self.runs
         self.halves: list[Half] = []
-        batch, channels, height, width = x.shape
+        batch, channels, height, width = self.size
         threads = torch.get_num_threads()
         self.in_shape = Shape(batch, height, width, channels, fan.stride, 1, threads)
         height, width = -(-height // fan.stride), -(-width // fan.stride)
         self.out_shape = Shape(batch, height, width, channels, 1, 1, threads)
-        self.source = _rows(x)
+        self.source = _rows(node.x)
+        self.made = {j: _rows(made) for j, made in node.made.items()}
+        self.identities = set(node.identities)
+        self.pools = Pools(node.pools, self.source, self.in_shape) if node.pools else None
+
+    def _plane(self, j: int) -> Any:
+        """What a shared op made, before batch norm."""
+        if self.pools and j in self.pools.ranks:
+            return plane(self.pools.values, self.pools.ranks[j])
+        return plane(self.source if j in self.identities else self.made[j])
 
     def _empty(self) -> Tensor:
         shape = self.out_shape
@@ -113,7 +135,10 @@ class _Run:
         ]
         scalars = self.extra.tolist()
         for e, j in self.pooled:
-            terms.append(self._term(ranks[e], plane(self.shared[j]), None, scalars[e][j]))
+            if self.pools and j in self.pools.ranks:
+                terms.append(self.pools.term(ranks[e], j, scalars[e][j]))
+            else:
+                terms.append(self._term(ranks[e], self._plane(j), None, scalars[e][j]))
         messages = [self._empty() for _ in self.ends]
         results = [
             Result(plane(message), bias[e].data_ptr())
@@ -149,7 +174,7 @@ class _Run:
                     yield half, e, q
 
     def _term(self, result: int, value: Any, matrix: int | None, scalar: float) -> Any:
-        return native.TERMS[self.dtype](result, value, matrix, scalar)
+        return native.TERMS[self.dtype](result, value, matrix, None, None, scalar)
 
     def _mixed_between(self, onward: Sequence[Place], bias: Tensor) -> Tensor:
         """Planes that the second halves read; they are rectified there, as they are loaded."""
@@ -169,7 +194,7 @@ class _Run:
         fan = self.fan
         rows = {e: _rows(grad).contiguous() for e, grad in zip(self.ends, grads, strict=True)}
         matrix_grads = [torch.empty(h.matrices.shape, dtype=torch.float64) for h in self.halves]
-        bias_grad, extra_grad = self._cross_messages(rows, matrix_grads)
+        bias_grad, inner = self._cross_messages(rows, matrix_grads)
         sample_grad = torch.zeros(fan.edge_count, len(fan.ops), dtype=torch.float64)
         weight_grads: list[list[Tensor]] = [
             [torch.zeros_like(fan.pointwise[h]), *(torch.zeros_like(k) for *_, k in fan.kernels(h))]
@@ -180,12 +205,25 @@ class _Run:
             source_grad = self._halves_backward(
                 rows, bias_grad, matrix_grads, sample_grad, weight_grads
             )
+        extra_grad = inner.sum(-1)
+        if self.pools:
+            source_grad = torch.zeros_like(self.source) if source_grad is None else source_grad
+            ranks = list(self.pools.ranks)
+            normalised = self.pools.normalised(inner[:, ranks], bias_grad)
+            normalised *= self.runs[:, ranks].unsqueeze(-1)
+            extra_grad[:, ranks] = normalised.sum(-1)
+            ran = [(e, j) for e, j in self.pooled if j in self.pools.ranks]
+            self.pools.backward(source_grad, rows, ran, self.extra[:, ranks], normalised, bias_grad)
+        source_grad = self._identities_backward(rows, source_grad)
         (first, *first_kernels), (second, *second_kernels) = weight_grads
+        batch, channels, height, width = self.size
         return (
-            source_grad,
+            None
+            if source_grad is None
+            else source_grad.view(batch, height, width, channels).permute(0, 3, 1, 2),
             sample_grad.to(self.sample_type),
             extra_grad.to(self.sample_type),
-            *self._shared_grads(rows),
+            *self._made_grads(rows),
             first,
             second,
             *first_kernels,
@@ -199,7 +237,7 @@ class _Run:
         """The gradient of the node; those of the sample and of all weights are filled in."""
         first, twice = self.halves[0], self.fan.twice
         behind = {(e, q): plane(rows[e]) for e, q in first.places}
-        bias_grads = bias_grad.unsqueeze(1).expand(-1, first.ops, -1).contiguous()
+        bias_grads = bias_grad.unsqueeze(1).repeat(1, first.ops, 1)  # a copy: some are overwritten
         between_grad = None
         for second in self.halves[1:]:
             between_grad = BUFFERS.take(tuple(second.source.shape), self.dtype)
@@ -217,15 +255,18 @@ class _Run:
         sample_grad[:, twice:] = first_grad[:, twice:]
         if between_grad is not None:
             BUFFERS.give(between_grad)
-        batch, channels, height, width = self.size
-        return source_grad.view(batch, height, width, channels).permute(0, 3, 1, 2)
+        return source_grad
 
     def _cross_messages(
         self, rows: Mapping[int, Tensor], matrix_grads: Sequence[Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """Gradients of what was mixed: of matrices, filled in by half; of biases and of extra."""
+        """What follows from sums over the pixels.
+
+        Gradients of matrices are filled in, by half. Returned are those of biases, ``(E, C)``, and
+        products of the shared ops' values with the messages' gradients, ``(E, J, C)``.
+        """
         sums = torch.zeros(self.fan.edge_count, self.fan.channels, dtype=torch.float64)
-        extra_grad = torch.zeros(self.extra.shape, dtype=torch.float64)
+        inner = torch.zeros(*self.extra.shape, self.fan.channels, dtype=torch.float64)
         pairs = []
         for half, e, q in self._last_ops():
             products = matrix_grads[half.half][e, q].data_ptr()
@@ -233,10 +274,10 @@ class _Run:
         for e, row in rows.items():
             pairs.append(Pair(plane(row), plane(row), sums=sums[e].data_ptr()))
         for e, j in self.pooled:
-            inner = extra_grad[e, j].data_ptr()
-            pairs.append(Pair(plane(self.shared[j]), plane(rows[e]), inner=inner))
+            products = inner[e, j].data_ptr()
+            pairs.append(Pair(self._plane(j), plane(rows[e]), inner=products))
         native.call("cross", self.dtype, self.out_shape, pairs)
-        return sums, extra_grad
+        return sums, inner
 
     def _cross_between(self, grad: Tensor, matrix_grad: Tensor, bias_grad: Tensor) -> None:
         """The same of the matrices and biases between the halves."""
@@ -252,19 +293,44 @@ class _Run:
         ]
         native.call("cross", self.dtype, self.out_shape, pairs)
 
-    def _shared_grads(self, rows: Mapping[int, Tensor]) -> list[Tensor]:
-        if not self.shared:
-            return []
-        made = [self._empty() for _ in self.shared]
-        ranks = {j: i for i, j in enumerate(self.shared)}
+    def _identities_backward(
+        self, rows: Mapping[int, Tensor], source_grad: Tensor | None
+    ) -> Tensor | None:
+        """The gradient of the node with what the skip connections pass back."""
         scalars = self.extra.tolist()
-        terms = [self._term(ranks[j], plane(rows[e]), None, scalars[e][j]) for e, j in self.pooled]
+        terms = [
+            self._term(0, plane(rows[e]), None, scalars[e][j])
+            for e, j in self.pooled
+            if j in self.identities
+        ]
+        if not terms:
+            return source_grad
+        if source_grad is None:
+            source_grad = torch.empty_like(self.source)
+        else:
+            terms.append(self._term(0, plane(source_grad), None, 1.0))
+        native.call("mix", self.dtype, self.out_shape, [Result(plane(source_grad))], terms)
+        return source_grad
+
+    def _made_grads(self, rows: Mapping[int, Tensor]) -> list[Tensor]:
+        if not self.made:
+            return []
+        made = [self._empty() for _ in self.made]
+        ranks = {j: i for i, j in enumerate(self.made)}
+        scalars = self.extra.tolist()
+        terms = [
+            self._term(ranks[j], plane(rows[e]), None, scalars[e][j])
+            for e, j in self.pooled
+            if j in ranks
+        ]
         results = [Result(plane(grad)) for grad in made]
         native.call("mix", self.dtype, self.out_shape, results, terms)
         return [self._image(grad) for grad in made]
 
     def __del__(self) -> None:
         """Give the large tensors back once the graph is gone: no backward pass can follow."""
+        if self.pools:
+            BUFFERS.give(self.pools.values)
         for half in self.halves:
             BUFFERS.give(half.outputs)
             if half.half == 1:

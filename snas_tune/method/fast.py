@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from snas_tune.config import SearchConfig
 from snas_tune.genotype import INPUTS, NONE, cell_edges
-from snas_tune.method.fan import Fan, Separable
+from snas_tune.method.fan import Fan, Separable, Shared
 from snas_tune.method.ops import OPS
 from snas_tune.method.parts import Frame
 from snas_tune.method.supernet import Supernet, added, empty_node, kept
@@ -96,10 +96,11 @@ class NodeFan(nn.Module):
             [(e, i) for e, ops in enumerate(runs) for i, k in enumerate(places) if k in ops]
             for places in self.positions
         )
-        wanted = sorted({j for _, j in pooled})
-        modules = list(self.shared.values())
-        made = {j: modules[j](x) for j in wanted}
-        messages: list[Any] = self.fan(x, weights, separable, made, extra, pooled)
+        shared = [
+            Shared(op, OPS[name].pool, isinstance(op, nn.Identity))
+            for name, op in self.shared.items()
+        ]
+        messages: list[Any] = self.fan(x, weights, separable, shared, extra, pooled)
         alone: list[Any] = list(self.own.values())
         for e, i in single:
             messages[e] = added(messages[e], own[e, i] * alone[i][e](x))

@@ -81,6 +81,18 @@ class Result(ctypes.Structure):
     _fields_ = [("value", _Slice), ("bias", ctypes.c_void_p)]
 
 
+class Pool(ctypes.Structure):
+    """``Pool`` of ``kernels/common.h``."""
+
+    _fields_ = [
+        ("largest", ctypes.c_int64),
+        ("value", _Slice),
+        ("training", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("running_mean", "running_variance")),
+        *((name, ctypes.c_void_p) for name in ("mean", "scale", "by_value", "shift")),
+    ]
+
+
 class Pair(ctypes.Structure):
     """``Pair`` of ``kernels/common.h``."""
 
@@ -113,7 +125,7 @@ def _term(scalar: Any) -> type[ctypes.Structure]:
         _fields_ = [
             ("result", ctypes.c_int64),
             ("value", _Slice),
-            ("matrix", ctypes.c_void_p),
+            *((name, ctypes.c_void_p) for name in ("matrix", "mean", "scale")),
             ("scalar", scalar),
         ]
 
