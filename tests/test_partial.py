@@ -53,8 +53,8 @@ def cell_of_pc_darts(cell: SearchCell, partial, reduction, inputs, sample, keep)
             if end == target:
                 stride = 2 if reduction and source < 2 else 1
                 total = total + edge_of_pc_darts(
-                    nodes[source], lambda x, e=e: cell.edges[e](x, sample[e]), keep[e], partial,
-                    stride,
+                    nodes[source], lambda x, e=e: cell.edges[e](x, sample[e], None), keep[e],
+                    partial, stride,
                 )  # fmt: skip
         nodes.append(total)
     return torch.cat(nodes[2:], dim=1)

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from snas_tune.config import SearchConfig
 from snas_tune.genotype import INPUTS, NONE, cell_edges
-from snas_tune.method.fan import Fan, Separable, added
+from snas_tune.method.fan import Fan, Separable, Shared
 from snas_tune.method.ops import OPS
 from snas_tune.method.partial import PassBy
 from snas_tune.method.parts import Frame
-from snas_tune.method.supernet import Supernet
+from snas_tune.method.supernet import Supernet, added, empty_node, kept
 from snas_tune.plan import CellPlan
 
 
@@ -40,7 +40,7 @@ class NodeFan(nn.Module):
         self, frame: Frame, plan: CellPlan, ops: Sequence[str], source: int, edges: Sequence[int]
     ) -> None:
         super().__init__()
-        self.edge_list = list(edges)
+        self.edge_list, self.op_count = list(edges), len(ops)
         self.shared = nn.ModuleDict()
         self.own = nn.ModuleDict()
         separable = []
@@ -80,20 +80,31 @@ class NodeFan(nn.Module):
         known = ", ".join([*names, *self.shared, *self.own])
         raise ValueError(f"op must be one of {known}, got {op!r}")
 
-    def forward(self, x: Tensor, sample: Tensor) -> list[Tensor | None]:
-        """The message of every edge; ``None`` where there is no op but ``none``.
+    def forward(
+        self, x: Tensor, sample: Tensor, active: Sequence[Sequence[int]] | None
+    ) -> list[Tensor | None]:
+        """The message of every edge; ``None`` where no op but ``none`` runs.
 
         Args:
             x: what the ops read of the node, ``(B, C, H, W)``.
             sample: of all edges of the cell, ``(E, K)``.
+            active: of all edges, the positions of the ops that run; all if not given.
         """
         mine = sample[self.edge_list]
         weights, extra, own = (mine[:, places] for places in self.positions)
-        messages: list[Any] = self.fan(x, weights, [op(x) for op in self.shared.values()], extra)
-        for k, modules in enumerate(self.own.values()):
-            assert isinstance(modules, nn.ModuleList)
-            for e, op in enumerate(modules):
-                messages[e] = added(messages[e], own[e, k] * op(x))
+        runs = [range(self.op_count) if active is None else active[e] for e in self.edge_list]
+        separable, pooled, single = (
+            [(e, i) for e, ops in enumerate(runs) for i, k in enumerate(places) if k in ops]
+            for places in self.positions
+        )
+        shared = [
+            Shared(op, OPS[name].pool, isinstance(op, nn.Identity))
+            for name, op in self.shared.items()
+        ]
+        messages: list[Any] = self.fan(x, weights, separable, shared, extra, pooled)
+        alone: list[Any] = list(self.own.values())
+        for e, i in single:
+            messages[e] = added(messages[e], own[e, i] * alone[i][e](x))
         return messages
 
 
@@ -102,13 +113,13 @@ class FastCell(nn.Module):
 
     def __init__(self, frame: Frame, plan: CellPlan, ops: Sequence[str]) -> None:
         super().__init__()
-        self.partial, self.stride = frame.partial, plan.stride(0)
+        self.partial = frame.partial
         self.preprocess = nn.ModuleList(
             frame.preprocess(plan, source).build(affine=False)
             for source in plan.sources
             if source is not None
         )
-        self.nodes = plan.cell.nodes
+        self.nodes, self.stride = plan.cell.nodes, plan.stride(0)
         self.pairs = cell_edges(self.nodes)
         self.fans = nn.ModuleList(
             NodeFan(frame, plan, ops, node, [e for e, (s, _) in enumerate(self.pairs) if s == node])
@@ -121,7 +132,13 @@ class FastCell(nn.Module):
         assert isinstance(fan, NodeFan)
         return fan.op_tensors(fan.edge_list.index(edge), op)
 
-    def forward(self, inputs: Sequence[Tensor], sample: Tensor, keep: Tensor | None) -> Tensor:
+    def forward(
+        self,
+        inputs: Sequence[Tensor],
+        sample: Tensor,
+        keep: Tensor | None,
+        active: Sequence[Sequence[int]] | None = None,
+    ) -> Tensor:
         """Compute the cell; the arguments are those of ``SearchCell``."""
         passing = PassBy(self.partial)
         sources = [
@@ -132,15 +149,19 @@ class FastCell(nn.Module):
         totals: list[Any] = [None] * (INPUTS + self.nodes)
         for source, fan in enumerate(self.fans):
             if source >= INPUTS:
-                nodes.append(passing.join(totals[source]))
+                nodes.append(passing.join(self._or_empty(totals[source], sources[0])))
                 sources.append(passing.split(nodes[-1]))
             assert isinstance(fan, NodeFan)
-            for e, message in zip(fan.edge_list, fan(sources[source], sample), strict=True):
-                if keep is not None:
-                    message = message * keep[e].view(-1, 1, 1, 1).to(message.dtype)
-                target = self.pairs[e][1]
-                totals[target] = added(totals[target], message)
-        return torch.cat([*nodes, passing.join(totals[-1])], dim=1)
+            messages: list[Tensor | None] = fan(sources[source], sample, active)
+            for e, message in zip(fan.edge_list, messages, strict=True):
+                if message is not None:
+                    target = self.pairs[e][1]
+                    totals[target] = added(totals[target], kept(message, keep, e))
+        last = passing.join(self._or_empty(totals[-1], sources[0]))
+        return torch.cat([*nodes, last], dim=1)
+
+    def _or_empty(self, total: Tensor | None, source: Tensor) -> Tensor:
+        return empty_node(source, self.stride) if total is None else total
 
 
 def fast_supernet(config: SearchConfig, frame: Frame) -> Supernet:

@@ -81,6 +81,18 @@ class Result(ctypes.Structure):
     _fields_ = [("value", _Slice), ("bias", ctypes.c_void_p)]
 
 
+class Pool(ctypes.Structure):
+    """``Pool`` of ``kernels/common.h``."""
+
+    _fields_ = [
+        ("largest", ctypes.c_int64),
+        ("value", _Slice),
+        ("training", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("running_mean", "running_variance")),
+        *((name, ctypes.c_void_p) for name in ("mean", "scale", "by_value", "shift")),
+    ]
+
+
 class Pair(ctypes.Structure):
     """``Pair`` of ``kernels/common.h``."""
 
@@ -113,7 +125,7 @@ def _term(scalar: Any) -> type[ctypes.Structure]:
         _fields_ = [
             ("result", ctypes.c_int64),
             ("value", _Slice),
-            ("matrix", ctypes.c_void_p),
+            *((name, ctypes.c_void_p) for name in ("matrix", "mean", "scale")),
             ("scalar", scalar),
         ]
 
@@ -195,6 +207,10 @@ class Buffers:
     def give(self, tensor: Tensor) -> None:
         """Take back a tensor that nothing reads any more."""
         self._free.setdefault((tensor.numel(), tensor.dtype), []).append(tensor.view(-1))
+
+    def clear(self) -> None:
+        """Let go of what was given back."""
+        self._free.clear()
 
 
 def _ask_for_large_pages(buffer: Tensor) -> None:

@@ -32,6 +32,10 @@ class Op:
     """It has no batch norm of its own. A search adds one, so that the ops of an edge are of one
     scale; a child that is trained anew goes without, as published."""
 
+    pool: str | None = None
+    """``max`` or ``mean``, where the op is that of windows of 3x3: then the fast supernet has a
+    kernel for it and for the batch norm that a search adds."""
+
     halves: tuple[tuple[int, int], ...] = ()
     """For separable convolutions, ``(kernel, dilation)`` of each half (ReLU, depthwise, pointwise,
     batch norm), of which the first has the stride: what lets the fast supernet run the op for all
@@ -163,8 +167,8 @@ class FactorisedReduce(nn.Module):
 
 OPS: dict[str, Op] = {
     NONE: Op(lambda channels, stride, affine: Zero(stride)),
-    "max_pool_3x3": Op(_maximum, bare=True),
-    "avg_pool_3x3": Op(_average, bare=True),
+    "max_pool_3x3": Op(_maximum, bare=True, pool="max"),
+    "avg_pool_3x3": Op(_average, bare=True, pool="mean"),
     "skip_connect": Op(_skip),
     "sep_conv_3x3": _separable(3),
     "sep_conv_5x5": _separable(5),

@@ -43,10 +43,13 @@ class Runtime:
 
     device: torch.device
     autocast: torch.dtype | None
-    """Data type of autocast; plain float32 if not given."""
+    """Data type of autocast; none if not given."""
 
     channels_last: bool
     compile: bool
+    dtype: torch.dtype = torch.float32
+    """Data type of weights and images."""
+
     fast: bool = False
     """Whether the supernet is that of :mod:`snas_tune.method.fast`."""
 
@@ -67,7 +70,7 @@ class Runtime:
 
     def place(self, network: nn.Module) -> nn.Module:
         """The network on the device, its convolutions in the memory format."""
-        network = network.to(self.device)
+        network = network.to(self.device, self.dtype)
         if self.channels_last:
             for module in network.modules():  # other weights of four dimensions are no images
                 if isinstance(module, nn.Conv2d):
@@ -78,17 +81,16 @@ class Runtime:
 def choose_runtime(config: SearchConfig) -> Runtime:
     """Decide what the config's settings mean on this machine; log each fallback."""
     device = choose_device(config.device)
-    autocast = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}[
-        config.precision
-    ]
+    autocast = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(config.precision)
+    dtype = torch.float64 if config.precision == "float64" else torch.float32
     if autocast is torch.float16 and device.type != "cuda":
         log.warning("precision float16 needs a GPU; on %s the search uses float32", device.type)
         autocast = None
-    kernels = native.available(device, torch.float32) and autocast is None and not config.compile
+    kernels = native.available(device, dtype) and autocast is None and not config.compile
     fast = kernels if config.supernet == "auto" else config.supernet == "fast"
     # The native kernels read pixel by pixel.
     channels_last = config.channels_last or (fast and kernels)
-    return Runtime(device, autocast, channels_last, config.compile, fast)
+    return Runtime(device, autocast, channels_last, config.compile, dtype, fast)
 
 
 class CompiledOrEager:

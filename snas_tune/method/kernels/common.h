@@ -43,13 +43,30 @@ struct Input {
     Slice<T> grad;
 };
 
-// result = bias + sum of terms; a term is a slice times a matrix (in, out), or times a scalar.
+// result = bias + sum of terms; a term is a slice times a matrix (in, out), or times a scalar, less
+// the mean and times the scale of a batch norm where there is one.
 template <typename T>
 struct Term {
     int64_t result;
     Slice<const T> value;
-    const T* matrix;  // or null
+    const T* matrix;      // or null
+    const double* mean;   // (channels), or null
+    const double* scale;  // (channels), or null
     T scalar;
+};
+
+// Pooling of a slice and the batch norm behind it.
+template <typename T>
+struct Pool {
+    int64_t largest;  // the largest of a window, or the mean
+    Slice<T> value;   // before batch norm
+    int64_t training;  // use the batch's statistics and move the running ones
+    T* running_mean;   // (channels)
+    T* running_variance;
+    double* mean;            // (channels): what batch norm takes away
+    double* scale;           // (channels): and multiplies by
+    const double* by_value;  // (channels): gradient through the statistics
+    const double* shift;     // (channels): likewise
 };
 
 template <typename T>
@@ -85,7 +102,7 @@ struct Pair {
     Slice<const T> left, right;
     double* products;  // (channels, channels), or null
     double* sums;      // (channels) of right, or null
-    double* inner;     // one number, the sum of left[i] * right[i], or null
+    double* inner;     // (channels), sums of left[i] * right[i], or null
 };
 
 template <typename T, int V>

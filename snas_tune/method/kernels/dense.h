@@ -63,6 +63,20 @@ void add_sums(const Slice<const T>& value, int64_t first, int64_t last, int64_t 
     }
 }
 
+// Adds the sums over some pixels of products channel by channel.
+template <typename T, int V>
+void add_inner(const Slice<const T>& left, const Slice<const T>& right, int64_t first,
+               int64_t last, int64_t channels, double* to) {
+    using L = Lanes<T, V>;
+    for (int64_t c = 0; c < channels; c += V) {
+        const int64_t valid = std::min<int64_t>(V, channels - c);
+        typename L::Vec sum = {};
+        for (int64_t p = first; p < last; p++)
+            sum += L::get(left.row(p) + c, valid) * L::get(right.row(p) + c, valid);
+        for (int64_t d = 0; d < valid; d++) to[c + d] += sum[d];
+    }
+}
+
 // All products of a slice with another; of a slice with itself only half, then mirrored at the end.
 template <typename T, int V>
 void add_all_products(const Slice<const T>& left, const Slice<const T>& right, int64_t first,
@@ -74,6 +88,15 @@ void add_all_products(const Slice<const T>& left, const Slice<const T>& right, i
                                std::min<int64_t>(V, channels - c), to + r * channels + c, channels);
 }
 
+// What a term without a matrix is multiplied by, padded to whole vectors.
+template <typename T, int V>
+std::vector<T> scales(const Term<T>& term, int64_t channels) {
+    std::vector<T> result((channels + V - 1) / V * V, T(0));
+    for (int64_t c = 0; c < channels; c++)
+        result[c] = term.scale ? T(double(term.scalar) * term.scale[c]) : term.scalar;
+    return result;
+}
+
 template <typename T, int V>
 void mix(const Shape& s, int64_t results, const Result<T>* result, int64_t terms,
          const Term<T>* term) {
@@ -82,14 +105,21 @@ void mix(const Shape& s, int64_t results, const Result<T>* result, int64_t terms
     const int64_t pixels = s.height * s.width;
     std::vector<std::vector<T>> matrices(terms);
     for (int64_t t = 0; t < terms; t++)
-        if (term[t].matrix) matrices[t] = packed<T, V>(term[t].matrix, s.channels, false);
+        matrices[t] = term[t].matrix ? packed<T, V>(term[t].matrix, s.channels, false)
+                                     : scales<T, V>(term[t], s.channels);
+    const auto bias_of = [&](int64_t r, int64_t c) {
+        double bias = result[r].bias ? result[r].bias[c] : 0;
+        for (int64_t t = 0; t < terms; t++)
+            if (term[t].result == r && term[t].mean)
+                bias -= double(term[t].scalar) * term[t].scale[c] * term[t].mean[c];
+        return bias;
+    };
     over_images(s, [&](int64_t, int64_t first, int64_t last) {
         for (int64_t r = 0; r < results; r++)
             for (int64_t c = 0; c < s.channels; c += V) {
                 const int64_t valid = std::min<int64_t>(V, s.channels - c);
                 typename L::Vec bias = {};
-                for (int64_t k = 0; result[r].bias && k < valid; k++)
-                    bias[k] = T(result[r].bias[c + k]);
+                for (int64_t k = 0; k < valid; k++) bias[k] = T(bias_of(r, c + k));
                 const auto some = [&]<int P>(int64_t pixel) {
                     typename L::Vec sums[P];
                     for (int p = 0; p < P; p++) sums[p] = bias;
@@ -97,12 +127,14 @@ void mix(const Shape& s, int64_t results, const Result<T>* result, int64_t terms
                         if (term[t].result != r) continue;
                         const T* rows = term[t].value.row(pixel);
                         const int64_t leading = term[t].value.leading;
-                        if (term[t].matrix)
+                        if (term[t].matrix) {
                             multiply<T, V, P>(rows, leading, s.channels,
                                               matrices[t].data() + c * s.channels, sums);
-                        else
-                            for (int p = 0; p < P; p++)
-                                sums[p] += term[t].scalar * L::get(rows + p * leading + c, valid);
+                            continue;
+                        }
+                        const auto scale = L::get(matrices[t].data() + c);
+                        for (int p = 0; p < P; p++)
+                            sums[p] += scale * L::get(rows + p * leading + c, valid);
                     }
                     for (int p = 0; p < P; p++)
                         L::put(result[r].value.row(pixel + p) + c, sums[p], valid);
@@ -117,7 +149,7 @@ void mix(const Shape& s, int64_t results, const Result<T>* result, int64_t terms
 template <typename T, int V>
 void cross(const Shape& s, int64_t pairs, const Pair<T>* pair) {
     const int64_t pixels = s.height * s.width, square = s.channels * s.channels;
-    const int64_t each = square + s.channels + 1;
+    const int64_t each = square + 2 * s.channels;
     const int64_t threads = std::max<int64_t>(1, std::min(s.threads, s.batch));
     std::vector<std::vector<double>> sums(threads, std::vector<double>(pairs * each, 0.0));
     over_images(s, [&](int64_t thread, int64_t first, int64_t last) {
@@ -130,17 +162,9 @@ void cross(const Shape& s, int64_t pairs, const Pair<T>* pair) {
                                            false, to);
                 if (pair[k].sums)
                     add_sums<T, V>(pair[k].right, from, end, s.channels, to + square);
-                if (pair[k].inner) {
-                    using L = Lanes<T, V>;
-                    typename L::Vec sum = {};
-                    for (int64_t c = 0; c < s.channels; c += V) {
-                        const int64_t valid = std::min<int64_t>(V, s.channels - c);
-                        for (int64_t p = from; p < end; p++)
-                            sum += L::get(pair[k].left.row(p) + c, valid) *
-                                   L::get(pair[k].right.row(p) + c, valid);
-                    }
-                    for (int c = 0; c < V; c++) to[square + s.channels] += sum[c];
-                }
+                if (pair[k].inner)
+                    add_inner<T, V>(pair[k].left, pair[k].right, from, end, s.channels,
+                                    to + square + s.channels);
             }
     });
     for (int64_t k = 0; k < pairs; k++) {
@@ -151,6 +175,7 @@ void cross(const Shape& s, int64_t pairs, const Pair<T>* pair) {
         };
         for (int64_t i = 0; pair[k].products && i < square; i++) pair[k].products[i] = total(i);
         for (int64_t i = 0; pair[k].sums && i < s.channels; i++) pair[k].sums[i] = total(square + i);
-        if (pair[k].inner) *pair[k].inner = total(square + s.channels);
+        for (int64_t i = 0; pair[k].inner && i < s.channels; i++)
+            pair[k].inner[i] = total(square + s.channels + i);
     }
 }

@@ -11,11 +11,14 @@
 //   normalise_backward  the gradient of that
 //   cross               sums over all pixels of products of two slices
 //   depthwise_backward  the gradient of a slice through everything that read it
+//   pool_forward        pooling of a slice, and the statistics of the batch norm behind it
+//   pool_backward       the gradient of that
 
 #include "dense.h"
 #include "depthwise.h"
 #include "depthwise_backward.h"
 #include "normalise.h"
+#include "pool.h"
 
 // Vectors of 64 bytes, or of 32 where that holds a whole slice.
 #define EXPORT(T, WIDE)                                                                           \
@@ -41,6 +44,19 @@
     extern "C" void normalise_backward_##T(const Shape* s, double pixels, int64_t count,          \
                                            const Norm<T>* norms) {                                \
         normalise_backward<T>(s->channels, pixels, count, norms);                                 \
+    }                                                                                             \
+    extern "C" void pool_forward_##T(const Shape* s, double epsilon, double momentum,             \
+                                     int64_t, const Input<T>* x, int64_t count,                   \
+                                     const Pool<T>* pool) {                                       \
+        if (s->channels > WIDE / 2)                                                               \
+            pool_forward<T, WIDE>(*s, x->value, epsilon, momentum, count, pool);                  \
+        else pool_forward<T, WIDE / 2>(*s, x->value, epsilon, momentum, count, pool);             \
+    }                                                                                             \
+    extern "C" void pool_backward_##T(const Shape* s, int64_t, const Input<T>* x, int64_t count,  \
+                                      const Pool<T>* pool, int64_t terms, const Term<T>* term) {  \
+        if (s->channels > WIDE / 2)                                                               \
+            pool_backward<T, WIDE>(*s, x->value, x->grad, count, pool, terms, term);              \
+        else pool_backward<T, WIDE / 2>(*s, x->value, x->grad, count, pool, terms, term);         \
     }                                                                                             \
     extern "C" void cross_##T(const Shape* s, int64_t pairs, const Pair<T>* pair) {               \
         if (s->channels > WIDE / 2) cross<T, WIDE>(*s, pairs, pair);                              \
