@@ -49,8 +49,8 @@ def arguments() -> argparse.Namespace:
     add("--preset", choices=PRESETS, default="demo", help="size of a search: %(choices)s")
     add("--epochs", type=int, help="length of a search (default: the preset's)")
     add("--batch-size", type=int, help="images per step (default: the preset's, else 64)")
-    add("--supernet", choices=SUPERNETS, default="auto", help="how it is computed; auto is fast "
-        "where this machine can (default: %(default)s)")  # fmt: skip
+    add("--supernet", choices=SUPERNETS, default="auto", help="how it is computed; auto is what "
+        "is measured to be the fastest here (default: %(default)s)")  # fmt: skip
     add("--trials", type=int, default=14, help="searches in all (default: %(default)s)")
     add("--penalty", type=float, nargs=2, default=(0.03, 60.0), metavar=("LOW", "HIGH"),
         help="range of the penalty strength in nats (default: %(default)s)")  # fmt: skip

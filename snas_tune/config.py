@@ -182,8 +182,8 @@ class SearchConfig:
 
     supernet: str = "auto"
     """``plain``, op by op, or ``fast``, all edges of a node at once: the same function, up to
-    rounding. ``auto`` is fast where the native kernels run (a CPU with a C++ compiler, float32, no
-    compilation), else plain."""
+    rounding. ``auto`` is whichever is measured to be the fastest for this shape on this machine, in
+    either memory format, see :mod:`snas_tune.method.forms`; plain under compilation."""
 
     device: str = "auto"
     """``auto`` (a GPU if there is one), or a torch device such as ``cpu`` or ``cuda:0``."""
