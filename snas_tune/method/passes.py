@@ -29,14 +29,13 @@ from snas_tune.method.supernet import SearchCell, full_plan
 from snas_tune.plan import CellPlan
 
 ROUNDS = 3
-"""Timed passes of a form that is not out before."""
+"""Passes of a form that is not out before."""
 
 BEHIND = 1.5
 """A form that takes more than that many times the seconds of the fastest is out."""
 
 LONG = 1.0
-"""Seconds of a pass that needs no warm-up before it: little of them is what makes a first one slow.
-"""
+"""Seconds of a warm-up that are many beside what makes a first pass slow."""
 
 BRIEF = 0.1
 """Seconds of the slowest pass of a net so small that one timed round is enough."""
@@ -61,28 +60,32 @@ def measure_forms(
     start = time.perf_counter()
     with _leaving_no_trace(runtimes[0].device):
         passes = {runtime.form: Pass(runtime, config, frame) for runtime in runtimes}
-        taken = _first_passes(passes)
-        running = list(passes)
-        for number in range(ROUNDS):
-            for form in running:
-                if len(taken[form]) <= number:
-                    best = min(map(statistics.median, filter(None, taken.values())), default=inf)
-                    taken[form].append(passes[form].seconds(BEHIND * best))
-            middle = {form: statistics.median(taken[form]) for form in running}
-            running = [form for form in running if middle[form] <= BEHIND * min(middle.values())]
+        taken = _first_round(passes)
+        for _ in range(1, ROUNDS):
+            middle = {form: statistics.median(times) for form, times in taken.items()}
+            best = min(middle.values())
+            running = [form for form, seconds in middle.items() if seconds <= BEHIND * best]
             spent = time.perf_counter() - start
             if len(running) == 1 or max(middle.values()) < BRIEF or spent > PATIENCE:
                 break
+            for form in running:
+                taken[form].append(passes[form].seconds(BEHIND * best))
     return {form: statistics.median(times) for form, times in taken.items()}
 
 
-def _first_passes(passes: Mapping[str, Pass]) -> dict[str, list[float]]:
-    """Warm up; the seconds of a pass that was long count already."""
-    best, taken = inf, {}
+def _first_round(passes: Mapping[str, Pass]) -> dict[str, list[float]]:
+    """A pass of each form behind a warm-up.
+
+    A long warm-up is the pass, but not that of the first form: the native kernels, which come
+    first, then fetch the memory of their buffers, half as much again.
+    """
+    best, taken = inf, dict[str, list[float]]()
     for form, one in passes.items():
         seconds = one.seconds(max(LONG, BEHIND * best))
+        if seconds < LONG or not taken:
+            seconds = one.seconds(BEHIND * best)
         best = min(best, seconds)
-        taken[form] = [seconds] if seconds >= LONG else []
+        taken[form] = [seconds]
     return taken
 
 
