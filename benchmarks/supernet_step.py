@@ -1,15 +1,19 @@
 """Step time, memory and kernels of the supernet's forms, side by side in one run.
 
     python benchmarks/supernet_step.py                        # C=16, 8 cells, batch 64, 32 pixels
-    python benchmarks/supernet_step.py --size demo
+    python benchmarks/supernet_step.py --size demo --forms fast one-hot
     python benchmarks/supernet_step.py --reference PATH/cnn   # with a public DARTS supernet
 
 A step is forward, backward and both optimisers. All forms take one step in every round, in turn, so
 that whatever else the machine does meets all of them; the ratio of two forms is the median over the
-rounds of the ratio within a round. Memory is the growth of a fresh process's largest resident set
-over three steps. Kernels are the operators that torch's profiler sees in a step and that touch
-data, plus the native kernels. ``--reference`` takes a directory with ``model_search.py`` of
-https://github.com/quark0/darts or a fork; that code is not part of this repository.
+rounds of the ratio within a round. ``peak`` is the growth of a fresh process's largest resident set
+over three steps (on a GPU, of what torch allocated), ``kept`` what a forward pass leaves allocated
+for the backward pass. Kernels are the operators that torch's profiler sees in a step and that touch
+data, plus the native kernels. Below the table stand the multiply-adds of a step and the time that
+they would take at the rate of a large matrix product measured in the same run.
+
+``--reference`` takes a directory with ``model_search.py`` of https://github.com/quark0/darts or a
+fork; that code is not part of this repository.
 """
 
 from __future__ import annotations
@@ -32,20 +36,40 @@ from torch import Tensor, nn
 
 from snas_tune.config import SearchConfig
 from snas_tune.method import native
+from snas_tune.method.cost import cost_table
+from snas_tune.method.fan_half import BUFFERS
 from snas_tune.method.fast import fast_supernet
-from snas_tune.method.runtime import choose_runtime
-from snas_tune.method.sampling import generator_for, gumbel_softmax
+from snas_tune.method.runtime import CompiledOrEager, choose_runtime
+from snas_tune.method.sampling import draw_architecture, generator_for, gumbel_noise
 from snas_tune.method.supernet import Supernet, frame_of
 
 SIZES = {
     "paper": {"channels": 16, "cells": 8, "nodes": 4, "batch": 64, "side": 32, "colours": 3},
-    "demo": {"channels": 8, "cells": 3, "nodes": 2, "batch": 64, "side": 8, "colours": 3},
+    "demo": {"channels": 8, "cells": 3, "nodes": 3, "batch": 64, "side": 8, "colours": 3},
     "small": {"channels": 8, "cells": 5, "nodes": 3, "batch": 64, "side": 32, "colours": 3},
 }
 """What is timed; ``paper`` is the search of DARTS and SNAS on CIFAR-10."""
 
-FORMS = ("plain", "plain channels-last", "fast torch", "fast native", "plain bfloat16")
+FORMS: dict[str, dict[str, Any]] = {
+    "plain": {"supernet": "plain"},
+    "plain channels-last": {"supernet": "plain", "channels_last": True},
+    "plain bfloat16": {"supernet": "plain", "precision": "bfloat16", "channels_last": True},
+    "plain compiled": {"supernet": "plain", "compile": True},
+    "fast torch": {"supernet": "fast"},
+    "fast bfloat16": {"supernet": "fast", "precision": "bfloat16", "channels_last": True},
+    "fast": {"supernet": "fast"},
+    "fast checkpointing": {"supernet": "fast", "activation_checkpointing": True},
+    "plain one-hot": {"supernet": "plain", "channels_last": True, "sampling": "gdas"},
+    "one-hot": {"supernet": "fast", "sampling": "gdas"},
+    "one-hot dsnas": {"supernet": "fast", "sampling": "dsnas"},
+    "top-2": {"supernet": "fast", "sampling": "top_k", "sampled_ops": 2},
+    "partial 1/4": {"supernet": "fast", "partial_channels": 4},
+    "partial 1/4 one-hot": {"supernet": "fast", "partial_channels": 4, "sampling": "gdas"},
+}
+"""Settings of what is timed. ``fast`` is through the native kernels where there are any."""
 
+BASE = "fast"
+"""The form whose time is 1."""
 
 VIEWS = (
     *("view", "reshape", "as_strided", "permute", "transpose", "t", "select", "slice", "narrow"),
@@ -59,15 +83,18 @@ VIEWS = (
 class Timed:
     """One form of the supernet with its optimisers."""
 
-    def __init__(self, form: str, size: dict[str, int], reference: Path | None) -> None:
+    def __init__(
+        self, form: str, size: dict[str, int], device: torch.device, reference: Path | None
+    ) -> None:
         self.form, self.size = form, size
         torch.manual_seed(0)
         shape = (size["batch"], size["colours"], size["side"], size["side"])
-        self.images, self.labels = torch.randn(shape), torch.randint(10, (size["batch"],))
+        self.images = torch.randn(shape).to(device)
+        self.labels = torch.randint(10, (size["batch"],)).to(device)
         self.number = 0
         if form == "reference":
             assert reference is not None
-            self.net, logits = _reference(reference, size)
+            self.net, logits = _reference(reference, size, device)
         else:
             self.net = self._ours(form)
             logits = [self.net.logits]
@@ -80,19 +107,20 @@ class Timed:
 
     def _ours(self, form: str) -> Any:
         size = self.size
-        config = SearchConfig(
-            cells=size["cells"], channels=size["channels"], nodes=size["nodes"], device="cpu",
-            supernet=form.split()[0], channels_last=form == "plain channels-last",
-            precision="bfloat16" if "bfloat16" in form else "float32",
+        self.config = SearchConfig(
+            cells=size["cells"], channels=size["channels"], nodes=size["nodes"],
+            device=str(self.images.device), batch_size=size["batch"], **FORMS[form],
         )  # fmt: skip
         frame = frame_of(
-            config, image_size=size["side"], image_channels=size["colours"], classes=10
+            self.config, image_size=size["side"], image_channels=size["colours"], classes=10
         )
-        build = fast_supernet if form.startswith("fast") else Supernet
-        self.runtime = choose_runtime(config)
+        self.runtime = choose_runtime(self.config)
+        build = fast_supernet if self.config.supernet == "fast" else Supernet
         if self.runtime.channels_last:
             self.images = self.images.contiguous(memory_format=torch.channels_last)
-        return self.runtime.place(build(config, frame))
+        net = self.runtime.place(build(self.config, frame))
+        self.call = CompiledOrEager(net) if self.runtime.compile else net
+        return net
 
     @contextlib.contextmanager
     def _numerics(self) -> Iterator[None]:
@@ -107,21 +135,28 @@ class Timed:
         """Forward, backward, both optimisers."""
         for optimiser in self.optimisers:
             optimiser.zero_grad()
-        with self._numerics():
-            loss = F.cross_entropy(self._forward().float(), self.labels)
-            loss.backward()
+        self.loss().backward()
         for optimiser in self.optimisers:
             optimiser.step()
+
+    def loss(self) -> Tensor:
+        """The forward pass."""
+        with self._numerics():
+            return F.cross_entropy(self._forward().float(), self.labels)
 
     def _forward(self) -> Tensor:
         if self.form == "reference":
             return self.net(self.images)
         self.number += 1
-        sample = gumbel_softmax(self.net.logits, 0.7, generator_for(0, "sample", self.number))
-        return self.net(self.images, sample)
+        logits, c = self.net.logits, self.config
+        noise = gumbel_noise(logits.shape, generator_for(0, "sample", self.number))
+        draw = draw_architecture(logits, 0.7, noise, c.sampling, c.sampled_ops)
+        return self.call(self.images, draw.sample, None, draw.active)
 
 
-def _reference(path: Path, size: dict[str, int]) -> tuple[nn.Module, list[nn.Parameter]]:
+def _reference(
+    path: Path, size: dict[str, int], device: torch.device
+) -> tuple[nn.Module, list[nn.Parameter]]:
     """The public supernet; it calls ``cuda()`` where it is built, which does nothing here."""
     sys.path.insert(0, str(path))
     original = torch.Tensor.cuda
@@ -134,7 +169,8 @@ def _reference(path: Path, size: dict[str, int]) -> tuple[nn.Module, list[nn.Par
         )
     finally:
         torch.Tensor.cuda = original  # type: ignore[method-assign]
-    logits = [nn.Parameter(alpha.detach().clone()) for alpha in network.arch_parameters()]
+    network.to(device)
+    logits = [nn.Parameter(alpha.detach().to(device)) for alpha in network.arch_parameters()]
     network.alphas_normal, network.alphas_reduce = logits
     return network, logits
 
@@ -160,10 +196,24 @@ def kernels(form: Timed) -> int:
     return calls + sum(e.name.removeprefix("aten::") not in VIEWS for e in leaves)
 
 
+def kept_mib(form: Timed) -> float:
+    """MiB that a forward pass leaves allocated, for the backward pass."""
+    BUFFERS.clear()  # or what it takes from there would not be seen
+    kinds = [torch.profiler.ProfilerActivity.CPU]
+    cuda = form.images.is_cuda
+    kinds += [torch.profiler.ProfilerActivity.CUDA] if cuda else []
+    with torch.profiler.profile(activities=kinds, profile_memory=True) as profile:
+        loss = form.loss()
+    name = "self_device_memory_usage" if cuda else "self_cpu_memory_usage"
+    kept = sum(getattr(event, name) for event in profile.events())
+    loss.backward()
+    return kept / 2**20
+
+
 def memory_of(form: str, args: argparse.Namespace) -> float:
     """MiB by which three steps of a form raise a fresh process's largest resident set."""
     command = [sys.executable, __file__, "--memory", form, "--size", args.size]
-    command += ["--threads", str(args.threads)]
+    command += ["--threads", str(args.threads), "--device", args.device]
     if args.reference:
         command += ["--reference", str(args.reference)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -171,11 +221,14 @@ def memory_of(form: str, args: argparse.Namespace) -> float:
 
 
 def _measure_memory(form: str, args: argparse.Namespace) -> None:
-    timed = Timed(form, SIZES[args.size], args.reference)
+    timed = Timed(form, SIZES[args.size], torch.device(args.device), args.reference)
     before = _resident("VmRSS")
     for _ in range(3):
         timed.step()
-    print(_resident("VmHWM") - before)
+    if timed.images.is_cuda:
+        print(torch.cuda.max_memory_allocated() / 2**20)
+    else:
+        print(_resident("VmHWM") - before)
 
 
 def _resident(field: str) -> float:
@@ -184,39 +237,63 @@ def _resident(field: str) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
 
 
-def main() -> None:
-    """Time all forms, print the table, and write it as JSON where asked."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", choices=SIZES, default="paper")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--reference", type=Path, help="directory of a public model_search.py")
-    parser.add_argument("--forms", nargs="*", help="default: all")
-    parser.add_argument("--memory", metavar="FORM", help=argparse.SUPPRESS)
-    parser.add_argument("--out", type=Path, help="write the record there, as JSON")
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    if args.memory:
-        _measure_memory(args.memory, args)
-        return
-    forms = list(args.forms or FORMS)
-    if args.reference:
-        forms.insert(0, "reference")
-    timed = {form: Timed(form, SIZES[args.size], args.reference) for form in forms}
-    seconds: dict[str, list[float]] = {form: [] for form in forms}
-    for number in range(args.rounds + 1):
+def floor_of(size: dict[str, int], device: torch.device) -> dict[str, float]:
+    """Multiply-adds of a step in which every op runs, and the machine's rates.
+
+    The backward pass is counted as twice the forward pass: of every convolution, the gradient of
+    its input and of its weights. The rates are the best of several: of a product of two matrices,
+    and of copying memory far larger than the caches (bytes read plus bytes written).
+    """
+    config = SearchConfig(cells=size["cells"], channels=size["channels"], nodes=size["nodes"])
+    frame = frame_of(config, image_size=size["side"], image_channels=size["colours"], classes=10)
+    table = cost_table("flops", frame, config.nodes, config.ops)
+    macs = 3 * size["batch"] * (table.per_cell.sum().item() + table.fixed)
+    matrix = torch.randn(2048, 2048, device=device)
+    block = torch.empty(2**26, device=device)
+    other = torch.empty_like(block)
+    product = min(_seconds(lambda: matrix @ matrix, device) for _ in range(8))
+    copy = min(_seconds(lambda: other.copy_(block), device) for _ in range(8))
+    return {
+        "giga_multiply_adds": macs / 1e9,
+        "giga_multiply_adds_per_second": 2048**3 / product / 1e9,
+        "gigabytes_per_second": 2 * block.numel() * 4 / copy / 1e9,
+        "floor_milliseconds": 1000 * macs * product / 2048**3,
+    }
+
+
+def _seconds(work: Callable[[], object], device: torch.device) -> float:
+    _finish(device)
+    start = time.perf_counter()
+    work()
+    _finish(device)
+    return time.perf_counter() - start
+
+
+def _finish(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def time_all(timed: dict[str, Timed], rounds: int) -> dict[str, list[float]]:
+    """Seconds of a step of every form in every round, the first of which is a warm-up."""
+    seconds: dict[str, list[float]] = {form: [] for form in timed}
+    for number in range(rounds + 1):
         for form, each in timed.items():
-            start = time.perf_counter()
-            each.step()
-            if number:  # the first is a warm-up
-                seconds[form].append(time.perf_counter() - start)
-        print(f"round {number} of {args.rounds}", file=sys.stderr, flush=True)
+            taken = _seconds(each.step, each.images.device)
+            if number:
+                seconds[form].append(taken)
+            print(f"round {number} of {rounds}: {form}, {taken:.3f} s", file=sys.stderr, flush=True)
+    return seconds
+
+
+def rows_of(
+    timed: dict[str, Timed], seconds: dict[str, list[float]], args: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """The table: a row for every form."""
     rows = []
-    for form in forms:
-        ratios = [s / f for s, f in zip(seconds[form], seconds[forms[-1]], strict=True)]
-        if "fast native" in forms:
-            fast = seconds["fast native"]
-            ratios = [s / f for s, f in zip(seconds[form], fast, strict=True)]
+    base = seconds[BASE if BASE in timed else next(iter(timed))]
+    for form, each in timed.items():
+        ratios = [s / f for s, f in zip(seconds[form], base, strict=True)]
         rows.append(
             {
                 "form": form,
@@ -224,20 +301,52 @@ def main() -> None:
                 "ratio": statistics.median(ratios),
                 "ratio_least": min(ratios),
                 "ratio_most": max(ratios),
-                "kernels": kernels(timed[form]),
-                "memory_mib": memory_of(form, args),
+                "kernels": kernels(each),
+                "kept_mib": kept_mib(each),
+                "peak_mib": memory_of(form, args),
             }
         )
-    print(
-        f"| form | ms a step | times fast native (least to most) | MiB | kernels |\n{'|---' * 5}|"
-    )
+        print(f"measured {form}", file=sys.stderr, flush=True)
+    return rows
+
+
+def main() -> None:
+    """Time all forms, print the table, and write it as JSON where asked."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", choices=SIZES, default="paper")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--reference", type=Path, help="directory of a public model_search.py")
+    parser.add_argument("--forms", nargs="*", choices=FORMS, help="default: all but compiled")
+    parser.add_argument("--memory", metavar="FORM", help=argparse.SUPPRESS)
+    parser.add_argument("--out", type=Path, help="write the record there, as JSON")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    if args.memory:
+        _measure_memory(args.memory, args)
+        return
+    forms = list(args.forms or (form for form in FORMS if "compiled" not in form))
+    forms = ["reference", *forms] if args.reference else forms
+    size, device = SIZES[args.size], torch.device(args.device)
+    timed = {form: Timed(form, size, device, args.reference) for form in forms}
+    rows = rows_of(timed, time_all(timed, args.rounds), args)
+    print("| form | ms a step | ratio (least to most) | kept MiB | peak MiB | kernels |")
+    print("|:---" + "|---:" * 5 + "|")
     for r in rows:
         print(f"| {r['form']} | {r['milliseconds']:.0f} | {r['ratio']:.2f} ({r['ratio_least']:.2f} "
-              f"to {r['ratio_most']:.2f}) | {r['memory_mib']:.0f} | {r['kernels']} |")  # fmt: skip
+              f"to {r['ratio_most']:.2f}) | {r['kept_mib']:.0f} | {r['peak_mib']:.0f} "
+              f"| {r['kernels']} |")  # fmt: skip
+    floor = floor_of(size, device)
+    print(f"\n{floor['giga_multiply_adds']:.1f} G multiply-adds a step; a matrix product does "
+          f"{floor['giga_multiply_adds_per_second']:.0f} G a second, so no step under "
+          f"{floor['floor_milliseconds']:.0f} ms; memory copies at "
+          f"{floor['gigabytes_per_second']:.1f} GB/s")  # fmt: skip
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         machine = f"{platform.machine()}, {args.threads} threads, torch {torch.__version__}"
-        record = {"size": SIZES[args.size], "machine": machine, "rounds": args.rounds, "rows": rows}
+        record = {"size": size, "machine": machine, "rounds": args.rounds, "floor": floor,
+                  "rows": rows}  # fmt: skip
         args.out.write_text(json.dumps(record, indent=1) + "\n")
 
 

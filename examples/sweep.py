@@ -17,7 +17,7 @@ import sys
 from typing import Any
 
 from snas_tune import run_sweep, search_space
-from snas_tune.config import SUPERNETS
+from snas_tune.config import PRECISIONS, SAMPLINGS, SUPERNETS
 from snas_tune.front.storage import join
 from snas_tune.sweep import SweepResult, write_pictures
 from snas_tune.sweep.experiment import new_name, newest_name
@@ -51,6 +51,9 @@ def arguments() -> argparse.Namespace:
     add("--batch-size", type=int, help="images per step (default: the preset's, else 64)")
     add("--supernet", choices=SUPERNETS, default="auto", help="how it is computed; auto is what "
         "is measured to be the fastest here (default: %(default)s)")  # fmt: skip
+    add("--sampling", choices=SAMPLINGS, default="concrete", help="concrete runs every op, gdas "
+        "and dsnas one of each edge, top_k two (default: %(default)s)")  # fmt: skip
+    add("--precision", choices=PRECISIONS, default="float32", help="default: %(default)s")
     add("--trials", type=int, default=14, help="searches in all (default: %(default)s)")
     add("--penalty", type=float, nargs=2, default=(0.03, 60.0), metavar=("LOW", "HIGH"),
         help="range of the penalty strength in nats (default: %(default)s)")  # fmt: skip
@@ -85,6 +88,8 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
         "image_size": args.image_size,
         "flip": args.flip,
         "supernet": args.supernet,
+        "sampling": args.sampling,
+        "precision": args.precision,
         "seed": args.seed,
     }
 

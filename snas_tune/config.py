@@ -33,8 +33,11 @@ PENALTY_GRADIENTS = ("sample", "expectation", "score")
 COSTS = ("flops", "params", "memory", "latency_ms")
 """What a penalty may be made of. FLOPs are multiply-adds of one image, memory is in elements."""
 
+SAMPLINGS = ("concrete", "gdas", "dsnas", "top_k")
+"""How an architecture is drawn, see :func:`snas_tune.method.sampling.draw_architecture`."""
+
 SUPERNETS = ("auto", "plain", "fast")
-PRECISIONS = ("float32", "bfloat16", "float16")
+PRECISIONS = ("float32", "float64", "bfloat16", "float16")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,6 +82,15 @@ class SearchConfig:
 
     temperature_end: float = 0.03
     """Temperature of the last step (published: 0.03). A ``constant`` schedule ignores it."""
+
+    sampling: str = "concrete"
+    """How a step draws its architecture. ``concrete``: every op runs, weighted by a concrete sample
+    (SNAS). The others run few ops, so a step costs a fraction: ``gdas`` and ``dsnas`` one of each
+    edge, with a straight-through or a score-function gradient; ``top_k`` the ``sampled_ops``
+    heaviest."""
+
+    sampled_ops: int = 2
+    """Ops of an edge that run in a step, for ``top_k``."""
 
     seed: int = 0
     """Fixes the initial weights, the split, the data order, augmentation and every sample."""
@@ -185,6 +197,10 @@ class SearchConfig:
     rounding. ``auto`` is whichever is measured to be the fastest for this shape on this machine, in
     either memory format, see :mod:`snas_tune.method.forms`; plain under compilation."""
 
+    activation_checkpointing: bool = False
+    """Keep only what goes from cell to cell and compute the rest again in the backward pass: the
+    same results with less memory, for a forward pass more."""
+
     device: str = "auto"
     """``auto`` (a GPU if there is one), or a torch device such as ``cpu`` or ``cuda:0``."""
 
@@ -193,7 +209,9 @@ class SearchConfig:
     Part of what fixes results."""
 
     precision: str = "float32"
-    """``float32``, or autocast to ``bfloat16`` or ``float16``."""
+    """``float32``, or autocast to ``bfloat16`` or ``float16``. ``float64`` is slower and for
+    comparisons: rounding is then too small for a short search to tell one form of the supernet,
+    or one number of threads, from another."""
 
     channels_last: bool = False
     """Keep images and feature maps in channels-last memory format."""
@@ -291,6 +309,8 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "temperature_schedule": _choice(tuple(SCHEDULES)),
     "temperature_start": _POSITIVE,
     "temperature_end": _POSITIVE,
+    "sampling": _choice(SAMPLINGS),
+    "sampled_ops": ((lambda value: _is_count(value, 2)), "a whole number, 2 or more"),
     "seed": _COUNT_OR_ZERO,
     "data": _TEXT,
     "data_root": _TEXT,
@@ -324,6 +344,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "child_every": _COUNT,
     "recalibration_batches": _COUNT,
     "supernet": _choice(SUPERNETS),
+    "activation_checkpointing": _FLAG,
     "device": _TEXT,
     "threads": _COUNT,
     "precision": _choice(PRECISIONS),
@@ -343,5 +364,10 @@ def _check_together(config: SearchConfig) -> None:
         costs.values()
     ):
         raise ValueError(f"penalty_costs must be weights with a positive sum, got {dict(costs)}")
+    if config.sampling == "top_k" and config.sampled_ops > len(config.ops):
+        raise ValueError(
+            f"sampled_ops must be at most the number of ops, {len(config.ops)}, "
+            f"got {config.sampled_ops}"
+        )
     if costs.get("latency_ms") and config.latency_table is None:
         raise ValueError("latency_table must be given for a penalty on latency_ms, got None")

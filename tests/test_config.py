@@ -45,6 +45,12 @@ FIELDS = {
     ),
     "temperature_start": ("positive", NO_POSITIVE, (1.0, 2)),
     "temperature_end": ("positive", NO_POSITIVE, (0.03, 1)),
+    "sampling": (
+        "one of concrete, gdas, dsnas, top_k",
+        NO_CHOICE,
+        ("concrete", "top_k"),
+    ),
+    "sampled_ops": ("a whole number, 2 or more", (*NO_COUNT, 1), (2, 4)),
     "seed": ("a whole number, 0 or more", NO_COUNT_OR_ZERO, (0, 7)),
     "data": ("a text", NO_TEXT, ("digits", "cifar10")),
     "data_root": ("a text", NO_TEXT, ("data", "elsewhere")),
@@ -82,9 +88,10 @@ FIELDS = {
     "child_every": ("a positive whole number", NO_COUNT, (1, 5)),
     "recalibration_batches": ("a positive whole number", NO_COUNT, (1, 20)),
     "supernet": ("one of auto, plain, fast", NO_CHOICE, ("plain", "fast")),
+    "activation_checkpointing": ("true or false", NO_FLAG, (False, True)),
     "device": ("a text", NO_TEXT, ("auto", "cpu")),
     "threads": ("a positive whole number", NO_COUNT, (None, 1)),
-    "precision": ("one of float32, bfloat16, float16", NO_CHOICE, ("float32", "float16")),
+    "precision": ("one of float32, float64, bfloat16, float16", NO_CHOICE, ("float32", "float16")),
     "channels_last": ("true or false", NO_FLAG, (False, True)),
     "compile": ("true or false", NO_FLAG, (False, True)),
 }  # fmt: skip
@@ -214,3 +221,11 @@ def test_the_space_is_what_a_checkpoint_must_share():
     }
     same = dataclasses.replace(made, epochs=3, seed=9, penalty_strength=1.0)
     assert same.space() == made.space()
+
+
+def test_more_sampled_ops_than_ops_are_refused_where_they_count():
+    ops = ("none", "skip_connect", "max_pool_3x3")
+    message = "^sampled_ops must be at most the number of ops, 3, got 4$"
+    with pytest.raises(ValueError, match=message):
+        SearchConfig(ops=ops, sampling="top_k", sampled_ops=4)
+    assert SearchConfig(ops=ops, sampled_ops=4).sampling == "concrete"

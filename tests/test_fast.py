@@ -71,28 +71,45 @@ def inputs_of(config, frame, batch):
     return images, keep
 
 
+@st.composite
+def ops_that_run(draw, config):
+    """None for all, else some positions for every type and edge; often none or one."""
+    if draw(st.booleans()):
+        return None
+    positions = st.lists(st.integers(0, len(config.ops) - 1), max_size=2, unique=True)
+    edges = len(cell_edges(config.nodes))
+    rows = st.lists(positions, min_size=edges, max_size=edges)
+    return draw(st.lists(rows, min_size=2, max_size=2))
+
+
+def gradient_or_zero(tensor):
+    return torch.zeros_like(tensor) if tensor.grad is None else tensor.grad
+
+
 def gradients_of(net: Supernet):
     """Every weight's gradient under its plain name."""
     shadow = copy.deepcopy(net)
     for weight, mine in zip(shadow.weights(), net.weights(), strict=True):
-        weight.data = torch.zeros_like(mine) if mine.grad is None else mine.grad
+        weight.data = gradient_or_zero(mine)
     return {n: t for n, t in shadow.named_tensors() if n.endswith((".weight", ".bias"))}
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
 @settings(deadline=None, max_examples=20)
-@given(search=supernets(), dropped=st.booleans())
-def test_outputs_gradients_and_statistics_are_the_plain_ones(executor, search, dropped):
+@given(search=supernets(), dropped=st.booleans(), data=st.data())
+def test_outputs_gradients_and_statistics_are_the_plain_ones(executor, search, dropped, data):
     config, frame, batch = search
+    active = data.draw(ops_that_run(config))
     images, keep = inputs_of(config, frame, batch)
     results = []
     with native_kernels_or_torch(executor):
         for net in both_forms(config, frame):
             noise = generator_for(config.seed, "sample", 0)
             sample = gumbel_softmax(net.logits, 0.7, noise)
-            output = net.train()(images, sample, keep if dropped else None)
+            output = net.train()(images, sample, keep if dropped else None, active)
             output.logsumexp(-1).square().sum().backward()
-            results.append((output.detach(), net.logits.grad, gradients_of(net), net))
+            by_logits = gradient_or_zero(net.logits)
+            results.append((output.detach(), by_logits, gradients_of(net), net))
     (output, logits, weights, plain), (found, fast_logits, fast_weights, fast) = results
     torch.testing.assert_close(found, output, **TIGHT)
     torch.testing.assert_close(fast_logits, logits, **TIGHT)
@@ -101,7 +118,36 @@ def test_outputs_gradients_and_statistics_are_the_plain_ones(executor, search, d
         torch.testing.assert_close(fast_weights[name], gradient, **TIGHT, msg=name)
     statistics = dict(fast.named_tensors())
     for name, value in plain.named_tensors():
-        torch.testing.assert_close(statistics[name], value, **TIGHT, msg=name)
+        # A node's pooling is one for all its edges: it has statistics as soon as one of them ran.
+        if active is None or "_pool_" not in name:
+            torch.testing.assert_close(statistics[name], value, **TIGHT, msg=name)
+
+
+@pytest.mark.parametrize("executor", [*EXECUTORS, "plain"])
+@settings(deadline=None, max_examples=5)
+@given(search=supernets(), data=st.data())
+def test_activations_that_are_computed_again_change_nothing(executor, search, data):
+    config, frame, batch = search
+    active = data.draw(ops_that_run(config))
+    images, keep = inputs_of(config, frame, batch)
+    results = []
+    with contextlib.nullcontext() if executor == "plain" else native_kernels_or_torch(executor):
+        for again in (False, True):
+            net = both_forms(config, frame)[executor != "plain"]
+            net.checkpointing = again
+            sample = gumbel_softmax(net.logits, 0.7, generator_for(config.seed, "sample", 0))
+            output = net.train()(images, sample, keep, active)
+            output.logsumexp(-1).square().sum().backward()
+            by_logits = gradient_or_zero(net.logits)
+            results.append(
+                {
+                    "output": output.detach(),
+                    "logits": by_logits,
+                    "weights": gradients_of(net),
+                    "statistics": net.state_dict(),
+                }
+            )
+    torch.testing.assert_close(results[1], results[0], rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)

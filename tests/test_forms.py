@@ -275,8 +275,11 @@ def test_the_key_tells_apart_what_changes_the_time_and_nothing_else():
     other = {
         "cells": 4, "channels": 8, "nodes": 2, "batch_size": 8, "stem": "imagenet",
         "precision": "bfloat16", "channels_last": True, "ops": ("none", "skip_connect"),
+        "sampling": "gdas", "activation_checkpointing": True,
     }  # fmt: skip
     keys = [key_of(SearchConfig(**{**TINY, name: value})) for name, value in other.items()]
+    keys.append(key_of(SearchConfig(**TINY, precision="float64")))
+    keys += [key_of(SearchConfig(**TINY, sampling="top_k", sampled_ops=k)) for k in (2, 3)]
     keys += [key_of(config, side=9), key_of(config, colours=3)]
     with native.switched_off():
         keys.append(key_of(config))
@@ -284,7 +287,7 @@ def test_the_key_tells_apart_what_changes_the_time_and_nothing_else():
     keys.append(key_of(config))
     torch.set_num_threads(1)
     assert len({key_of(config), *keys}) == 1 + len(keys)
-    alike = SearchConfig(**{**TINY, "epochs": 9}, seed=4, penalty_strength=2.0)
+    alike = SearchConfig(**{**TINY, "epochs": 9}, seed=4, penalty_strength=2.0, sampled_ops=3)
     assert key_of(alike) == key_of(config)
 
 
@@ -303,9 +306,9 @@ def test_a_pass_has_every_part_of_the_supernet(cells, form):
     assert sum(piece.count * weights(piece.module) for piece in pieces) == weights(
         Supernet(config, frame)
     )
-    reads = [piece for piece in pieces if piece.count > 1 or len(piece.arguments) > 1]
-    assert sum(piece.count for piece in reads) == cells
-    assert len(reads) == min(cells, 5)
+    kinds = [piece for piece in pieces if piece.inputs]
+    assert sum(piece.count for piece in kinds) == cells
+    assert len(kinds) == min(cells, 5)
 
 
 def test_a_pass_is_given_up_above_its_limit():
@@ -319,6 +322,33 @@ def test_a_pass_is_given_up_above_its_limit():
     assert taken == [0]
     one.seconds(float("inf"))
     assert taken == [0, *range(len(one.pieces))]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sampling": "gdas", "activation_checkpointing": True},
+        {"sampling": "top_k", "precision": "float64"},
+        {"sampling": "dsnas", "ops": ("none", "skip_connect")},  # at times nothing runs
+        {"stem": "imagenet"},
+    ],
+)
+def test_a_pass_is_that_of_the_searchs_settings(changes):
+    """Every cell's weights that run get a gradient, of the search's type; others do not."""
+    config = SearchConfig(**TINY, **changes, device="cpu")
+    frame = frame_of(config, image_size=8, image_channels=1, classes=4)
+    for form in FORMS:
+        one = Pass(choose_runtime(config).in_form(form), config, frame)
+        assert 0 < one.seconds(float("inf")) < float("inf")
+        assert one.net.checkpointing == config.activation_checkpointing
+        for piece in one.pieces:
+            assert len(piece.forward) == (
+                8 if config.sampling != "concrete" and piece.inputs else 1
+            )
+            gradients = [w.grad for w in piece.module.parameters() if w.grad is not None]
+            assert all(gradient.dtype == one.runtime.dtype for gradient in gradients)
+            if config.sampling == "concrete":
+                assert len(gradients) == len(list(piece.module.parameters()))
 
 
 def test_users_ops_may_draw_random_numbers_and_leave_weights_unused(monkeypatch):

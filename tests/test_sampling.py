@@ -11,6 +11,7 @@ from torch.distributions import RelaxedOneHotCategorical
 from snas_tune.config import SearchConfig
 from snas_tune.method.sampling import (
     concrete_log_density,
+    draw_architecture,
     edge_credit,
     entropy_share,
     generator_for,
@@ -106,3 +107,66 @@ def test_the_credit_of_an_edge_is_its_output_times_the_gradient_of_its_node():
     for (cell, edge), output in outputs.items():
         expected[net.kinds[cell], edge] += (output * output.grad).sum()
     torch.testing.assert_close(credit, expected, rtol=1e-9, atol=1e-12)
+
+
+def drawn(sampling, *, seed=0, temperature=0.4, sampled_ops=2, shape=(2, 5, 6)):
+    """Logits, the concrete sample, and an architecture of the same noise."""
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True)
+    noise = gumbel_noise(logits.shape, generator)
+    draw = draw_architecture(logits, temperature, noise, sampling, sampled_ops)
+    return logits, torch.softmax((logits + noise) / temperature, dim=-1), draw
+
+
+@pytest.mark.parametrize("sampling", ["gdas", "dsnas"])
+def test_one_hot_samples_choose_the_largest_of_the_concrete_one(sampling):
+    _, concrete, draw = drawn(sampling)
+    expected = torch.nn.functional.one_hot(concrete.argmax(-1), 6).double()
+    assert torch.equal(draw.sample, expected)
+    assert torch.tensor(draw.active).squeeze(-1).tolist() == concrete.argmax(-1).tolist()
+
+
+def test_by_default_the_sample_is_the_concrete_one_and_every_op_runs():
+    _, concrete, draw = drawn(SearchConfig().sampling)
+    torch.testing.assert_close(draw.sample, concrete)
+    assert draw.active is None
+
+
+def test_the_straight_through_gradient_is_that_of_the_concrete_sample():
+    logits, concrete, draw = drawn("gdas")
+    direction = torch.randn(concrete.shape, dtype=torch.float64)
+    expected, found = (
+        torch.autograd.grad((direction * z).sum(), logits, retain_graph=True)[0]
+        for z in (concrete, draw.sample)
+    )
+    torch.testing.assert_close(found, expected)
+
+
+def test_the_mean_score_gradient_is_the_gradient_of_the_expectation():
+    """Over all outcomes of an edge, each with its probability."""
+    logits = torch.tensor([0.3, -1.2, 0.8, 0.0], dtype=torch.float64, requires_grad=True)
+    costs = torch.tensor([1.0, 5.0, -2.0, 0.5], dtype=torch.float64)
+    probabilities = logits.softmax(-1)
+    (expected,) = torch.autograd.grad((probabilities * costs).sum(), logits, retain_graph=True)
+    mean = torch.zeros_like(costs)
+    for k, probability in enumerate(probabilities.tolist()):
+        noise = 100.0 * torch.eye(4, dtype=torch.float64)[k]  # then the outcome is k
+        sample = draw_architecture(logits, 0.1, noise, "dsnas", 2).sample
+        mean += probability * torch.autograd.grad((sample * costs).sum(), logits)[0]
+    torch.testing.assert_close(mean, expected)
+
+
+@pytest.mark.parametrize("count", [2, 3, 6])
+def test_top_k_keeps_the_ratios_of_the_largest_entries(count):
+    logits, concrete, draw = drawn("top_k", sampled_ops=count)
+    kept = concrete >= concrete.sort(-1).values[..., -count, None]
+    assert torch.equal(draw.sample > 0, kept)
+    whole = (concrete * kept).sum(-1, keepdim=True)
+    torch.testing.assert_close(draw.sample, concrete * kept / whole)
+    assert [[len(ops) for ops in rows] for rows in draw.active] == [[count] * 5] * 2
+    assert torch.zeros(2, 5, 6).scatter(-1, torch.tensor(draw.active), 1).bool().equal(kept)
+    if count == 6:  # all of them: the concrete sample, gradient included
+        direction = torch.randn(concrete.shape, dtype=torch.float64)
+        grads = [torch.autograd.grad((direction * z).sum(), logits, retain_graph=True)[0]
+                 for z in (concrete, draw.sample)]  # fmt: skip
+        torch.testing.assert_close(*grads)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from conftest import TINY
 
-from snas_tune.config import SearchConfig
+from snas_tune.config import DARTS_OPS, SearchConfig
 from snas_tune.genotype import Genotype
 from snas_tune.method.checkpoint import load_search, read_state, save_search
 from snas_tune.method.child import ChildNetwork
@@ -34,9 +34,23 @@ def same(a: Search, b: Search) -> bool:
     return all(torch.equal(x, y) for x, y in pairs)
 
 
-@pytest.mark.parametrize("changes", [{}, {"drop_path": 0.3, "crop_padding": 1, "flip": True,
-                                          "cutout": 2, "penalty_gradient": "score",
-                                          "penalty_strength": 0.5}])  # fmt: skip
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {
+            "drop_path": 0.3,
+            "crop_padding": 1,
+            "flip": True,
+            "cutout": 2,
+            "penalty_gradient": "score",
+            "penalty_strength": 0.5,
+        },
+        {"sampling": "gdas"},
+        {"sampling": "top_k"},
+        {"sampling": "dsnas", "activation_checkpointing": True},
+    ],
+)
 @pytest.mark.parametrize("form", ["plain", "fast"])
 def test_six_steps_equal_three_a_restore_and_three_more_bit_for_bit(tmp_path, changes, form):
     config = SearchConfig(**TINY, **changes, supernet=form)
@@ -77,6 +91,24 @@ def test_either_form_goes_on_from_a_checkpoint_of_the_other(tmp_path, forms):
         torch.testing.assert_close(
             other.state_dict()["momenta"][name], tensor, rtol=1e-2, atol=1e-3, msg=name
         )
+
+
+def test_in_float64_either_form_makes_the_same_search_to_its_end():
+    """In float32 rounding differs between the forms, and a search amplifies it."""
+    settings = {**TINY, "ops": DARTS_OPS, "nodes": 2, "epochs": 4, "precision": "float64"}
+    reports = []
+    for form in ("plain", "fast"):
+        search = Search(SearchConfig(**settings, penalty_strength=1.0, supernet=form))
+        reports.append([search.run_epoch() for _ in range(4)])
+        assert search.supernet.logits.dtype == torch.float64
+    for ours, theirs in zip(*reports, strict=True):
+        for name, value in ours.items():
+            expected = (
+                value
+                if isinstance(value, str)
+                else pytest.approx(value, rel=1e-7, abs=1e-9, nan_ok=True)
+            )
+            assert theirs[name] == expected or name.startswith("seconds"), name
 
 
 def test_one_seed_fixes_a_search_and_another_gives_another(tiny):

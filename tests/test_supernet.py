@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -86,3 +88,34 @@ def test_an_unknown_op_is_refused_before_anything_is_built():
     config = SearchConfig(ops=("none", "sep_conv_11x11"))
     with pytest.raises(ValueError, match=r"op must be one of .*, got 'sep_conv_11x11'"):
         Supernet(config, frame_of(config, image_size=8, image_channels=1, classes=2))
+
+
+@settings(deadline=None, max_examples=8)
+@given(st.integers(0, 10**6), st.integers(1, 3))
+def test_ops_that_do_not_run_are_as_none_and_keep_their_statistics(seed, nodes):
+    """The oracle: all ops run, with the sample set to 0 where they should not."""
+    config = SearchConfig(cells=3, channels=2, nodes=nodes)
+    frame = frame_of(config, image_size=7, image_channels=1, classes=3)
+    torch.manual_seed(seed)
+    net = Supernet(config, frame).double().train()
+    whole = copy.deepcopy(net)
+    generator = torch.Generator().manual_seed(seed)
+    runs = torch.rand(net.logits.shape, generator=generator) < 0.25
+    active = [[row.nonzero().flatten().tolist() for row in rows] for rows in runs]
+    sample = gumbel_softmax(net.logits, 0.7, generator).detach()
+    images = torch.randn(4, 1, 7, 7, generator=generator, dtype=torch.float64)
+    found = net(images, sample, None, active)
+    torch.testing.assert_close(found, whole(images, sample * runs), rtol=1e-9, atol=1e-9)
+    ran = dict(net.named_tensors())
+    for name, tensor in whole.named_tensors():
+        if ".ops." not in name:
+            continue
+        _, cell, _, edge, _, op, _ = name.split(".", 6)
+        expected = tensor
+        if name.endswith("num_batches_tracked"):
+            expected = runs[net.kinds[int(cell)], int(edge), config.ops.index(op)].long()
+        elif not runs[net.kinds[int(cell)], int(edge), config.ops.index(op)]:
+            expected = {"mean": torch.zeros_like(tensor), "var": torch.ones_like(tensor)}.get(
+                name.rsplit("_", 1)[-1], tensor
+            )
+        torch.testing.assert_close(ran[name], expected, msg=name)

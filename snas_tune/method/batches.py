@@ -74,8 +74,8 @@ class SearchData:
     """Standard deviation, likewise."""
 
     def normalise(self, pixels: Tensor, channels_last: bool = False) -> Tensor:
-        """Float images with mean 0 and deviation 1 by channel."""
-        images = (pixels.float() - self.mean) / self.deviation
+        """Images with mean 0 and deviation 1 by channel, in the data type of these two."""
+        images = (pixels.to(self.mean.dtype) - self.mean) / self.deviation
         return images.contiguous(memory_format=torch.channels_last) if channels_last else images
 
 
@@ -125,12 +125,13 @@ def search_data(images: ImageSet, config: SearchConfig, device: torch.device) ->
         raise ValueError(
             f"batch_size must be at most the {len(train)} training images, got {config.batch_size}"
         )
+    dtype = torch.float64 if config.precision == "float64" else torch.float32
     mean, deviation = _measure(np.asarray(images.images), train)
     return SearchData(
         Images.of(images, device, train),
         Images.of(images, device, validation),
-        torch.tensor(mean, dtype=torch.float32, device=device).view(-1, 1, 1),
-        torch.tensor(deviation, dtype=torch.float32, device=device).view(-1, 1, 1),
+        torch.tensor(mean, dtype=dtype, device=device).view(-1, 1, 1),
+        torch.tensor(deviation, dtype=dtype, device=device).view(-1, 1, 1),
     )
 
 

@@ -8,7 +8,7 @@ one. Shapes: ``E`` edges of the fan, ``Q`` separable ops, ``C`` channels, ``N`` 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from snas_tune.method import native
-from snas_tune.method.fan_half import EPS, MOMENTUM
+from snas_tune.method.fan_half import EPS, MOMENTUM, Place
 from snas_tune.method.fan_native import fan_messages
+from snas_tune.method.supernet import added
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Fan(nn.Module):
     def __init__(self, channels: int, edges: int, ops: Sequence[Separable], stride: int) -> None:
         super().__init__()
         self.channels, self.edge_count, self.stride = channels, edges, stride
+        self.track_running_stats = True
         self.ops = sorted(ops, key=lambda op: -len(op.halves))
         self.twice = sum(len(op.halves) == 2 for op in self.ops)
         self.depthwise = nn.ParameterDict()
@@ -57,10 +59,10 @@ class Fan(nn.Module):
         for half, count in enumerate(counts):
             self.register_buffer(f"mean{half}", torch.zeros(count, edges, channels))
             self.register_buffer(f"variance{half}", torch.ones(count, edges, channels))
-            self.register_buffer(f"batches{half}", torch.zeros(count, dtype=torch.long))
+            self.register_buffer(f"batches{half}", torch.zeros(count, edges, dtype=torch.long))
 
     def statistics(self, half: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Running mean and variance of batch norm, ``(Q, E, C)``, and batches seen, ``(Q,)``."""
+        """Running mean and variance of batch norm, ``(Q, E, C)``, and batches seen, ``(Q, E)``."""
         return (
             self.get_buffer(f"mean{half}"),
             self.get_buffer(f"variance{half}"),
@@ -85,58 +87,82 @@ class Fan(nn.Module):
                 f"{layer + 2}.weight": self.pointwise[half].detach()[op, edge, :, :, None, None],
                 f"{layer + 3}.running_mean": mean[op, edge],
                 f"{layer + 3}.running_var": variance[op, edge],
-                f"{layer + 3}.num_batches_tracked": batches[op],
+                f"{layer + 3}.num_batches_tracked": batches[op, edge],
             }
         return tensors
 
-    def forward(self, x: Tensor, weights: Tensor, shared: Sequence[Tensor], extra: Tensor) -> Any:
+    def forward(
+        self,
+        x: Tensor,
+        weights: Tensor,
+        active: Sequence[Place],
+        shared: Mapping[int, Tensor],
+        extra: Tensor,
+        pooled: Sequence[Place],
+    ) -> Any:
         """The messages of the edges.
 
         Args:
             x: the node, ``(B, C, H, W)``.
             weights: the sample's, ``(E, Q)``, of :attr:`ops`.
-            shared: ``J`` tensors that ops made of the node alone, of the messages' shape.
+            active: edge and op of those that run.
+            shared: by op of ``extra``, tensors of the messages' shape, made of the node alone.
             extra: the sample's weights of ``shared``, ``(E, J)``.
+            pooled: edge and op of those of ``extra`` that run.
 
         Returns:
-            ``E`` messages ``(B, C, H', W')``.
+            ``E`` messages ``(B, C, H', W')``; ``None`` where nothing runs.
         """
         autocast = torch.is_autocast_enabled(x.device.type)
         if self.ops and native.available(x.device, x.dtype) and not autocast:
-            return fan_messages(self, x, weights, shared, extra)
-        return self._torch(x, weights, shared, extra)
+            return fan_messages(self, x, weights, active, shared, extra, pooled)
+        return self._torch(x, weights, active, shared, extra, pooled)
 
-    def _torch(self, x: Tensor, weights: Tensor, shared: Sequence[Tensor], extra: Tensor) -> Any:
-        """Through torch's operators: each op once for all edges, as grouped convolutions."""
-        edges, channels = self.edge_count, self.channels
-        messages: list[Any] = [None] * edges
-        for e in range(edges):
-            for j, made in enumerate(shared):
-                messages[e] = added(messages[e], extra[e, j] * made)
-        wide = F.relu(x).repeat(1, edges, 1, 1) if self.ops else x
+    def _torch(
+        self,
+        x: Tensor,
+        weights: Tensor,
+        active: Sequence[Place],
+        shared: Mapping[int, Tensor],
+        extra: Tensor,
+        pooled: Sequence[Place],
+    ) -> Any:
+        """Through torch's operators: each op once for all its edges, as grouped convolutions."""
+        messages: list[Any] = [None] * self.edge_count
+        for e, j in pooled:
+            messages[e] = added(messages[e], extra[e, j] * shared[j])
+        rectified = F.relu(x) if active else x
         for q, op in enumerate(self.ops):
-            y = wide
-            for half, (kernel, dilation) in enumerate(op.halves):
-                stride = self.stride if half == 0 else 1
-                if half:
-                    y = F.relu(y)
-                weight = self.depthwise[f"{op.name}/{half}"].reshape(-1, 1, kernel, kernel)
-                padding = dilation * (kernel - 1) // 2
-                y = F.conv2d(y, weight, None, stride, padding, dilation, edges * channels)
-                weight = self.pointwise[half][q].reshape(-1, channels, 1, 1)
-                y = F.conv2d(y, weight, None, groups=edges)
-                mean, variance, batches = self.statistics(half)
-                if self.training:
-                    batches[q] += 1
-                y = F.batch_norm(
-                    y, mean[q].view(-1), variance[q].view(-1), None, None, self.training,
-                    MOMENTUM, EPS,
-                )  # fmt: skip
-            for e, message in enumerate(y.split(channels, dim=1)):
+            edges = [e for e, other in active if other == q]
+            if not edges:
+                continue
+            y = rectified.repeat(1, len(edges), 1, 1)
+            for half in range(len(op.halves)):
+                y = self._half(F.relu(y) if half else y, half, q, edges)
+            for e, message in zip(edges, y.split(self.channels, dim=1), strict=True):
                 messages[e] = added(messages[e], weights[e, q] * message)
         return messages
 
-
-def added(total: Tensor | None, term: Tensor) -> Tensor:
-    """A running sum that may not have begun."""
-    return term if total is None else total + term
+    def _half(self, y: Tensor, half: int, q: int, edges: Sequence[int]) -> Tensor:
+        """Depthwise convolution, pointwise convolution and batch norm of an op, for some edges."""
+        op, width = self.ops[q], len(edges) * self.channels
+        kernel, dilation = op.halves[half]
+        # All edges are a slice, not a list: its gradient is not scattered, and nothing is copied.
+        picked: Any = slice(None) if len(edges) == self.edge_count else list(edges)
+        stride = self.stride if half == 0 else 1
+        weight = self.depthwise[f"{op.name}/{half}"][picked].reshape(-1, 1, kernel, kernel)
+        padding = dilation * (kernel - 1) // 2
+        y = F.conv2d(y, weight, None, stride, padding, dilation, width)
+        weight = self.pointwise[half][q][picked].reshape(-1, self.channels, 1, 1)
+        y = F.conv2d(y, weight, None, groups=len(edges))
+        if self.training and not self.track_running_stats:
+            return F.batch_norm(y, None, None, training=True, eps=EPS)
+        # Copies: autograd keeps what it was given, and would see the other ops write to one buffer.
+        statistics = self.statistics(half)
+        mean, variance = (statistic[q, picked].flatten().clone() for statistic in statistics[:2])
+        y = F.batch_norm(y, mean, variance, None, None, self.training, MOMENTUM, EPS)
+        if self.training:
+            statistics[0][q, picked] = mean.view(-1, self.channels)
+            statistics[1][q, picked] = variance.view(-1, self.channels)
+            statistics[2][q, picked] += 1
+        return y

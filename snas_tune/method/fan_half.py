@@ -20,6 +20,9 @@ EPS = 1e-5
 MOMENTUM = 0.1
 """Of batch norm's running statistics, likewise."""
 
+Place = tuple[int, int]
+"""Edge and op of a fan."""
+
 BUFFERS = native.Buffers()
 """Of this process; a step gives back what it took."""
 
@@ -27,23 +30,26 @@ BUFFERS = native.Buffers()
 class Half:
     """One half of a fan's separable ops on one batch.
 
-    ``outputs`` are planes ``(pixels, C)``: op ``q`` of edge ``e`` has plane ``e * Q + q``. So the
-    second half reads plane by plane what was made of the planes of the first.
+    ``outputs`` are planes ``(pixels, C)``, one for every place in ``places``. The second half reads
+    plane by plane what was made of the planes of the first. What does not run has gradient 0.
 
     Args:
         fan: whose ops they are.
         half: 0 or 1.
-        source: what the kernels read: the node ``(pixels, C)``, or planes.
+        places: edge and op of those that run.
+        source: what the kernels read: the node ``(pixels, C)``, or a plane for every place.
         shape: of the source.
         weights: what the matrix of every op is multiplied by, ``(E, Q)``.
         biases: to which the bias of every op is added, ``(C,)``, float64, by edge and op.
     """
 
     def __init__(
-        self, fan: Fan, half: int, source: Tensor, shape: Shape, weights: Tensor,
-        biases: Callable[[int, int], Tensor],
+        self, fan: Fan, half: int, places: Sequence[Place], source: Tensor, shape: Shape,
+        weights: Tensor, biases: Callable[[int, int], Tensor],
     ) -> None:  # fmt: skip
         self.fan, self.half, self.source, self.shape = fan, half, source, shape
+        self.places = list(places)
+        self._planes = {place: i for i, place in enumerate(places)}
         self.kernels = [(k, d, weight.detach().contiguous()) for k, d, weight in fan.kernels(half)]
         self.pointwise = fan.pointwise[half].detach().contiguous()
         self.dtype, self.training = source.dtype, fan.training
@@ -51,7 +57,7 @@ class Half:
         height, width = -(-shape.height // shape.stride), -(-shape.width // shape.stride)
         self.out_shape = Shape(shape.batch, height, width, shape.channels, 1, 1, shape.threads)
         self.pixels = shape.batch * height * width
-        self.outputs = BUFFERS.take((edges * self.ops, self.pixels, self.width), self.dtype)
+        self.outputs = BUFFERS.take((len(places), self.pixels, self.width), self.dtype)
         wide = torch.float64
         square = (edges, self.ops, self.width, self.width)
         self.sums = torch.empty(square[:-1], dtype=wide)
@@ -63,25 +69,21 @@ class Half:
         self._convolve()
         self._normalise(biases)
 
-    def places(self) -> list[tuple[int, int]]:
-        """Every edge and op, in the order of the planes."""
-        return [(e, q) for e in range(self.fan.edge_count) for q in range(self.ops)]
-
     def slice(self, edge: int, op: int) -> Any:
         """Where the depthwise output of an op lies."""
-        return plane(self.outputs, edge * self.ops + op)
+        return plane(self.outputs, self._planes[edge, op])
 
-    def _branches(self) -> dict[tuple[int, int], Branch]:
+    def _branches(self) -> dict[Place, Branch]:
         return {
             (e, q): Branch(
                 # The first half reads the node, the second what the first made of it.
-                input=0 if self.half == 0 else e * self.ops + q,
+                input=0 if self.half == 0 else self._planes[e, q],
                 kernel=self.kernels[q][0],
                 dilation=self.kernels[q][1],
                 weight=self.kernels[q][2][e].data_ptr(),
                 output=self.slice(e, q),
             )
-            for e, q in self.places()
+            for e, q in self.places
         }
 
     def _inputs(self, grad: Tensor) -> list[Input]:
@@ -97,7 +99,7 @@ class Half:
         inputs = self._inputs(self.source)  # the gradients are not touched
         native.call("depthwise_forward", self.dtype, self.shape, inputs, list(branches.values()))
 
-    def _norms(self) -> dict[tuple[int, int], Norm]:
+    def _norms(self) -> dict[Place, Norm]:
         weights = self.weights.tolist()
         return {
             (e, q): Norm(
@@ -107,7 +109,7 @@ class Half:
                 weight=weights[e][q],
                 kept=self.kept[e, q].data_ptr(),
             )
-            for e, q in self.places()
+            for e, q in self.places
         }
 
     def _normalise(self, biases: Callable[[int, int], Tensor]) -> None:
@@ -118,10 +120,12 @@ class Half:
             norm.running_variance = variance[q, e].data_ptr()
             norm.matrix = self.matrices[e, q].data_ptr()
             norm.bias = biases(e, q).data_ptr()
-        numbers = (float(self.pixels), EPS, MOMENTUM)
+        track = self.fan.track_running_stats
+        numbers = (float(self.pixels), EPS, MOMENTUM if track else 0.0)
         native.call("normalise", self.dtype, self.out_shape, *numbers, list(norms.values()))
-        if self.training:
-            batches.add_(1)
+        if self.training and track:
+            edges, ops = zip(*self.places, strict=True)
+            batches[list(ops), list(edges)] += 1
 
     def backward(
         self, grad: Tensor, grads: Sequence[Any], matrix_grad: Tensor, bias_grad: Tensor
@@ -130,13 +134,13 @@ class Half:
 
         Args:
             grad: of the shape of the source.
-            grads: slice of the gradient behind every op, in the order of :meth:`places`.
+            grads: slice of the gradient behind every op, in the order of ``places``.
             matrix_grad: gradient of :attr:`matrices`, float64.
             bias_grad: of the biases, ``(E, Q, C)``, float64.
         """
         spread, shift = torch.empty_like(self.matrices), self.matrices.new_empty(self.sums.shape)
-        pointwise_grad = torch.empty_like(self.pointwise)
-        weights_grad = torch.empty(self.weights.shape, dtype=torch.float64)
+        pointwise_grad = torch.zeros_like(self.pointwise)
+        weights_grad = torch.zeros(self.weights.shape, dtype=torch.float64)
         norms = self._norms()
         for (e, q), norm in norms.items():
             norm.matrix_grad = matrix_grad[e, q].data_ptr()
@@ -146,7 +150,7 @@ class Half:
             norm.spread, norm.shift = spread[e, q].data_ptr(), shift[e, q].data_ptr()
         pixels = float(self.pixels)
         native.call("normalise_backward", self.dtype, self.out_shape, pixels, list(norms.values()))
-        kernel_grads = [torch.empty_like(weight) for *_, weight in self.kernels]
+        kernel_grads = [torch.zeros_like(weight) for *_, weight in self.kernels]
         branches = self._branches()
         for ((e, q), branch), behind in zip(branches.items(), grads, strict=True):
             branch.grad = behind

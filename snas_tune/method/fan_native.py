@@ -11,7 +11,7 @@ is its order, forward and backward. Shapes: ``E`` edges, ``Q`` ops of a half, ``
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from snas_tune.method import native
-from snas_tune.method.fan_half import BUFFERS, Half
+from snas_tune.method.fan_half import BUFFERS, Half, Place
 from snas_tune.method.native import Pair, Result, Shape, plane
 
 if TYPE_CHECKING:
@@ -27,28 +27,42 @@ if TYPE_CHECKING:
 
 
 def fan_messages(
-    fan: Fan, x: Tensor, weights: Tensor, shared: Sequence[Tensor], extra: Tensor
-) -> list[Tensor]:
+    fan: Fan,
+    x: Tensor,
+    weights: Tensor,
+    active: Sequence[Place],
+    shared: Mapping[int, Tensor],
+    extra: Tensor,
+    pooled: Sequence[Place],
+) -> list[Tensor | None]:
     """What :meth:`snas_tune.method.fan.Fan.forward` returns, by the native kernels."""
-    kernels = [weight for half in (0, 1) for *_, weight in fan.kernels(half)]
-    messages: tuple[Tensor, ...] = _FanFunction.apply(  # type: ignore[no-untyped-call]
-        fan, len(shared), x, weights, extra, *shared, *fan.pointwise, *kernels
-    )
-    return list(messages)
+    messages: list[Tensor | None] = [None] * fan.edge_count
+    ends = sorted({e for e, _ in (*active, *pooled)})
+    if ends:
+        kernels = [weight for half in (0, 1) for *_, weight in fan.kernels(half)]
+        made: tuple[Tensor, ...] = _FanFunction.apply(  # type: ignore[no-untyped-call]
+            fan, active, list(shared), pooled, x, weights, extra, *shared.values(),
+            *fan.pointwise, *kernels,
+        )  # fmt: skip
+        for e, message in zip(ends, made, strict=True):
+            messages[e] = message
+    return messages
 
 
 class _FanFunction(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, fan: Fan, count: int, x: Tensor, weights: Tensor, extra: Tensor, *rest: Tensor
-    ) -> tuple[Tensor, ...]:
-        ctx.run = _Run(fan, x, weights, extra, rest[:count])
+        ctx: Any, fan: Fan, active: Sequence[Place], names: Sequence[int],
+        pooled: Sequence[Place], x: Tensor, weights: Tensor, extra: Tensor, *rest: Tensor,
+    ) -> tuple[Tensor, ...]:  # fmt: skip
+        shared = dict(zip(names, rest, strict=False))
+        ctx.run = _Run(fan, active, shared, pooled, x, weights, extra)
         return tuple(ctx.run.forward())
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        return (None, None, *ctx.run.backward(grads))
+        return (None, None, None, None, *ctx.run.backward(grads))
 
 
 def _rows(x: Tensor) -> Tensor:
@@ -60,137 +74,168 @@ class _Run:
     """One batch through a fan: what the forward pass leaves for the backward pass."""
 
     def __init__(
-        self, fan: Fan, x: Tensor, weights: Tensor, extra: Tensor, shared: Sequence[Tensor]
-    ) -> None:
-        self.fan, self.dtype, self.size = fan, x.dtype, x.shape
-        self.weights, self.extra = weights.detach().double(), extra.tolist()
+        self, fan: Fan, active: Sequence[Place], shared: Mapping[int, Tensor],
+        pooled: Sequence[Place], x: Tensor, weights: Tensor, extra: Tensor,
+    ) -> None:  # fmt: skip
+        self.fan, self.active, self.pooled = fan, list(active), list(pooled)
+        self.ends = sorted({e for e, _ in (*active, *pooled)})
+        self.dtype, self.size = x.dtype, x.shape
+        self.weights, self.extra = weights.detach().double(), extra.detach().double()
         self.sample_type = weights.dtype
-        self.shared = [_rows(made) for made in shared]
+        self.shared = {j: _rows(made) for j, made in shared.items()}
         self.halves: list[Half] = []
         batch, channels, height, width = x.shape
-        self.in_shape = Shape(
-            batch, height, width, channels, fan.stride, 1, torch.get_num_threads()
-        )
+        threads = torch.get_num_threads()
+        self.in_shape = Shape(batch, height, width, channels, fan.stride, 1, threads)
+        height, width = -(-height // fan.stride), -(-width // fan.stride)
+        self.out_shape = Shape(batch, height, width, channels, 1, 1, threads)
         self.source = _rows(x)
 
     def _empty(self) -> Tensor:
-        return torch.empty(self.halves[0].pixels, self.fan.channels, dtype=self.dtype)
+        shape = self.out_shape
+        return torch.empty(
+            shape.batch * shape.height * shape.width, shape.channels, dtype=self.dtype
+        )
 
     def _image(self, rows: Tensor) -> Tensor:
-        shape = self.halves[0].out_shape
+        shape = self.out_shape
         return rows.view(shape.batch, shape.height, shape.width, -1).permute(0, 3, 1, 2)
 
     def forward(self) -> list[Tensor]:
-        fan = self.fan
-        edges, twice, width = fan.edge_count, fan.twice, fan.channels
-        bias = torch.zeros(edges, width, dtype=torch.float64)
-        between_bias = torch.zeros(edges, twice, width, dtype=torch.float64)
+        fan, width = self.fan, self.fan.channels
+        bias = torch.zeros(fan.edge_count, width, dtype=torch.float64)
+        if self.active:
+            self._run_halves(bias)
+        ranks = {e: i for i, e in enumerate(self.ends)}
+        terms = [
+            self._term(ranks[e], half.slice(e, q), half.matrices[e, q].data_ptr(), 0.0)
+            for half, e, q in self._last_ops()
+        ]
+        scalars = self.extra.tolist()
+        for e, j in self.pooled:
+            terms.append(self._term(ranks[e], plane(self.shared[j]), None, scalars[e][j]))
+        messages = [self._empty() for _ in self.ends]
+        results = [
+            Result(plane(message), bias[e].data_ptr())
+            for e, message in zip(self.ends, messages, strict=True)
+        ]
+        native.call("mix", self.dtype, self.out_shape, results, terms)
+        return [self._image(message) for message in messages]
+
+    def _run_halves(self, bias: Tensor) -> None:
+        """Everything up to the last matrices; ``bias``, ``(E, C)``, is added to."""
+        fan, twice = self.fan, self.fan.twice
+        between_bias = torch.zeros(fan.edge_count, twice, fan.channels, dtype=torch.float64)
         weights = self.weights.clone()
         weights[:, :twice] = 1  # what goes on to a second half is weighted behind that
         first = Half(
-            fan, 0, self.source, self.in_shape, weights,
+            fan, 0, self.active, self.source, self.in_shape, weights,
             lambda e, q: between_bias[e, q] if q < twice else bias[e],
         )  # fmt: skip
         self.halves.append(first)
-        if twice:
-            between = self._mixed_between(between_bias)
+        onward = [place for place in self.active if place[1] < twice]
+        if onward:
+            between = self._mixed_between(onward, between_bias)
             self.halves.append(
-                Half(fan, 1, between, first.out_shape, self.weights[:, :twice],
-                      lambda e, _: bias[e])
+                Half(fan, 1, onward, between, self.out_shape, self.weights[:, :twice],
+                     lambda e, _: bias[e])
             )  # fmt: skip
-        terms = [
-            self._term(e, half.slice(e, q), half.matrices[e, q].data_ptr(), 0.0)
-            for half, e, q in self._last_ops()
-        ]
-        for e, row in enumerate(self.extra):
-            for value, made in zip(row, self.shared, strict=True):
-                terms.append(self._term(e, plane(made), None, value))
-        messages = [self._empty() for _ in range(edges)]
-        results = [Result(plane(m), bias[e].data_ptr()) for e, m in enumerate(messages)]
-        native.call("mix", self.dtype, first.out_shape, results, terms)
-        return [self._image(message) for message in messages]
 
     def _last_ops(self) -> Iterator[tuple[Half, int, int]]:
         """Half, edge and op of everything that ends in a message."""
         for half in self.halves:
-            for e, q in half.places():
+            for e, q in half.places:
                 if half.half == 1 or q >= self.fan.twice:
                     yield half, e, q
 
     def _term(self, result: int, value: Any, matrix: int | None, scalar: float) -> Any:
         return native.TERMS[self.dtype](result, value, matrix, scalar)
 
-    def _mixed_between(self, bias: Tensor) -> Tensor:
+    def _mixed_between(self, onward: Sequence[Place], bias: Tensor) -> Tensor:
         """Planes that the second halves read; they are rectified there, as they are loaded."""
-        first, twice = self.halves[0], self.fan.twice
-        places = [(e, q) for e, q in first.places() if q < twice]
-        planes = BUFFERS.take((len(places), first.pixels, first.width), self.dtype)
+        first = self.halves[0]
+        planes = BUFFERS.take((len(onward), first.pixels, first.width), self.dtype)
         results = [
-            Result(plane(planes, i), bias[place].data_ptr()) for i, place in enumerate(places)
+            Result(plane(planes, i), bias[place].data_ptr()) for i, place in enumerate(onward)
         ]
         terms = [
             self._term(i, first.slice(*place), first.matrices[place].data_ptr(), 0.0)
-            for i, place in enumerate(places)
+            for i, place in enumerate(onward)
         ]
-        native.call("mix", self.dtype, first.out_shape, results, terms)
+        native.call("mix", self.dtype, self.out_shape, results, terms)
         return planes
 
     def backward(self, grads: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
-        fan, first = self.fan, self.halves[0]
-        edges, twice = fan.edge_count, fan.twice
-        rows = [_rows(grad).contiguous() for grad in grads]
-        behind = {(e, q): plane(rows[e]) for e, q in first.places()}
+        fan = self.fan
+        rows = {e: _rows(grad).contiguous() for e, grad in zip(self.ends, grads, strict=True)}
         matrix_grads = [torch.empty(h.matrices.shape, dtype=torch.float64) for h in self.halves]
         bias_grad, extra_grad = self._cross_messages(rows, matrix_grads)
-        bias_grads = bias_grad.unsqueeze(1).expand(-1, first.ops, -1).contiguous()
-        sample_grad = torch.zeros(edges, first.ops, dtype=torch.float64)
-        second_grads = [torch.zeros_like(fan.pointwise[1])]
-        if twice:
-            second = self.halves[1]
-            between_grad = BUFFERS.take(tuple(second.source.shape), self.dtype)
-            sample_grad[:, :twice], second_grads = second.backward(
-                between_grad, [plane(rows[e]) for e, _ in second.places()], matrix_grads[1],
-                bias_grads,
-            )  # fmt: skip
-            for i, place in enumerate(second.places()):
-                behind[place] = plane(between_grad, i)
-            self._cross_between(between_grad, matrix_grads[0], bias_grads)
-        source_grad = torch.empty_like(first.source)
-        first_grad, (pointwise_grad, *kernel_grads) = first.backward(
-            source_grad, list(behind.values()), matrix_grads[0], bias_grads
-        )
-        sample_grad[:, twice:] = first_grad[:, twice:]
-        if twice:
-            BUFFERS.give(between_grad)
-        batch, channels, height, width = self.size
+        sample_grad = torch.zeros(fan.edge_count, len(fan.ops), dtype=torch.float64)
+        weight_grads: list[list[Tensor]] = [
+            [torch.zeros_like(fan.pointwise[h]), *(torch.zeros_like(k) for *_, k in fan.kernels(h))]
+            for h in (0, 1)
+        ]
+        source_grad = None
+        if self.halves:
+            source_grad = self._halves_backward(
+                rows, bias_grad, matrix_grads, sample_grad, weight_grads
+            )
+        (first, *first_kernels), (second, *second_kernels) = weight_grads
         return (
-            source_grad.view(batch, height, width, channels).permute(0, 3, 1, 2),
+            source_grad,
             sample_grad.to(self.sample_type),
             extra_grad.to(self.sample_type),
             *self._shared_grads(rows),
-            pointwise_grad,
-            second_grads[0],
-            *kernel_grads,
-            *second_grads[1:],
+            first,
+            second,
+            *first_kernels,
+            *second_kernels,
         )
 
+    def _halves_backward(
+        self, rows: Mapping[int, Tensor], bias_grad: Tensor, matrix_grads: Sequence[Tensor],
+        sample_grad: Tensor, weight_grads: list[list[Tensor]],
+    ) -> Tensor:  # fmt: skip
+        """The gradient of the node; those of the sample and of all weights are filled in."""
+        first, twice = self.halves[0], self.fan.twice
+        behind = {(e, q): plane(rows[e]) for e, q in first.places}
+        bias_grads = bias_grad.unsqueeze(1).expand(-1, first.ops, -1).contiguous()
+        between_grad = None
+        for second in self.halves[1:]:
+            between_grad = BUFFERS.take(tuple(second.source.shape), self.dtype)
+            sample_grad[:, :twice], weight_grads[1] = second.backward(
+                between_grad, [plane(rows[e]) for e, _ in second.places], matrix_grads[1],
+                bias_grads,
+            )  # fmt: skip
+            for i, place in enumerate(second.places):
+                behind[place] = plane(between_grad, i)
+            self._cross_between(between_grad, matrix_grads[0], bias_grads)
+        source_grad = torch.empty_like(first.source)
+        first_grad, weight_grads[0] = first.backward(
+            source_grad, list(behind.values()), matrix_grads[0], bias_grads
+        )
+        sample_grad[:, twice:] = first_grad[:, twice:]
+        if between_grad is not None:
+            BUFFERS.give(between_grad)
+        batch, channels, height, width = self.size
+        return source_grad.view(batch, height, width, channels).permute(0, 3, 1, 2)
+
     def _cross_messages(
-        self, rows: Sequence[Tensor], matrix_grads: Sequence[Tensor]
+        self, rows: Mapping[int, Tensor], matrix_grads: Sequence[Tensor]
     ) -> tuple[Tensor, Tensor]:
         """Gradients of what was mixed: of matrices, filled in by half; of biases and of extra."""
-        edges, width, wide = self.fan.edge_count, self.fan.channels, torch.float64
-        sums = torch.empty(edges, width, dtype=wide)
-        extra_grad = torch.empty(edges, len(self.shared), dtype=wide)
+        sums = torch.zeros(self.fan.edge_count, self.fan.channels, dtype=torch.float64)
+        extra_grad = torch.zeros(self.extra.shape, dtype=torch.float64)
         pairs = []
         for half, e, q in self._last_ops():
             products = matrix_grads[half.half][e, q].data_ptr()
             pairs.append(Pair(half.slice(e, q), plane(rows[e]), products=products))
-        for e, row in enumerate(rows):
+        for e, row in rows.items():
             pairs.append(Pair(plane(row), plane(row), sums=sums[e].data_ptr()))
-            for j, made in enumerate(self.shared):
-                inner = extra_grad[e, j].data_ptr()
-                pairs.append(Pair(plane(made), plane(row), inner=inner))
-        native.call("cross", self.dtype, self.halves[0].out_shape, pairs)
+        for e, j in self.pooled:
+            inner = extra_grad[e, j].data_ptr()
+            pairs.append(Pair(plane(self.shared[j]), plane(rows[e]), inner=inner))
+        native.call("cross", self.dtype, self.out_shape, pairs)
         return sums, extra_grad
 
     def _cross_between(self, grad: Tensor, matrix_grad: Tensor, bias_grad: Tensor) -> None:
@@ -203,21 +248,19 @@ class _Run:
                 products=matrix_grad[place].data_ptr(),
                 sums=bias_grad[place].data_ptr(),
             )
-            for i, place in enumerate(self.halves[1].places())
+            for i, place in enumerate(self.halves[1].places)
         ]
-        native.call("cross", self.dtype, first.out_shape, pairs)
+        native.call("cross", self.dtype, self.out_shape, pairs)
 
-    def _shared_grads(self, rows: Sequence[Tensor]) -> list[Tensor]:
+    def _shared_grads(self, rows: Mapping[int, Tensor]) -> list[Tensor]:
         if not self.shared:
             return []
         made = [self._empty() for _ in self.shared]
-        terms = [
-            self._term(j, plane(rows[e]), None, value)
-            for e, row in enumerate(self.extra)
-            for j, value in enumerate(row)
-        ]
+        ranks = {j: i for i, j in enumerate(self.shared)}
+        scalars = self.extra.tolist()
+        terms = [self._term(ranks[j], plane(rows[e]), None, scalars[e][j]) for e, j in self.pooled]
         results = [Result(plane(grad)) for grad in made]
-        native.call("mix", self.dtype, self.halves[0].out_shape, results, terms)
+        native.call("mix", self.dtype, self.out_shape, results, terms)
         return [self._image(grad) for grad in made]
 
     def __del__(self) -> None:

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from snas_tune.config import SearchConfig
 from snas_tune.genotype import INPUTS, NONE, cell_edges
-from snas_tune.method.fan import Fan, Separable, added
+from snas_tune.method.fan import Fan, Separable
 from snas_tune.method.ops import OPS
 from snas_tune.method.parts import Frame
-from snas_tune.method.supernet import Supernet
+from snas_tune.method.supernet import Supernet, added, empty_node, kept
 from snas_tune.plan import CellPlan
 
 
@@ -39,7 +39,7 @@ class NodeFan(nn.Module):
         self, frame: Frame, plan: CellPlan, ops: Sequence[str], source: int, edges: Sequence[int]
     ) -> None:
         super().__init__()
-        self.edge_list = list(edges)
+        self.edge_list, self.op_count = list(edges), len(ops)
         self.shared = nn.ModuleDict()
         self.own = nn.ModuleDict()
         separable = []
@@ -79,20 +79,30 @@ class NodeFan(nn.Module):
         known = ", ".join([*names, *self.shared, *self.own])
         raise ValueError(f"op must be one of {known}, got {op!r}")
 
-    def forward(self, x: Tensor, sample: Tensor) -> list[Tensor | None]:
-        """The message of every edge; ``None`` where there is no op but ``none``.
+    def forward(
+        self, x: Tensor, sample: Tensor, active: Sequence[Sequence[int]] | None
+    ) -> list[Tensor | None]:
+        """The message of every edge; ``None`` where no op but ``none`` runs.
 
         Args:
             x: the node, ``(B, C, H, W)``.
             sample: of all edges of the cell, ``(E, K)``.
+            active: of all edges, the positions of the ops that run; all if not given.
         """
         mine = sample[self.edge_list]
         weights, extra, own = (mine[:, places] for places in self.positions)
-        messages: list[Any] = self.fan(x, weights, [op(x) for op in self.shared.values()], extra)
-        for k, modules in enumerate(self.own.values()):
-            assert isinstance(modules, nn.ModuleList)
-            for e, op in enumerate(modules):
-                messages[e] = added(messages[e], own[e, k] * op(x))
+        runs = [range(self.op_count) if active is None else active[e] for e in self.edge_list]
+        separable, pooled, single = (
+            [(e, i) for e, ops in enumerate(runs) for i, k in enumerate(places) if k in ops]
+            for places in self.positions
+        )
+        wanted = sorted({j for _, j in pooled})
+        modules = list(self.shared.values())
+        made = {j: modules[j](x) for j in wanted}
+        messages: list[Any] = self.fan(x, weights, separable, made, extra, pooled)
+        alone: list[Any] = list(self.own.values())
+        for e, i in single:
+            messages[e] = added(messages[e], own[e, i] * alone[i][e](x))
         return messages
 
 
@@ -106,7 +116,7 @@ class FastCell(nn.Module):
             for source in plan.sources
             if source is not None
         )
-        self.nodes = plan.cell.nodes
+        self.nodes, self.stride = plan.cell.nodes, plan.stride(0)
         self.pairs = cell_edges(self.nodes)
         self.fans = nn.ModuleList(
             NodeFan(frame, plan, ops, node, [e for e, (s, _) in enumerate(self.pairs) if s == node])
@@ -119,20 +129,31 @@ class FastCell(nn.Module):
         assert isinstance(fan, NodeFan)
         return fan.op_tensors(fan.edge_list.index(edge), op)
 
-    def forward(self, inputs: Sequence[Tensor], sample: Tensor, keep: Tensor | None) -> Tensor:
+    def forward(
+        self,
+        inputs: Sequence[Tensor],
+        sample: Tensor,
+        keep: Tensor | None,
+        active: Sequence[Sequence[int]] | None = None,
+    ) -> Tensor:
         """Compute the cell; the arguments are those of ``SearchCell``."""
         nodes = [preprocess(x) for preprocess, x in zip(self.preprocess, inputs, strict=True)]
         totals: list[Any] = [None] * (INPUTS + self.nodes)
         for source, fan in enumerate(self.fans):
             if source >= INPUTS:
-                nodes.append(totals[source])
+                nodes.append(self._node(totals, source, nodes[0]))
             assert isinstance(fan, NodeFan)
-            for e, message in zip(fan.edge_list, fan(nodes[source], sample), strict=True):
-                if keep is not None:
-                    message = message * keep[e].view(-1, 1, 1, 1).to(message.dtype)
-                target = self.pairs[e][1]
-                totals[target] = added(totals[target], message)
-        return torch.cat(totals[INPUTS:], dim=1)
+            messages: list[Tensor | None] = fan(nodes[source], sample, active)
+            for e, message in zip(fan.edge_list, messages, strict=True):
+                if message is not None:
+                    target = self.pairs[e][1]
+                    totals[target] = added(totals[target], kept(message, keep, e))
+        targets = range(INPUTS, INPUTS + self.nodes)
+        return torch.cat([self._node(totals, node, nodes[0]) for node in targets], dim=1)
+
+    def _node(self, totals: Sequence[Tensor | None], node: int, first: Tensor) -> Tensor:
+        total = totals[node]
+        return empty_node(first, self.stride) if total is None else total
 
 
 def fast_supernet(config: SearchConfig, frame: Frame) -> Supernet:

@@ -98,8 +98,10 @@ def form_key(runtime: Runtime, config: SearchConfig, frame: Frame) -> str:
         f"kernels {native.kernels_key() if runtime.native else 'none'}",
     )
     shape = (
-        str(runtime.autocast or torch.float32).removeprefix("torch."),
+        str(runtime.autocast or runtime.dtype).removeprefix("torch."),
         "channels-last" if config.channels_last else "any format",
+        f"sampling {config.sampling}{f' {config.sampled_ops}' * (config.sampling == 'top_k')}",
+        f"checkpointing {'on' if config.activation_checkpointing else 'off'}",
         f"batch {config.batch_size}",
         f"side {frame.image_size}",
         f"colours {frame.image_channels}",

@@ -10,22 +10,22 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from math import inf
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from snas_tune.config import SearchConfig
-from snas_tune.genotype import cell_edges
 from snas_tune.method.fan_half import BUFFERS
 from snas_tune.method.fast import FastCell
 from snas_tune.method.parts import Frame, Part, example
 from snas_tune.method.runtime import Runtime
-from snas_tune.method.supernet import SearchCell, full_plan
+from snas_tune.method.sampling import Draw, draw_architecture, gumbel_noise
+from snas_tune.method.supernet import SearchCell, Supernet, full_plan
 from snas_tune.plan import CellPlan
 
 ROUNDS = 3
@@ -39,6 +39,9 @@ LONG = 1.0
 
 BRIEF = 0.1
 """Seconds of the slowest pass of a net so small that one timed round is enough."""
+
+DRAWS = 8
+"""Samples of the architecture that a pass is the mean of where a sample decides which ops run."""
 
 PATIENCE = 10.0
 """Seconds after which no further round begins."""
@@ -54,7 +57,7 @@ def measure_forms(
 
     Args:
         runtimes: one for each form, the one first that is likely to be the fastest.
-        config: of the search, for batch, nodes and ops.
+        config: of the search.
         frame: of its supernet.
     """
     start = time.perf_counter()
@@ -102,13 +105,17 @@ def _leaving_no_trace(device: torch.device) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A part of the supernet, how often it has it, and what it is called with."""
+    """A part of the supernet, and how it is called."""
 
     count: int
+    """How many parts of the supernet it stands for."""
+
     module: nn.Module
-    arguments: tuple[Any, ...]
-    leaves: list[Tensor]
-    """What the backward pass gives a gradient."""
+    forward: Sequence[Callable[[], Tensor]]
+    """Its forward pass under each of some samples of the architecture, which take turns."""
+
+    inputs: Sequence[Tensor]
+    """What gets a gradient besides the module's weights."""
 
 
 class Pass:
@@ -117,34 +124,50 @@ class Pass:
     def __init__(self, runtime: Runtime, config: SearchConfig, frame: Frame) -> None:
         self.runtime, self.batch = runtime, config.batch_size
         self.generator = torch.Generator().manual_seed(0)
+        self.net = Supernet(config, frame, FastCell if runtime.fast else SearchCell)
+        runtime.place(self.net)
         plans = full_plan(frame, config.nodes)
-        kinds: dict[tuple[bool, int], list[CellPlan]] = {}
-        for plan in plans:
-            kinds.setdefault((plan.reduction, plan.channels), []).append(plan)
+        alike: dict[tuple[bool, int], list[int]] = {}
+        for i, plan in enumerate(plans):
+            alike.setdefault((plan.reduction, plan.channels), []).append(i)
+        draws = [self._draw(config) for _ in range(1 if config.sampling == "concrete" else DRAWS)]
         # The first cells of a network read the stem, so the last of a kind is the usual one.
-        cells = [self._cell(len(alike), alike[-1], config, frame) for alike in kinds.values()]
+        cells = [self._cell(len(each), each[-1], plans, draws) for each in alike.values()]
+        stages = [part for _, part in frame.stem_stages()]
         last = frame.classifier(config.nodes * plans[-1].channels, plans[-1])
-        ends = [(part, True) for _, part in frame.stem_stages()] + [(last, False)]
-        self.pieces = [*cells, *(self._end(part, affine) for part, affine in ends)]
+        stem = [self._end(m, part) for m, part in zip(self.net.stem, stages, strict=True)]
+        self.pieces = [*cells, *stem, self._end(self.net.classifier, last)]
 
-    def _cell(self, count: int, plan: CellPlan, config: SearchConfig, frame: Frame) -> Piece:
-        build = FastCell if self.runtime.fast else SearchCell
-        reads = [frame.preprocess(plan, source) for source in plan.sources if source is not None]
-        inputs = [self._images(part).requires_grad_() for part in reads]
-        shape = (len(cell_edges(config.nodes)), len(config.ops))
-        sample = torch.rand(shape, generator=self.generator).softmax(-1)
-        sample = sample.to(self.runtime.device).requires_grad_()
-        cell = self.runtime.place(build(frame, plan, config.ops))
-        leaves = [*cell.parameters(), *inputs, sample]
-        return Piece(count, cell, (inputs, sample, None), leaves)
+    def _draw(self, config: SearchConfig) -> Draw:
+        logits = self.net.logits.detach().cpu()
+        noise = gumbel_noise(logits.shape, self.generator)
+        return draw_architecture(logits, 1.0, noise, config.sampling, config.sampled_ops)
 
-    def _end(self, part: Part, affine: bool) -> Piece:
-        module, images = self.runtime.place(part.build(affine=affine)), self._images(part)
-        return Piece(1, module, (images,), [*module.parameters()])
+    def _cell(
+        self, count: int, index: int, plans: Sequence[CellPlan], draws: Sequence[Draw]
+    ) -> Piece:
+        plan, kind = plans[index], self.net.kinds[index]
+        parts = [self.net.frame.preprocess(plan, s) for s in plan.sources if s is not None]
+        inputs = [self._images(part).requires_grad_() for part in parts]
+        samples = [
+            draw.sample[kind].to(self.runtime.device, self.runtime.dtype).requires_grad_()
+            for draw in draws
+        ]
+        forward = [
+            partial(
+                self.net.run_cell, index, *inputs, sample, None, draw.active and draw.active[kind]
+            )
+            for sample, draw in zip(samples, draws, strict=True)
+        ]
+        return Piece(count, self.net.cells[index], forward, [*inputs, *samples])
+
+    def _end(self, module: nn.Module, part: Part) -> Piece:
+        return Piece(1, module, [partial(module, self._images(part))], [])
 
     def _images(self, part: Part) -> Tensor:
         shape = example(part, "meta", self.batch).shape
-        images = torch.randn(shape, generator=self.generator).to(self.runtime.device)
+        images = torch.randn(shape, generator=self.generator, dtype=self.runtime.dtype)
+        images = images.to(self.runtime.device)
         if self.runtime.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         return images
@@ -152,22 +175,25 @@ class Pass:
     def seconds(self, limit: float) -> float:
         """Take the pass, each piece once, and count each as often as the supernet has it.
 
-        Above the limit the pass is given up, and its seconds are those so far.
+        Of several samples it is the mean. Above the limit the pass is given up, and its seconds are
+        those so far.
         """
         total = 0.0
         for piece in self.pieces:
-            total += piece.count * self._time(piece)
+            total += piece.count * statistics.fmean(self._time(piece, f) for f in piece.forward)
             if total > limit:
                 break
         return total
 
-    def _time(self, piece: Piece) -> float:
+    def _time(self, piece: Piece, forward: Callable[[], Tensor]) -> float:
+        for tensor in (*piece.module.parameters(), *piece.inputs):
+            tensor.grad = None
         self._wait()
         start = time.perf_counter()
         with self.runtime.numerics():
-            output = piece.module(*piece.arguments)
-        # Ops of the user's may have weights that they do not use.
-        torch.autograd.grad(output, piece.leaves, torch.ones_like(output), allow_unused=True)
+            output = forward()
+        if output.requires_grad:  # not where no op runs
+            output.backward(torch.ones_like(output))
         self._wait()
         return time.perf_counter() - start
 

@@ -136,7 +136,7 @@ def _loss(search: Search, child: ChildNetwork, retraining: Retraining, step: int
     drop_path = retraining.drop_path_at(step // search.steps_per_epoch)
     with _seeded(runtime.device, generator_for(seed, "child drop path", step)), runtime.numerics():
         predicted = child(images, drop_path)
-    return F.cross_entropy(predicted.float(), data.train.labels[index])
+    return F.cross_entropy(predicted.to(data.mean.dtype), data.train.labels[index])
 
 
 @contextlib.contextmanager

@@ -52,10 +52,13 @@ class Runtime:
 
     device: torch.device
     autocast: torch.dtype | None
-    """Data type of autocast; plain float32 if not given."""
+    """Data type of autocast; none if not given."""
 
     channels_last: bool
     compile: bool
+    dtype: torch.dtype = torch.float32
+    """Data type of weights and images."""
+
     fast: bool = False
     """Whether the supernet is that of :mod:`snas_tune.method.fast`."""
 
@@ -73,7 +76,7 @@ class Runtime:
     def native(self) -> bool:
         """Whether the fast form runs through the native kernels, not through torch's operators."""
         plain = self.autocast is None and not self.compile
-        return plain and native.available(self.device, torch.float32)
+        return plain and native.available(self.device, self.dtype)
 
     @contextlib.contextmanager
     def numerics(self) -> Iterator[None]:
@@ -92,7 +95,7 @@ class Runtime:
 
     def place(self, network: nn.Module) -> nn.Module:
         """The network on the device, its convolutions in the memory format."""
-        network = network.to(self.device)
+        network = network.to(self.device, self.dtype)
         if self.channels_last:
             for module in network.modules():  # other weights of four dimensions are no images
                 if isinstance(module, nn.Conv2d):
@@ -107,13 +110,12 @@ def choose_runtime(config: SearchConfig) -> Runtime:
     :func:`snas_tune.method.forms.choose_form`; here it is plain.
     """
     device = choose_device(config.device)
-    autocast = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}[
-        config.precision
-    ]
+    autocast = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(config.precision)
+    dtype = torch.float64 if config.precision == "float64" else torch.float32
     if autocast is torch.float16 and device.type != "cuda":
         log.warning("precision float16 needs a GPU; on %s the search uses float32", device.type)
         autocast = None
-    runtime = Runtime(device, autocast, config.channels_last, config.compile)
+    runtime = Runtime(device, autocast, config.channels_last, config.compile, dtype)
     if config.supernet != "fast":
         return runtime
     # The native kernels read pixel by pixel.

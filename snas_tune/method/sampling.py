@@ -7,6 +7,8 @@ function works on the last axis, so any leading shape will do.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -70,6 +72,64 @@ def gumbel_softmax(logits: Tensor, temperature: float, generator: torch.Generato
     """
     noise = gumbel_noise(logits.shape, generator)
     return log_concrete(logits, temperature, noise).exp()
+
+
+Active = Sequence[Sequence[Sequence[int]]]
+"""By cell type and edge, the positions of the ops that run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """One architecture, as a step uses it."""
+
+    sample: Tensor
+    """Weight of every op, shape ``(T, E, K)``, with gradient to the logits."""
+
+    log_concrete: Tensor
+    """Logarithm of the concrete sample that it was made of, the same shape, likewise."""
+
+    active: Active | None
+    """The ops that run; all of them if not given. The weights of the others are 0."""
+
+
+def draw_architecture(
+    logits: Tensor, temperature: float, noise: Tensor, sampling: str, sampled_ops: int
+) -> Draw:
+    """Draw an architecture in one of the ways of :data:`snas_tune.config.SAMPLINGS`.
+
+    * ``concrete``: ``Z`` itself, every op runs (SNAS eq. 5).
+    * ``top_k``: the ``sampled_ops`` largest of each row of ``Z``, scaled to sum to 1.
+    * ``gdas``: the largest alone, with weight 1. Its gradient is passed straight through to ``Z``
+      (Dong and Yang, 2019, arXiv 1910.04465): that of the op that ran; it is 0 of the others.
+    * ``dsnas``: the largest alone, with weight 1; no relaxation. The gradient is the score function
+      with the op's own credit as reward, ``dL/dZ_k grad log p_k`` (Hu et al., 2020, arXiv
+      2002.09128); the temperature has no part in it.
+
+    Args:
+        logits: shape ``(T, E, K)``.
+        temperature: positive.
+        noise: Gumbel noise of the same shape.
+        sampling: the way.
+        sampled_ops: how many ops of an edge run, for ``top_k``.
+
+    Raises:
+        ValueError: ``temperature`` is not positive.
+    """
+    log_sample = log_concrete(logits, temperature, noise)
+    if sampling == "concrete":
+        return Draw(log_sample.exp(), log_sample, None)
+    count = sampled_ops if sampling == "top_k" else 1
+    largest = log_sample.detach().topk(count, dim=-1).indices
+    chosen = torch.zeros_like(log_sample.detach()).scatter_(-1, largest, 1.0)
+    if sampling == "top_k":
+        sample = torch.softmax(log_sample.masked_fill(chosen == 0, -math.inf), dim=-1)
+    elif sampling == "gdas":
+        relaxed = log_sample.exp()
+        sample = chosen + (relaxed - relaxed.detach())
+    else:
+        log_probability = torch.log_softmax(logits, dim=-1)
+        sample = chosen * (1 + (log_probability - log_probability.detach()))
+    return Draw(sample, log_sample, largest.sort(-1).values.tolist())
 
 
 def concrete_log_density(log_sample: Tensor, logits: Tensor, temperature: float) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -31,12 +31,12 @@ from snas_tune.method.ops import import_ops
 from snas_tune.method.penalty import Penalty, TargetPenalty, op_prices
 from snas_tune.method.runtime import CompiledOrEager, choose_runtime
 from snas_tune.method.sampling import (
+    Draw,
+    draw_architecture,
     edge_credit,
     entropy_share,
     generator_for,
     gumbel_noise,
-    gumbel_softmax,
-    log_concrete,
 )
 from snas_tune.method.state import FORMAT, check_state, load_momenta, momenta_of
 from snas_tune.method.supernet import Supernet, frame_of, genotype_of
@@ -102,7 +102,7 @@ class Search:
         if strength == 0:  # then ops that cost nothing are fine
             return Penalty(0.0, torch.zeros_like(self.flops.per_type()), gradient)
         prices = op_prices(tables, weights, config.penalty_form)
-        return Penalty(strength, prices.to(self.runtime.device, torch.float32), gradient)
+        return Penalty(strength, prices.to(self.runtime.device), gradient)
 
     def _build_network(self) -> None:
         config = self.config
@@ -169,21 +169,28 @@ class Search:
         self.supernet.train()
         self.weights_optimiser.zero_grad()
         self.logits_optimiser.zero_grad()
-        log_sample = log_concrete(logits, temperature, noise)
-        sample = log_sample.exp()
-        sample.retain_grad()
+        draw = self._draw(temperature, noise)
+        draw.sample.retain_grad()
         with self.runtime.numerics():
-            predicted = self._forward(images, sample, keep)
-        cross_entropy = F.cross_entropy(predicted.float(), labels)
+            predicted = self._forward(images, draw.sample, keep, draw.active)
+        # Of autocast's types the loss is computed in float32.
+        cross_entropy = F.cross_entropy(predicted.to(self.runtime.dtype), labels)
         done = self.step / self.steps
-        penalty = self.penalty(sample, log_sample, logits, temperature, done)
+        penalty = self.penalty(draw.sample, draw.log_concrete, logits, temperature, done)
         self.scaler.scale(cross_entropy + penalty).backward()
-        assert sample.grad is not None
-        credit = edge_credit(sample, sample.grad) / self.scaler.get_scale()
+        _fill_gradients([draw.sample, *self.supernet.parameters()])
+        assert draw.sample.grad is not None
+        credit = edge_credit(draw.sample, draw.sample.grad) / self.scaler.get_scale()
         self._update()
         self.step += 1
         right = (predicted.detach().argmax(1) == labels).float().mean()
         return StepResult(cross_entropy.detach(), penalty.detach(), right, credit)
+
+    def _draw(self, temperature: float, noise: Tensor) -> Draw:
+        c = self.config
+        return draw_architecture(
+            self.supernet.logits, temperature, noise, c.sampling, c.sampled_ops
+        )
 
     def _generator(self, stream: str) -> torch.Generator:
         return generator_for(self.config.seed, stream, self.step)
@@ -329,12 +336,12 @@ class Search:
         """
         self.supernet.eval()
         generator = self._generator("evaluate")
-        logits, temperature = self.supernet.logits, self.temperature(max(0, self.step - 1))
+        temperature = self.temperature(max(0, self.step - 1))
 
         def predict(images: Tensor, _: int) -> Tensor:
-            predicted: Tensor = self.supernet(
-                images, gumbel_softmax(logits, temperature, generator)
-            )
+            noise = gumbel_noise(self.supernet.logits.shape, generator)
+            draw = self._draw(temperature, noise)
+            predicted: Tensor = self.supernet(images, draw.sample, None, draw.active)
             return predicted
 
         return self._accuracy(predict, SAMPLES)
@@ -379,3 +386,10 @@ class Search:
         self.logits_optimiser.load_state_dict(state["logits_optimiser"])
         self.scaler.load_state_dict(state["scaler"])
         self.step = state["step"]
+
+
+def _fill_gradients(tensors: Iterable[Tensor]) -> None:
+    """A gradient of 0 for what did not run, so that momentum and decay go on in either form."""
+    for tensor in tensors:
+        if tensor.grad is None:
+            tensor.grad = torch.zeros_like(tensor)

@@ -6,17 +6,20 @@ This is the reference whose outputs and gradients any faster form must equal. Sh
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from snas_tune.config import SearchConfig
 from snas_tune.genotype import INPUTS, NONE, Cell, Edge, Genotype, cell_edges
 from snas_tune.method.ops import check_ops
 from snas_tune.method.parts import Frame
+from snas_tune.method.sampling import Active
 from snas_tune.plan import EARLY_STEM, STEM, CellPlan, plan_network
 
 NORMAL, REDUCTION = 0, 1
@@ -48,13 +51,18 @@ class MixedOp(nn.Module):
         )
         self.positions = [k for k, op in enumerate(ops) if op != NONE]
 
-    def forward(self, x: Tensor, sample: Tensor) -> Tensor:
-        """``x`` of shape ``(B, C, H, W)``, ``sample`` of shape ``(K,)``."""
+    def forward(self, x: Tensor, sample: Tensor, active: Sequence[int] | None) -> Tensor | None:
+        """The edge's message; ``None`` where no op runs.
+
+        Args:
+            x: shape ``(B, C, H, W)``.
+            sample: shape ``(K,)``.
+            active: positions of the ops that run; all if not given.
+        """
         mixed: Tensor | None = None
         for k, op in zip(self.positions, self.ops.values(), strict=True):
-            weighted = sample[k] * op(x)
-            mixed = weighted if mixed is None else mixed + weighted
-        assert mixed is not None  # a config has two ops or more
+            if active is None or k in active:
+                mixed = added(mixed, sample[k] * op(x))
         return mixed
 
 
@@ -69,7 +77,7 @@ class SearchCell(nn.Module):
         self.preprocess = nn.ModuleList(
             frame.preprocess(plan, source).build(affine=False) for source in (first, second)
         )
-        self.nodes = plan.cell.nodes
+        self.nodes, self.stride = plan.cell.nodes, plan.stride(0)
         self.edges = nn.ModuleList(
             MixedOp(frame, plan, ops, source) for source, _ in cell_edges(self.nodes)
         )
@@ -88,7 +96,13 @@ class SearchCell(nn.Module):
             raise ValueError(f"op must be one of {', '.join(mixed.ops)}, got {op!r}")
         return mixed.ops[op].state_dict()
 
-    def forward(self, inputs: Sequence[Tensor], sample: Tensor, keep: Tensor | None) -> Tensor:
+    def forward(
+        self,
+        inputs: Sequence[Tensor],
+        sample: Tensor,
+        keep: Tensor | None,
+        active: Sequence[Sequence[int]] | None = None,
+    ) -> Tensor:
         """Compute the cell.
 
         Args:
@@ -96,19 +110,37 @@ class SearchCell(nn.Module):
             sample: shape ``(E, K)``.
             keep: shape ``(E, B)``, the factor by which drop path multiplies an edge of an image:
                 0 or ``1 / (1 - probability)``; no drop path if not given.
+            active: by edge, the positions of the ops that run; all if not given.
         """
         nodes = [preprocess(x) for preprocess, x in zip(self.preprocess, inputs, strict=True)]
         edge = 0
         for node in range(self.nodes):
             total = None
             for source in range(INPUTS + node):
-                message = self.edges[edge](nodes[source], sample[edge])
-                if keep is not None:
-                    message = message * keep[edge].view(-1, 1, 1, 1).to(message.dtype)
-                total = message if total is None else total + message
+                runs = None if active is None else active[edge]
+                message = self.edges[edge](nodes[source], sample[edge], runs)
+                if message is not None:
+                    total = added(total, kept(message, keep, edge))
                 edge += 1
-            nodes.append(total)
+            nodes.append(empty_node(nodes[0], self.stride) if total is None else total)
         return torch.cat(nodes[INPUTS:], dim=1)
+
+
+def added(total: Tensor | None, term: Tensor) -> Tensor:
+    """A running sum that may not have begun."""
+    return term if total is None else total + term
+
+
+def kept(message: Tensor, keep: Tensor | None, edge: int) -> Tensor:
+    """What drop path leaves of an edge's message; ``keep`` as for :class:`SearchCell`."""
+    if keep is None:
+        return message
+    return message * keep[edge].view(-1, 1, 1, 1).to(message.dtype)
+
+
+def empty_node(source: Tensor, stride: int) -> Tensor:
+    """A node that no op reaches: zeros of the size of a message from ``source``."""
+    return torch.zeros_like(source[:, :, ::stride, ::stride])
 
 
 class Supernet(nn.Module):
@@ -146,6 +178,7 @@ class Supernet(nn.Module):
         self.classifier = frame.classifier(width, plans[-1]).build(affine=False)
         edges = len(cell_edges(config.nodes))
         self.logits = nn.Parameter(torch.zeros(2, edges, len(config.ops)))
+        self.checkpointing = config.activation_checkpointing
 
     def spread_logits(self, deviation: float, generator: torch.Generator) -> None:
         """Draw the initial logits from a normal distribution around 0.
@@ -185,13 +218,21 @@ class Supernet(nn.Module):
         """All parameters but the logits."""
         return [p for name, p in self.named_parameters() if name != "logits"]
 
-    def forward(self, images: Tensor, sample: Tensor, keep: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        images: Tensor,
+        sample: Tensor,
+        keep: Tensor | None = None,
+        active: Active | None = None,
+    ) -> Tensor:
         """Class logits of a batch under one sample of the architecture.
 
         Args:
             images: shape ``(B, channels, side, side)``.
             sample: ``Z``, shape ``(T, E, K)``; all cells of a type share it.
             keep: drop path, shape ``(cells, E, B)``, see :class:`SearchCell`.
+            active: the ops that run, as if the others were ``none``; all if not given. An op that
+                does not run leaves its running statistics as they are.
 
         Returns:
             Shape ``(B, classes)``.
@@ -201,11 +242,56 @@ class Supernet(nn.Module):
         for (name, _), stage in zip(self.frame.stem_stages(), self.stem, strict=True):
             x = outputs[name] = stage(x)
         before, last = outputs.get(EARLY_STEM, x), outputs[STEM]
-        for i, cell in enumerate(self.cells):
+        for i, kind in enumerate(self.kinds):
             cell_keep = None if keep is None else keep[i]
-            before, last = last, cell((before, last), sample[self.kinds[i]], cell_keep)
+            runs = None if active is None else active[kind]
+            before, last = last, self.run_cell(i, before, last, sample[kind], cell_keep, runs)
         logits: Tensor = self.classifier(last)
         return logits
+
+    def run_cell(
+        self, index: int, before: Tensor, last: Tensor, sample: Tensor, *rest: Any
+    ) -> Tensor:
+        """The output of one cell, which is a checkpoint where activations are not kept.
+
+        Args:
+            index: of the cell.
+            before: output of the cell before the last.
+            last: of the last.
+            sample: of this type of cell, ``(E, K)``.
+            rest: the further arguments of :class:`SearchCell`.
+        """
+        cell = self.cells[index]
+
+        def compute(before: Tensor, last: Tensor, sample: Tensor) -> Tensor:
+            # Within a checkpoint, the pass without gradient is the first, the other the second.
+            again = self.checkpointing and torch.is_grad_enabled()
+            with statistics_frozen(cell) if again else contextlib.nullcontext():
+                output: Tensor = cell((before, last), sample, *rest)
+            # Where no op runs nothing has a gradient, which the checkpoint does not take.
+            return output + 0 * sample.sum() if again and not output.requires_grad else output
+
+        if not (self.checkpointing and torch.is_grad_enabled()):
+            return compute(before, last, sample)
+        # The reentrant kind runs the first pass without gradient, so nothing of it is kept, by
+        # whatever autograd function. No random number is drawn within a cell.
+        output: Tensor = checkpoint(
+            compute, before, last, sample, use_reentrant=True, preserve_rng_state=False
+        )
+        return output
+
+
+@contextlib.contextmanager
+def statistics_frozen(module: nn.Module) -> Iterator[None]:
+    """Inside, batch norms in training mode leave their running statistics as they are."""
+    norms = [m for m in module.modules() if hasattr(m, "track_running_stats")]
+    for norm in norms:
+        norm.track_running_stats = False  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True  # type: ignore[assignment]
 
 
 def genotype_of(logits: Tensor, ops: Sequence[str], nodes: int) -> Genotype:
