@@ -51,8 +51,8 @@ def arguments() -> argparse.Namespace:
     add("--batch-size", type=int, help="images per step (default: the preset's, else 64)")
     add("--partial-channels", type=int, default=1, help="one channel in so many goes through the "
         "ops of an edge (PC-DARTS: 4; default: %(default)s, all)")  # fmt: skip
-    add("--supernet", choices=SUPERNETS, default="auto", help="how it is computed; auto is fast "
-        "where this machine can (default: %(default)s)")  # fmt: skip
+    add("--supernet", choices=SUPERNETS, default="auto", help="how it is computed; auto is what "
+        "is measured to be the fastest here (default: %(default)s)")  # fmt: skip
     add("--sampling", choices=SAMPLINGS, default="concrete", help="concrete runs every op, gdas "
         "and dsnas one of each edge, top_k two (default: %(default)s)")  # fmt: skip
     add("--precision", choices=PRECISIONS, default="float32", help="default: %(default)s")

@@ -198,8 +198,8 @@ class SearchConfig:
 
     supernet: str = "auto"
     """``plain``, op by op, or ``fast``, all edges of a node at once: the same function, up to
-    rounding. ``auto`` is fast where the native kernels run (a CPU with a C++ compiler, float32, no
-    compilation), else plain."""
+    rounding. ``auto`` is whichever is measured to be the fastest for this shape on this machine, in
+    either memory format, see :mod:`snas_tune.method.forms`; plain under compilation."""
 
     activation_checkpointing: bool = False
     """Keep only what goes from cell to cell and compute the rest again in the backward pass: the

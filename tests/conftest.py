@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from snas_tune.config import SearchConfig
 from snas_tune.data import ImageSet
+from snas_tune.method import native
 
 TINY = {
     "cells": 3,
@@ -18,6 +21,23 @@ TINY = {
     "threads": 1,
 }
 """A real search on the shipped digits that takes well under a second an epoch."""
+
+
+def link_kernels(source: Path, target: Path) -> None:
+    """Give a cache the compiled kernels of another, as they take long to make."""
+    for path in source.glob("fan-*.so"):
+        (target / path.name).symlink_to(path)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_table_of_forms(tmp_path_factory):
+    """What is measured here stays out of the user's cache."""
+    cache = tmp_path_factory.mktemp("cache")
+    native.library()
+    link_kernels(native.cache_directory().resolve(), cache)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SNAS_TUNE_CACHE", str(cache))
+        yield
 
 
 @pytest.fixture(autouse=True)

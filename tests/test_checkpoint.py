@@ -51,7 +51,7 @@ def test_a_newer_checkpoint_is_refused_by_its_format_and_not_by_its_settings(tmp
 
 def test_a_checkpoint_with_a_part_missing_is_refused_and_the_part_named(tmp_path, tiny):
     state = Search(tiny).state_dict()
-    assert set(state) == {"format", *KEYS}
+    assert set(state) == {"format", "form", *KEYS}
     del state["momenta"]
     torch.save(state, tmp_path / FILE)
     message = rf"^checkpoint .*{FILE} must hold a whole search, lacks momenta$"

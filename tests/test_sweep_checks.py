@@ -10,10 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import TINY
 from PIL import Image
 
-from snas_tune.sweep import make_tuner, run_sweep, search_space
+from snas_tune.config import SearchConfig
+from snas_tune.method.forms import FILE
+from snas_tune.sweep import make_tuner, prepare, run_sweep, search_space
 from snas_tune.sweep.experiment import Description, check_experiment, new_name, newest_name
 from snas_tune.sweep.prepare import check_sweep
 
@@ -41,6 +44,18 @@ def one_class(folder: Path) -> str:
 def test_what_can_be_known_is_refused_before_any_trial(changes, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         check_sweep(tiny_space(**changes(tmp_path)))
+
+
+def test_the_supernets_form_is_measured_as_the_trials_will_run_it(tmp_path, monkeypatch):
+    """With their threads, and not at all for a GPU that is theirs."""
+    monkeypatch.setenv("SNAS_TUNE_CACHE", str(tmp_path))
+    config = SearchConfig(**{**TINY, "threads": 2}, ops=("none", "skip_connect", "sep_conv_3x3"))
+    prepare._build_search(config, gpus=0.5)
+    assert not (tmp_path / FILE).exists()
+    prepare._build_search(config)
+    ((key, _),) = json.loads((tmp_path / FILE).read_text())["seconds"].items()
+    assert "threads 2," in key
+    assert torch.get_num_threads() == 1
 
 
 def pictures(folder: Path, count: int = 12) -> Path:

@@ -79,7 +79,7 @@ def _ensure(folder: Path, source: Source, request: Request) -> None:
     if folder.is_dir():
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(folder.parent / f"{folder.name}.lock"):
+    with locked(folder.parent / f"{folder.name}.lock"):
         if not folder.is_dir():
             fill(folder, source, request)
 
@@ -169,7 +169,7 @@ def _stamp(path: Path) -> str:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Hold a lock that the system releases when the process ends; none where there are none."""
     with path.open("a") as stream:
         if sys.platform != "win32":

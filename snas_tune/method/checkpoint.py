@@ -76,6 +76,6 @@ def load_search(directory: str | Path, images: ImageSet | None = None, **changes
     """
     state = read_state(directory)
     config = SearchConfig.from_dict({**state["config"], **changes})
-    search = Search(config, images)
+    search = Search(config, images, state.get("form"))
     search.load_state_dict(state)
     return search

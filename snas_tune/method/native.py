@@ -240,14 +240,24 @@ def cache_directory() -> Path:
     return Path(os.environ.get("SNAS_TUNE_CACHE") or default)
 
 
+def kernels_key() -> str:
+    """What the compiled kernels depend on, as 16 hexadecimal digits.
+
+    That is their source, the compiler with its flags, and the processor.
+    """
+    sources = [path.read_text() for path in sorted(FOLDER.iterdir())]
+    parts = [*sources, *FLAGS, str(_compiler()), _processor()]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def _compiler() -> str | None:
+    return next((found for name in COMPILERS if (found := shutil.which(name))), None)
+
+
 def _built() -> Path:
     """The shared library of this source, these flags and this processor; compiled if it is new."""
-    compiler = next((found for name in COMPILERS if (found := shutil.which(name))), None)
-    sources = [path.read_text() for path in sorted(FOLDER.iterdir())]
-    key = hashlib.sha256(
-        "\0".join([*sources, *FLAGS, str(compiler), _processor()]).encode()
-    ).hexdigest()[:16]
-    path = cache_directory() / f"fan-{key}.so"
+    compiler = _compiler()
+    path = cache_directory() / f"fan-{kernels_key()}.so"
     if path.exists():
         return path
     if compiler is None:
@@ -263,6 +273,11 @@ def _built() -> Path:
         )
         partial.replace(path)  # trials that compile at the same time replace it by the same
     return path
+
+
+def processor_key() -> str:
+    """This kind of processor, as eight hexadecimal digits."""
+    return hashlib.sha256(_processor().encode()).hexdigest()[:8]
 
 
 def _processor() -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,15 @@ from snas_tune.config import SearchConfig
 from snas_tune.method import native
 
 log = logging.getLogger(__name__)
+
+FORMS = {
+    "fast channels-last": (True, True),
+    "fast": (True, False),
+    "plain channels-last": (False, True),
+    "plain": (False, False),
+}
+"""How a supernet may be computed, by name: whether fast, and whether in channels-last format. What
+is likely to be the fastest comes first."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -53,6 +62,22 @@ class Runtime:
     fast: bool = False
     """Whether the supernet is that of :mod:`snas_tune.method.fast`."""
 
+    @property
+    def form(self) -> str:
+        """The supernet's form, of :data:`FORMS`."""
+        return next(k for k, form in FORMS.items() if form == (self.fast, self.channels_last))
+
+    def in_form(self, form: str) -> Runtime:
+        """The same runtime with the supernet in another form."""
+        fast, channels_last = FORMS[form]
+        return replace(self, fast=fast, channels_last=channels_last)
+
+    @property
+    def native(self) -> bool:
+        """Whether the fast form runs through the native kernels, not through torch's operators."""
+        plain = self.autocast is None and not self.compile
+        return plain and native.available(self.device, self.dtype)
+
     @contextlib.contextmanager
     def numerics(self) -> Iterator[None]:
         """Autocast, and on a GPU only deterministic kernels: one seed fixes a search."""
@@ -79,18 +104,22 @@ class Runtime:
 
 
 def choose_runtime(config: SearchConfig) -> Runtime:
-    """Decide what the config's settings mean on this machine; log each fallback."""
+    """Decide what the config's settings mean on this machine; log each fallback.
+
+    What ``auto`` means for the supernet depends on its shape, see
+    :func:`snas_tune.method.forms.choose_form`; here it is plain.
+    """
     device = choose_device(config.device)
     autocast = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(config.precision)
     dtype = torch.float64 if config.precision == "float64" else torch.float32
     if autocast is torch.float16 and device.type != "cuda":
         log.warning("precision float16 needs a GPU; on %s the search uses float32", device.type)
         autocast = None
-    kernels = native.available(device, dtype) and autocast is None and not config.compile
-    fast = kernels if config.supernet == "auto" else config.supernet == "fast"
+    runtime = Runtime(device, autocast, config.channels_last, config.compile, dtype)
+    if config.supernet != "fast":
+        return runtime
     # The native kernels read pixel by pixel.
-    channels_last = config.channels_last or (fast and kernels)
-    return Runtime(device, autocast, channels_last, config.compile, dtype, fast)
+    return replace(runtime, fast=True, channels_last=config.channels_last or runtime.native)
 
 
 class CompiledOrEager:

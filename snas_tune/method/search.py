@@ -25,6 +25,7 @@ from snas_tune.method.cost import COUNTED, CostTable, cost_table, genotype_cost
 from snas_tune.method.epoch import SearchDiverged, StepResult, training_report
 from snas_tune.method.evaluate import accuracy
 from snas_tune.method.fast import fast_supernet
+from snas_tune.method.forms import begun_form, choose_form, form_record
 from snas_tune.method.latency import read_latencies
 from snas_tune.method.ops import import_ops
 from snas_tune.method.penalty import Penalty, TargetPenalty, op_prices
@@ -54,12 +55,15 @@ class Search:
     Args:
         config: all settings.
         images: the training images; loaded as the config says if not given.
+        form: the entry ``form`` of the saved state that it will go on from, if there is one.
 
     Raises:
         ValueError: a setting does not fit this machine or the images; raised before any training.
     """
 
-    def __init__(self, config: SearchConfig, images: ImageSet | None = None) -> None:
+    def __init__(
+        self, config: SearchConfig, images: ImageSet | None = None, form: object = None
+    ) -> None:
         self.config = config
         import_ops(config.ops_module)
         self.runtime = choose_runtime(config)
@@ -76,6 +80,7 @@ class Search:
         self.steps = config.epochs * self.steps_per_epoch
         self.step = 0
         self._build_costs()
+        self.runtime = choose_form(self.runtime, config, self.frame, form)
         self._build_network()
 
     def _build_costs(self) -> None:
@@ -356,6 +361,7 @@ class Search:
             "config": self.config.to_dict(),
             "frame": asdict(self.frame),
             "step": self.step,
+            "form": form_record(self.runtime),
             # Under the plain form's names, so that either form may go on.
             "supernet": dict(self.supernet.named_tensors()),
             "momenta": momenta_of(self.supernet, self.weights_optimiser),
@@ -371,6 +377,10 @@ class Search:
                 first difference.
         """
         check_state(state, self.config, self.frame)
+        begun = begun_form(self.runtime, self.config, state.get("form"))
+        if begun not in (None, self.runtime):
+            self.runtime = begun
+            self._build_network()
         self.supernet.load_tensors(state["supernet"])
         load_momenta(self.supernet, self.weights_optimiser, state["momenta"])
         self.logits_optimiser.load_state_dict(state["logits_optimiser"])

@@ -265,11 +265,22 @@ class Supernet(nn.Module):
         for i, kind in enumerate(self.kinds):
             cell_keep = None if keep is None else keep[i]
             runs = None if active is None else active[kind]
-            before, last = last, self._cell(i, before, last, sample[kind], cell_keep, runs)
+            before, last = last, self.run_cell(i, before, last, sample[kind], cell_keep, runs)
         logits: Tensor = self.classifier(last)
         return logits
 
-    def _cell(self, index: int, before: Tensor, last: Tensor, sample: Tensor, *rest: Any) -> Tensor:
+    def run_cell(
+        self, index: int, before: Tensor, last: Tensor, sample: Tensor, *rest: Any
+    ) -> Tensor:
+        """The output of one cell, which is a checkpoint where activations are not kept.
+
+        Args:
+            index: of the cell.
+            before: output of the cell before the last.
+            last: of the last.
+            sample: of this type of cell, ``(E, K)``.
+            rest: the further arguments of :class:`SearchCell`.
+        """
         cell = self.cells[index]
 
         def compute(before: Tensor, last: Tensor, sample: Tensor) -> Tensor:

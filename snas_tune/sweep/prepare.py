@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from snas_tune.config import SearchConfig
 from snas_tune.data import check
 from snas_tune.method.ops import check_ops, import_ops
@@ -49,8 +51,9 @@ def check_sweep(space: Mapping[str, Any], address: str | None = None) -> SearchC
     """Check all that can be known of a space before a trial starts.
 
     The cheap things first; then a whole search is built from the first config of the space. That
-    reads the images (into the cache, if there is one), counts every op, and compiles the native
-    kernels where they are used, once instead of in every trial; it trains nothing.
+    reads the images (into the cache, if there is one), counts every op, and, where trials run on
+    this machine's CPU, compiles the native kernels and measures the supernet's forms, once and
+    while nothing else runs; it trains nothing.
 
     Args:
         space: as for :func:`check_settings`.
@@ -67,8 +70,15 @@ def check_sweep(space: Mapping[str, Any], address: str | None = None) -> SearchC
     return config
 
 
-def _build_search(config: SearchConfig) -> None:
-    Search(SearchConfig.from_dict({**config.to_dict(), "device": "cpu"}))
+def _build_search(config: SearchConfig, gpus: float = 0) -> None:
+    """Build a search on the CPU; for trials on a GPU its form is measured there, and not here."""
+    changes = {"device": "cpu"} | ({"supernet": "plain"} if gpus else {})
+    threads = torch.get_num_threads()
+    torch.set_num_threads(config.threads or threads)  # as the trials will
+    try:
+        Search(SearchConfig.from_dict({**config.to_dict(), **changes}))
+    finally:
+        torch.set_num_threads(threads)
 
 
 def absolute_storage(path: str) -> str:
@@ -132,7 +142,7 @@ def prepare(request: SweepRequest) -> Prepared:
         concurrent = recorded.concurrent
     quiet_ray(address=request.address)
     check_resources(request.cpus_per_trial, request.gpus_per_trial, request.address)
-    _build_search(config)
+    _build_search(config, request.gpus_per_trial)
     concurrent = concurrent or max(1, int(cores() // request.cpus_per_trial))
     if not request.resume:
         _description(request, space, concurrent).write(path)
