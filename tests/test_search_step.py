@@ -215,6 +215,15 @@ def test_compilation_is_asked_for_or_not():
         assert not (asked and search.runtime.fast)
 
 
+@pytest.mark.parametrize("settings", [{"sampling": "gdas"}, {"activation_checkpointing": True}])
+def test_what_cannot_be_compiled_runs_eager_with_one_line(settings, caplog):
+    search = Search(SearchConfig(**TINY, compile=True, supernet="plain", **settings))
+    assert search._forward is search.supernet
+    assert [r.getMessage() for r in caplog.records] == [
+        "compile needs sampling concrete and no activation_checkpointing; the search is eager"
+    ]
+
+
 def test_streams_of_random_numbers_differ_by_name_and_by_step():
     streams = [("order", 0), ("order", 1), ("other", 0), ("sampl", 0), ("sample", 0)]
     drawn = {torch.rand((), generator=generator_for(0, *stream)).item() for stream in streams}

@@ -115,7 +115,13 @@ def choose_runtime(config: SearchConfig) -> Runtime:
     if autocast is torch.float16 and device.type != "cuda":
         log.warning("precision float16 needs a GPU; on %s the search uses float32", device.type)
         autocast = None
-    runtime = Runtime(device, autocast, config.channels_last, config.compile, dtype)
+    # What runs differs from step to step, and the second pass of a checkpoint from the first.
+    compiles = config.sampling == "concrete" and not config.activation_checkpointing
+    if config.compile and not compiles:
+        log.warning(
+            "compile needs sampling concrete and no activation_checkpointing; the search is eager"
+        )
+    runtime = Runtime(device, autocast, config.channels_last, config.compile and compiles, dtype)
     if config.supernet != "fast":
         return runtime
     # The native kernels read pixel by pixel.
