@@ -8,11 +8,27 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from snas_tune.rules import (
+    COUNT,
+    COUNT_OR_ZERO,
+    FLAG,
+    NOT_NEGATIVE,
+    OPEN_SHARE,
+    POSITIVE,
+    SHARE,
+    TEXT,
+    Rule,
+    are_different_names,
+    at_least,
+    choice,
+    holds,
+    is_count,
+    is_number,
+)
 from snas_tune.schedules import SCHEDULES
 
 DARTS_OPS = (
@@ -228,7 +244,7 @@ class SearchConfig:
             test, rule = _RULES[each.name]
             value = getattr(self, each.name)
             optional = each.default is None
-            if not (optional and value is None) and not _holds(test, value):
+            if not (optional and value is None) and not holds(test, value):
                 raise ValueError(f"{each.name} must be {rule}, got {value!r}")
         object.__setattr__(self, "ops", tuple(self.ops))
         object.__setattr__(self, "penalty_costs", dict(self.penalty_costs))
@@ -271,91 +287,58 @@ class SearchConfig:
         return {name: self.to_dict()[name] for name in names}
 
 
-def _holds(test: Callable[[Any], bool], value: Any) -> bool:
-    try:
-        return bool(test(value))
-    except TypeError:
-        return False
-
-
-def _is_count(value: Any, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _are_different_names(value: Any) -> bool:
-    names = isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value)
-    return names and len(set(value)) == len(value) >= 2
-
-
-def _choice(choices: tuple[str, ...]) -> tuple[Callable[[Any], bool], str]:
-    return (lambda value: value in choices), f"one of {', '.join(choices)}"
-
-
-_COUNT = (lambda value: _is_count(value, 1)), "a positive whole number"
-_COUNT_OR_ZERO = (lambda value: _is_count(value, 0)), "a whole number, 0 or more"
-_POSITIVE = (lambda value: _is_number(value) and value > 0), "positive"
-_NOT_NEGATIVE = (lambda value: _is_number(value) and value >= 0), "0 or more"
-_SHARE = (lambda value: _is_number(value) and 0 <= value < 1), "at least 0 and below 1"
-_OPEN_SHARE = (lambda value: _is_number(value) and 0 < value < 1), "above 0 and below 1"
-_FLAG = (lambda value: isinstance(value, bool)), "true or false"
-_TEXT = (lambda value: isinstance(value, str) and value != ""), "a text"
-
-_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "penalty_strength": _NOT_NEGATIVE,
-    "penalty_form": _choice(PENALTY_FORMS),
-    "penalty_gradient": _choice(PENALTY_GRADIENTS),
+_RULES: dict[str, Rule] = {
+    "penalty_strength": NOT_NEGATIVE,
+    "penalty_form": choice(PENALTY_FORMS),
+    "penalty_gradient": choice(PENALTY_GRADIENTS),
     "penalty_costs": ((lambda value: isinstance(value, Mapping)), "weights by name of the cost"),
-    "target_flops": _POSITIVE,
-    "latency_table": _TEXT,
-    "temperature_schedule": _choice(tuple(SCHEDULES)),
-    "temperature_start": _POSITIVE,
-    "temperature_end": _POSITIVE,
-    "sampling": _choice(SAMPLINGS),
-    "sampled_ops": ((lambda value: _is_count(value, 2)), "a whole number, 2 or more"),
-    "seed": _COUNT_OR_ZERO,
-    "data": _TEXT,
-    "data_root": _TEXT,
-    "data_cache": _TEXT,
-    "image_size": ((lambda value: _is_count(value, 4)), "a whole number, 4 or more"),
-    "image_channels": ((lambda value: _is_count(value, 1) and value in (1, 3)), "1 or 3"),
-    "limit_images": _COUNT,
-    "validation_fraction": _OPEN_SHARE,
-    "cells": ((lambda value: _is_count(value, 3)), "a whole number, 3 or more"),
-    "channels": ((lambda value: _is_count(value, 2)), "a whole number, 2 or more"),
-    "partial_channels": _COUNT,
-    "nodes": _COUNT,
-    "ops": (_are_different_names, "two or more different names"),
-    "ops_module": _TEXT,
-    "stem": _choice(STEMS),
-    "epochs": _COUNT,
-    "batch_size": ((lambda value: _is_count(value, 2)), "a whole number, 2 or more"),
-    "evaluation_batch_size": _COUNT,
-    "weights_learning_rate": _POSITIVE,
-    "weights_learning_rate_end": _NOT_NEGATIVE,
-    "weights_momentum": _SHARE,
-    "weights_decay": _NOT_NEGATIVE,
-    "weights_clip": _POSITIVE,
-    "logits_learning_rate": _POSITIVE,
-    "logits_decay": _NOT_NEGATIVE,
-    "logits_clip": _POSITIVE,
-    "logits_spread": _NOT_NEGATIVE,
-    "drop_path": _SHARE,
-    "crop_padding": _COUNT_OR_ZERO,
-    "flip": _FLAG,
-    "cutout": _COUNT_OR_ZERO,
-    "child_every": _COUNT,
-    "recalibration_batches": _COUNT,
-    "supernet": _choice(SUPERNETS),
-    "activation_checkpointing": _FLAG,
-    "device": _TEXT,
-    "threads": _COUNT,
-    "precision": _choice(PRECISIONS),
-    "channels_last": _FLAG,
-    "compile": _FLAG,
+    "target_flops": POSITIVE,
+    "latency_table": TEXT,
+    "temperature_schedule": choice(tuple(SCHEDULES)),
+    "temperature_start": POSITIVE,
+    "temperature_end": POSITIVE,
+    "sampling": choice(SAMPLINGS),
+    "sampled_ops": at_least(2),
+    "seed": COUNT_OR_ZERO,
+    "data": TEXT,
+    "data_root": TEXT,
+    "data_cache": TEXT,
+    "image_size": at_least(4),
+    "image_channels": ((lambda value: is_count(value, 1) and value in (1, 3)), "1 or 3"),
+    "limit_images": COUNT,
+    "validation_fraction": OPEN_SHARE,
+    "cells": at_least(3),
+    "channels": at_least(2),
+    "partial_channels": COUNT,
+    "nodes": COUNT,
+    "ops": (are_different_names, "two or more different names"),
+    "ops_module": TEXT,
+    "stem": choice(STEMS),
+    "epochs": COUNT,
+    "batch_size": at_least(2),
+    "evaluation_batch_size": COUNT,
+    "weights_learning_rate": POSITIVE,
+    "weights_learning_rate_end": NOT_NEGATIVE,
+    "weights_momentum": SHARE,
+    "weights_decay": NOT_NEGATIVE,
+    "weights_clip": POSITIVE,
+    "logits_learning_rate": POSITIVE,
+    "logits_decay": NOT_NEGATIVE,
+    "logits_clip": POSITIVE,
+    "logits_spread": NOT_NEGATIVE,
+    "drop_path": SHARE,
+    "crop_padding": COUNT_OR_ZERO,
+    "flip": FLAG,
+    "cutout": COUNT_OR_ZERO,
+    "child_every": COUNT,
+    "recalibration_batches": COUNT,
+    "supernet": choice(SUPERNETS),
+    "activation_checkpointing": FLAG,
+    "device": TEXT,
+    "threads": COUNT,
+    "precision": choice(PRECISIONS),
+    "channels_last": FLAG,
+    "compile": FLAG,
 }
 
 
@@ -371,7 +354,7 @@ def _check_together(config: SearchConfig) -> None:
     unknown = sorted(set(costs) - set(COSTS))
     if unknown:
         raise ValueError(f"penalty_costs must be of {', '.join(COSTS)}, got {unknown}")
-    if any(not _is_number(weight) or weight < 0 for weight in costs.values()) or not any(
+    if any(not is_number(weight) or weight < 0 for weight in costs.values()) or not any(
         costs.values()
     ):
         raise ValueError(f"penalty_costs must be weights with a positive sum, got {dict(costs)}")

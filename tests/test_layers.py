@@ -26,7 +26,7 @@ ROOMS = {
         ("numpy", "pyarrow", "torch", "ray", "optuna"),
     ),
 }
-WORDS = ("config", "genotype", "plan", "results", "schedules")
+WORDS = ("config", "genotype", "plan", "results", "rules", "schedules")
 
 
 def room_of(module: str) -> str:

@@ -139,8 +139,14 @@ class Half:
             bias_grad: of the biases, ``(E, Q, C)``, float64.
         """
         spread, shift = torch.empty_like(self.matrices), self.matrices.new_empty(self.sums.shape)
-        pointwise_grad = torch.zeros_like(self.pointwise)
-        weights_grad = torch.zeros(self.weights.shape, dtype=torch.float64)
+        # The kernels write the gradients of what ran.
+        fresh = (
+            torch.empty_like
+            if len(self.places) == self.sums.shape[:2].numel()
+            else torch.zeros_like
+        )
+        pointwise_grad = fresh(self.pointwise)
+        weights_grad = fresh(self.weights)
         norms = self._norms()
         for (e, q), norm in norms.items():
             norm.matrix_grad = matrix_grad[e, q].data_ptr()
@@ -150,7 +156,7 @@ class Half:
             norm.spread, norm.shift = spread[e, q].data_ptr(), shift[e, q].data_ptr()
         pixels = float(self.pixels)
         native.call("normalise_backward", self.dtype, self.out_shape, pixels, list(norms.values()))
-        kernel_grads = [torch.zeros_like(weight) for *_, weight in self.kernels]
+        kernel_grads = [fresh(weight) for *_, weight in self.kernels]
         branches = self._branches()
         for ((e, q), branch), behind in zip(branches.items(), grads, strict=True):
             branch.grad = behind

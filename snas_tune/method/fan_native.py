@@ -76,6 +76,12 @@ class _FanFunction(torch.autograd.Function):
         return (None, None, None, None, *ctx.run.backward(grads))
 
 
+def _zeros_of(fan: Fan, half: int) -> list[Tensor]:
+    """Gradients of the weights of a half that did not run."""
+    weights = [fan.pointwise[half], *(kernel for *_, kernel in fan.kernels(half))]
+    return [torch.zeros_like(weight) for weight in weights]
+
+
 def _rows(x: Tensor) -> Tensor:
     """``(B, C, H, W)`` as a dense matrix ``(pixels, C)``; a view of what is channels-last."""
     return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1]).contiguous()
@@ -92,9 +98,10 @@ class _Run:
         self.ends = sorted({e for e, _ in (*active, *pooled)})
         self.dtype, self.size = node.x.dtype, node.x.shape
         self.weights, self.sample_type = weights.detach().double(), weights.dtype
-        self.runs = torch.zeros(extra.shape, dtype=torch.float64)
-        for place in pooled:
-            self.runs[place] = 1
+        places = set(pooled)
+        edges, ops = (range(size) for size in extra.shape)
+        runs = [[float((e, j) in places) for j in ops] for e in edges]
+        self.runs = torch.tensor(runs, dtype=torch.float64).view(extra.shape)
         self.extra = extra.detach().double() * self.runs
         self.halves: list[Half] = []
         batch, channels, height, width = self.size
@@ -197,8 +204,7 @@ class _Run:
         bias_grad, inner = self._cross_messages(rows, matrix_grads)
         sample_grad = torch.zeros(fan.edge_count, len(fan.ops), dtype=torch.float64)
         weight_grads: list[list[Tensor]] = [
-            [torch.zeros_like(fan.pointwise[h]), *(torch.zeros_like(k) for *_, k in fan.kernels(h))]
-            for h in (0, 1)
+            [] if h < len(self.halves) else _zeros_of(fan, h) for h in (0, 1)
         ]
         source_grad = None
         if self.halves:
