@@ -263,6 +263,7 @@ def test_candidates_are_what_the_config_and_the_device_leave_open():
     assert open_to(precision="bfloat16") == tuple(FORMS)
     assert open_to(compile=True) == ("plain",)
     assert open_to(supernet="fast", compile=True) == ("fast",)
+    assert open_to(compile=True, sampling="gdas") == open_to(sampling="gdas")  # runs eager
     assert open_to(supernet="plain", channels_last=True) == ("plain channels-last",)
     with native.switched_off():
         assert open_to() == tuple(FORMS)

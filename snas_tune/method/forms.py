@@ -73,7 +73,7 @@ def candidates(runtime: Runtime, config: SearchConfig) -> list[str]:
     Under compilation ``auto`` is plain: to compile every form would take minutes. The native
     kernels read channels-last; through torch's operators the fast form has either format.
     """
-    if config.supernet != "auto" or config.compile:
+    if config.supernet != "auto" or runtime.compile:
         return [runtime.form]
     return [
         form
