@@ -15,7 +15,7 @@ from snas_tune.genotype import INPUTS, Edge, Genotype, cell_edges
 from snas_tune.method.ops import FactorisedReduce, check_ops
 from snas_tune.method.partial import PassBy
 from snas_tune.method.parts import Frame, halved
-from snas_tune.method.supernet import Supernet
+from snas_tune.method.supernet import Supernet, added
 from snas_tune.plan import EARLY_STEM, STEM, CellPlan, Source
 
 
@@ -59,7 +59,7 @@ class ChildCell(nn.Module):
                 message = op(sources[edge.source])
                 if drop_path and self.training and not isinstance(op, nn.Identity):
                     message = _drop(message, drop_path)
-                total = message if total is None else total + message
+                total = added(total, message)
             nodes[node] = passing.join(zeros if total is None else total)
         parts = [nodes[node] for node in self.plan.cell.concat]
         return torch.cat(parts, dim=1) if parts else zeros[:, :0]
