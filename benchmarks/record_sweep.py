@@ -1,0 +1,93 @@
+"""Record a whole sweep, every trial to its end, so that schedulers can be replayed over it.
+
+    python benchmarks/record_sweep.py --data fashion-mnist --image-size 14 --limit-images 2000
+
+A real sweep over penalty strength, temperature schedule and seed of the search. What every epoch of
+every trial reported is its front file, which is copied to ``benchmarks/data/<name>.parquet``
+whenever this program ends, also early. The same command with ``--resume`` goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from ray import tune
+
+from snas_tune.front import FILE_NAME, FrontFile
+from snas_tune.front.storage import replace_local_file
+from snas_tune.sweep import run_sweep, search_space
+
+HERE = Path(__file__).resolve().parent
+
+
+def main() -> int:
+    """Record, and say what the recording holds."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--data", default="fashion-mnist", help="default: %(default)s")
+    add("--data-root", default="data", help="where named data sets lie or are downloaded to")
+    add("--image-size", type=int, help="side in pixels (default: the source's own)")
+    add("--limit-images", type=int, default=2000, help="training images (default: %(default)s)")
+    add("--trials", type=int, default=72, help="default: %(default)s")
+    add("--epochs", type=int, default=27, help="of each trial (default: %(default)s)")
+    add("--cells", type=int, default=3, help="default: %(default)s")
+    add("--nodes", type=int, default=2, help="default: %(default)s")
+    add("--channels", type=int, default=8, help="default: %(default)s")
+    add("--batch-size", type=int, default=64, help="default: %(default)s")
+    add("--penalty", type=float, nargs=2, default=(0.03, 60.0), metavar=("LOW", "HIGH"))
+    add("--seeds", type=int, default=3, help="seeds that a search may have (default: %(default)s)")
+    add("--seed", type=int, default=0, help="of the searcher, which samples at random")
+    add("--name", help="of the recording (default: the data's)")
+    add("--results", default="results", help="where the sweep itself is kept")
+    add("--resume", action="store_true", help="go on with a recording that was interrupted")
+    args = parser.parse_args()
+    name = args.name or args.data
+    natural = args.data.startswith(("cifar", "fashion"))
+    space = search_space(
+        penalty=tuple(args.penalty),
+        data=args.data,
+        data_root=args.data_root,
+        data_cache=f"{args.data_root}/cache",
+        image_size=args.image_size,
+        limit_images=args.limit_images,
+        cells=args.cells,
+        nodes=args.nodes,
+        channels=args.channels,
+        batch_size=args.batch_size,
+        epochs=args.epochs,
+        channels_last=True,
+        flip=natural,
+        crop_padding=1 if natural else 0,
+    )
+    space["seed"] = tune.choice(list(range(args.seeds)))
+    result = run_sweep(
+        space,
+        name=f"record-{name}",
+        storage_path=args.results,
+        trials=args.trials,
+        searcher="random",
+        seed=args.seed,
+        resume=args.resume,
+        checkpoint_every=9,
+        keep_checkpoints=1,
+    )
+    for line in result.problems:
+        print(line, file=sys.stderr)
+    table = FrontFile(str(Path(result.path, FILE_NAME))).table
+    recording = HERE / "data" / f"{name}.parquet"
+    recording.parent.mkdir(exist_ok=True)
+    scratch = recording.with_suffix(".parquet.part")
+    pq.write_table(table, scratch, compression="zstd", compression_level=19)
+    replace_local_file(recording, scratch.read_bytes())
+    scratch.unlink()
+    print(f"{recording}: {table.num_rows} epochs of {len(set(table['trial'].to_pylist()))} trials")
+    return result.exit_status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
