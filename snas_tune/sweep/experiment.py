@@ -122,10 +122,22 @@ class Description:
     seed: int
     concurrent: int | None
     """Trials of a batch of the searcher; ``None`` where any number would do."""
+    rule: str = "fifo"
+    """Of the scheduler; descriptions of before there was one lack these three."""
+    grace_period: int | None = None
+    reduction_factor: float = 3
 
     @staticmethod
     def of(
-        space: Mapping[str, Any], *, trials: int, searcher: str, seed: int, concurrent: int | None
+        space: Mapping[str, Any],
+        *,
+        trials: int,
+        searcher: str,
+        seed: int,
+        concurrent: int | None,
+        rule: str = "fifo",
+        grace_period: int | None = None,
+        reduction_factor: float = 3,
     ) -> Description:
         """The description of a sweep over a space; settings that it leaves out have their default.
 
@@ -134,7 +146,16 @@ class Description:
         """
         settings = SearchConfig.from_dict(first_config(space)).to_dict()
         domains = {name: _domain_json(value) for name, value in domains_of(space).items()}
-        return Description({**settings, **domains}, trials, searcher, seed, concurrent)
+        return Description(
+            {**settings, **domains},
+            trials,
+            searcher,
+            seed,
+            concurrent,
+            rule,
+            grace_period,
+            reduction_factor,
+        )
 
     @staticmethod
     def read(path: str) -> Description:

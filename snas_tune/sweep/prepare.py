@@ -16,7 +16,8 @@ from snas_tune.method.runtime import choose_device
 from snas_tune.method.search import Search
 from snas_tune.sweep.cluster import check_request, check_resources, cores, quiet_ray
 from snas_tune.sweep.experiment import Description, can_restore, check_experiment
-from snas_tune.sweep.searcher import BatchedOptuna, check_searcher, make_searcher
+from snas_tune.sweep.scheduler import ParetoScheduler, make_scheduler
+from snas_tune.sweep.searcher import BatchedOptuna, ParetoSearch, check_searcher, make_searcher
 from snas_tune.sweep.space import absolute_paths, first_config, starting_points
 
 
@@ -98,6 +99,9 @@ class SweepRequest:
     cpus_per_trial: float
     gpus_per_trial: float
     searcher: str
+    rule: str
+    grace_period: int | None
+    reduction_factor: float
     seed: int
     resume: bool
     address: str | None
@@ -116,7 +120,9 @@ class Prepared:
     space: dict[str, Any]
     """With absolute paths and a number of threads."""
 
-    search_alg: BatchedOptuna
+    search_alg: BatchedOptuna | ParetoSearch
+
+    scheduler: ParetoScheduler
 
     restore: bool
     """Whether Tune has saved a state to go on from."""
@@ -132,6 +138,12 @@ def prepare(request: SweepRequest) -> Prepared:
     space = absolute_paths(request.space)
     space["threads"] = space.get("threads") or max(1, int(request.cpus_per_trial))
     config = check_settings(space, request.address)
+    scheduler = make_scheduler(
+        config,
+        rule=request.rule,
+        grace_period=request.grace_period,
+        reduction_factor=request.reduction_factor,
+    )
     points = starting_points(space, request.trials, request.seed)
     storage = absolute_storage(request.storage_path)
     path = check_experiment(storage, request.name, resume=request.resume)
@@ -151,8 +163,13 @@ def prepare(request: SweepRequest) -> Prepared:
         storage=storage,
         space=space,
         search_alg=make_searcher(
-            request.searcher, concurrent=concurrent, seed=request.seed, points=points
+            request.searcher,
+            concurrent=concurrent,
+            seed=request.seed,
+            points=points,
+            max_t=None if request.rule == "fifo" else config.epochs,
         ),
+        scheduler=scheduler,
         restore=request.resume and can_restore(path),
     )
 
@@ -174,4 +191,7 @@ def _description(
         searcher=request.searcher,
         seed=request.seed,
         concurrent=concurrent,
+        rule=request.rule,
+        grace_period=request.grace_period,
+        reduction_factor=request.reduction_factor,
     )

@@ -27,7 +27,10 @@ def run_sweep(
     concurrent: int | None = None,
     cpus_per_trial: float = 1,
     gpus_per_trial: float = 0,
-    searcher: str = "tpe",
+    searcher: str = "pareto",
+    rule: str = "pareto",
+    grace_period: int | None = None,
+    reduction_factor: float = 3,
     seed: int = 0,
     resume: bool = False,
     checkpoint_every: int = 1,
@@ -48,10 +51,16 @@ def run_sweep(
         concurrent: searches at a time; as many as the CPUs allow if not given.
         cpus_per_trial: cores of a trial; torch uses as many threads.
         gpus_per_trial: a fraction lets several trials share a GPU.
-        searcher: ``tpe``, ``nsga2`` or ``random``; the first trials are spread evenly.
-        seed: of the searcher. With the searches' own seed it fixes the front.
-        resume: go on with the experiment of that name, of which space, trials, searcher and seed
-            must be the same; what had finished stays, and failed trials are tried again.
+        searcher: ``pareto`` proposes where the front is thin; ``tpe``, ``nsga2``, ``gp`` and
+            ``random`` are Optuna's samplers alone. The first trials are spread evenly.
+        rule: which trials go on at the rungs: a key of :data:`snas_tune.schedule.RULES`.
+            ``fifo`` runs all to their end.
+        grace_period: epochs to the first rung; a ninth of a trial if not given.
+        reduction_factor: between the epochs of two rungs.
+        seed: of the searcher. With the searches' own seed it fixes the front of a sweep that runs
+            one trial at a time; at any number, if the rule is ``fifo`` and the searcher a sampler.
+        resume: go on with the experiment of that name; all that is asked for must be the same. What
+            had finished stays, what was stopped stays stopped, failed trials are tried again.
         checkpoint_every: epochs between checkpoints; there is always one at the end.
         keep_checkpoints: the last ones that are kept for each trial; all if not given.
         max_failures: how often a trial whose process died is tried again from its last checkpoint.
@@ -71,6 +80,9 @@ def run_sweep(
             cpus_per_trial=cpus_per_trial,
             gpus_per_trial=gpus_per_trial,
             searcher=searcher,
+            rule=rule,
+            grace_period=grace_period,
+            reduction_factor=reduction_factor,
             seed=seed,
             resume=resume,
             address=address,
@@ -84,6 +96,7 @@ def run_sweep(
             config=ready.space,
             num_samples=trials,
             search_alg=ready.search_alg,
+            scheduler=ready.scheduler,
             resources_per_trial={"cpu": cpus_per_trial, "gpu": gpus_per_trial},
             trial_name_creator=_name_of,
             trial_dirname_creator=_name_of,
@@ -138,7 +151,10 @@ def make_tuner(
     concurrent: int | None = None,
     cpus_per_trial: float = 1,
     gpus_per_trial: float = 0,
-    searcher: str = "tpe",
+    searcher: str = "pareto",
+    rule: str = "pareto",
+    grace_period: int | None = None,
+    reduction_factor: float = 3,
     seed: int = 0,
     max_failures: int = 1,
     address: str | None = None,
@@ -161,6 +177,9 @@ def make_tuner(
             cpus_per_trial=cpus_per_trial,
             gpus_per_trial=gpus_per_trial,
             searcher=searcher,
+            rule=rule,
+            grace_period=grace_period,
+            reduction_factor=reduction_factor,
             seed=seed,
             resume=False,
             address=address,
@@ -172,6 +191,7 @@ def make_tuner(
         tune_config=tune.TuneConfig(
             num_samples=trials,
             search_alg=ready.search_alg,
+            scheduler=ready.scheduler,
             reuse_actors=True,
             trial_name_creator=_name_of,
             trial_dirname_creator=_name_of,

@@ -1,43 +1,94 @@
-"""The searcher: Optuna with two objectives, made reproducible when several trials run at once."""
+"""The searchers: Optuna with two objectives, in whole batches or wherever the front is thin."""
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import optuna
 from ray.tune.search.optuna import OptunaSearch
+from ray.tune.search.sample import Domain, Float
 
 from snas_tune.results import OBJECTIVES
+from snas_tune.schedule import Outcome, widest_gap
 
 SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
     "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed),
     "nsga2": lambda seed: optuna.samplers.NSGAIISampler(seed=seed),
+    "gp": lambda seed: optuna.samplers.GPSampler(seed=seed),
     "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
 }
 """Optuna's multi-objective samplers by name."""
 
+SEARCHERS = ("pareto", *SAMPLERS)
+"""What a sweep can be asked for: :class:`ParetoSearch`, or a sampler alone."""
 
-def check_searcher(sampler: str, concurrent: int | None) -> None:
+
+def check_searcher(searcher: str, concurrent: int | None) -> None:
     """Refuse what :func:`make_searcher` cannot make.
 
     Raises:
-        ValueError: the sampler is unknown or ``concurrent`` is given and not a positive integer.
+        ValueError: the searcher is unknown or lacks a package, or ``concurrent`` is given and not a
+            positive integer.
     """
-    if sampler not in SAMPLERS:
-        raise ValueError(f"searcher must be one of {', '.join(SAMPLERS)}, got {sampler!r}")
+    if searcher not in SEARCHERS:
+        raise ValueError(f"searcher must be one of {', '.join(SEARCHERS)}, got {searcher!r}")
+    if searcher == "gp" and importlib.util.find_spec("scipy") is None:
+        raise ValueError("searcher gp needs scipy (pip install scipy), got none")
     if concurrent is not None and not (isinstance(concurrent, int) and concurrent >= 1):
         raise ValueError(f"concurrent must be a positive whole number, got {concurrent!r}")
 
 
-class BatchedOptuna(OptunaSearch):  # type: ignore[misc]  # Ray's classes are untyped here
+class _TwoObjectives(OptunaSearch):  # type: ignore[misc]  # Ray's classes are untyped here
+    """What both searchers have in common: objectives, first points, and trials without a value.
+
+    Trials whose last result is NaN, or that failed, are told as failed instead of being lost in a
+    warning.
+    """
+
+    def __init__(
+        self,
+        sampler: str,
+        concurrent: int,
+        seed: int,
+        points: Sequence[Mapping[str, Any]],
+        objectives: Sequence[tuple[str, str]],
+    ) -> None:
+        check_searcher(sampler, concurrent)
+        super().__init__(
+            metric=[name for name, _ in objectives],
+            mode=[mode for _, mode in objectives],
+            sampler=SAMPLERS[sampler](seed),
+            points_to_evaluate=[dict(point) for point in points] or None,
+        )
+        self._concurrent = concurrent
+
+    def _ask(self, trial_id: str) -> dict[str, Any]:
+        if not self._space:
+            return {}  # nothing varies, which Tune's own searcher refuses
+        config: dict[str, Any] = super().suggest(trial_id)
+        return config
+
+    def _values(self, result: Mapping[str, Any] | None, error: bool) -> list[float] | None:
+        """The objectives of a result; ``None`` if one is not known."""
+        values = [(result or {}).get(name, math.nan) for name in self._metric]
+        return None if error or any(math.isnan(value) for value in values) else values
+
+    def _tell(self, trial_id: str, result: dict[str, Any] | None, failed: bool) -> None:
+        if self._space:
+            super().on_trial_complete(trial_id, None if failed else result, failed)
+
+
+class BatchedOptuna(_TwoObjectives):
     """Proposes trials in batches, and learns from a batch only when all of it has ended.
 
     Tune's own Optuna searcher learns in the order in which trials happen to end, so a sweep on two
     cores differs from run to run. Here a proposal depends on whole batches alone, told in the order
-    in which they were proposed: one seed fixes the sweep. Trials whose last result is NaN, or that
-    failed, are told as failed instead of being lost in a warning.
+    in which they were proposed: one seed fixes the sweep. A worker waits for the others of its
+    batch, so this is for trials that all run to their end.
 
     Args:
         batch: trials of a batch, and the most that run at once (``concurrent``).
@@ -56,26 +107,16 @@ class BatchedOptuna(OptunaSearch):  # type: ignore[misc]  # Ray's classes are un
         points: Sequence[Mapping[str, Any]] = (),
         objectives: Sequence[tuple[str, str]] = OBJECTIVES,
     ) -> None:
-        check_searcher(sampler, batch)
-        super().__init__(
-            metric=[name for name, _ in objectives],
-            mode=[mode for _, mode in objectives],
-            sampler=SAMPLERS[sampler](seed),
-            points_to_evaluate=[dict(point) for point in points] or None,
-        )
-        self._batch = batch
+        super().__init__(sampler, batch, seed, points, objectives)
         self._open: dict[str, tuple[dict[str, Any] | None, bool] | None] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """The next config, or ``None`` while the present batch is running."""
         if trial_id not in self._open:
-            if len(self._open) >= self._batch:
+            if len(self._open) >= self._concurrent:
                 return None
             self._open[trial_id] = None
-        if not self._space:
-            return {}  # nothing varies, which Tune's own searcher refuses
-        config: dict[str, Any] | None = super().suggest(trial_id)
-        return config
+        return self._ask(trial_id)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -83,27 +124,159 @@ class BatchedOptuna(OptunaSearch):  # type: ignore[misc]  # Ray's classes are un
         """Note the end of a trial; at the end of a batch, tell Optuna of all of it."""
         if trial_id not in self._open:
             return
-        values = [(result or {}).get(name, math.nan) for name in self._metric]
-        failed = error or any(math.isnan(value) for value in values)
+        failed = self._values(result, error) is None
         self._open[trial_id] = (None if failed else result, failed)
-        if len(self._open) == self._batch and all(self._open.values()):
+        if len(self._open) == self._concurrent and all(self._open.values()):
             for name, ended in self._open.items():
                 assert ended is not None
-                if self._space:
-                    super().on_trial_complete(name, *ended)
+                self._tell(name, *ended)
             self._open.clear()
 
 
+class ParetoSearch(_TwoObjectives):
+    """Proposes trials where the front is thin, and elsewhere what one of Optuna's samplers likes.
+
+    After the first points every proposal is, with probability ``gap_share``, the penalty strength
+    in the middle of the widest gap of the front (:func:`snas_tune.schedule.widest_gap`), the other
+    settings being the sampler's; or the sampler's own.
+
+    A trial that was stopped has values that are not those it would have ended with. It fills no
+    gap; and Optuna is told its values with a constraint that they violate by the share of the time
+    that was left: such a trial counts as worse than every whole one, and among them the one that
+    came further is better.
+
+    It learns as results come, so with more than one trial at a time a sweep depends on their order.
+
+    Args:
+        concurrent: the most trials that run at once.
+        sampler: a key of :data:`SAMPLERS`.
+        seed: of the sampler and of the choice between it and the gaps.
+        points: configs to try first.
+        objectives: names and modes.
+        niche: the positive setting in which gaps are looked for; its logarithm counts.
+        gap_share: how often.
+        time_attr: the result that says how far a trial came.
+        max_t: its value at the end of a whole trial; if it is not given, all count as whole.
+
+    Raises:
+        ValueError: an argument is wrong.
+    """
+
+    def __init__(
+        self,
+        *,
+        concurrent: int,
+        sampler: str = "tpe",
+        seed: int = 0,
+        points: Sequence[Mapping[str, Any]] = (),
+        objectives: Sequence[tuple[str, str]] = OBJECTIVES,
+        niche: str = "penalty_strength",
+        gap_share: float = 0.5,
+        time_attr: str = "epoch",
+        max_t: float | None = None,
+    ) -> None:
+        super().__init__(sampler, concurrent, seed, points, objectives)
+        if not 0 <= gap_share <= 1:
+            raise ValueError(f"gap_share must be between 0 and 1, got {gap_share}")
+        self._seed_of_choice = seed
+        self._first = len(points)
+        self._niche = niche
+        self._gap_share = gap_share
+        self._time_attr = time_attr
+        self._max_t = max_t
+        self._range: tuple[float, float] | None = None
+        self._open: set[str] = set()
+        self._outcomes: dict[str, Outcome] = {}
+
+    def set_search_properties(
+        self,
+        metric: str | None,
+        mode: str | None,
+        config: dict[str, Any],
+        **spec: Any,
+    ) -> bool:
+        """Take the search space."""
+        domain: Domain | None = config.get(self._niche)
+        if isinstance(domain, Float) and 0 < domain.lower < domain.upper < math.inf:
+            self._range = domain.lower, domain.upper
+        taken: bool = super().set_search_properties(metric, mode, config, **spec)
+        return taken
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        """The next config, or ``None`` while as many run as may."""
+        if trial_id not in self._open:
+            if len(self._open) >= self._concurrent:
+                return None
+            self._open.add(trial_id)
+            gap = self._gap() if self._space else None
+            if gap is not None:
+                self._ot_study.enqueue_trial({self._niche: gap})
+        config = self._ask(trial_id)
+        if self._range is not None:
+            self._outcomes.setdefault(trial_id, Outcome(math.log(config[self._niche])))
+        return config
+
+    def _gap(self) -> float | None:
+        """A penalty strength, if it is the gaps' turn and there is one."""
+        count = len(self._outcomes)
+        turn = np.random.default_rng([self._seed_of_choice, count]).random() < self._gap_share
+        if self._range is None or count < self._first or not turn:
+            return None
+        low, high = self._range
+        niche = widest_gap(list(self._outcomes.values()), math.log(low), math.log(high))
+        # Within the range, also where the exponential of a logarithm is not.
+        return None if niche is None else min(max(math.exp(niche), low), high)
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Learn from the end of a trial."""
+        if trial_id not in self._open:
+            return
+        self._open.remove(trial_id)
+        values = self._values(result, error)
+        left = self._left(result) if result and values else 0.0
+        if values is not None and not left and trial_id in self._outcomes:
+            signs = [-1.0 if mode == "max" else 1.0 for mode in self._mode]
+            costs = tuple(sign * value for sign, value in zip(signs, values, strict=True))
+            self._outcomes[trial_id] = Outcome(self._outcomes[trial_id].niche, costs)
+        if self._space:
+            self._ot_trials[trial_id].set_constraint("left", left)
+        self._tell(trial_id, result, values is None)
+
+    def _left(self, result: Mapping[str, Any]) -> float:
+        """The share of the time that a trial did not get: 0 for a whole one."""
+        if self._max_t is None or self._time_attr not in result:
+            return 0.0
+        return max(0.0, 1 - float(result[self._time_attr]) / self._max_t)
+
+
 def make_searcher(
-    sampler: str = "tpe",
+    searcher: str = "tpe",
     *,
     concurrent: int,
     seed: int = 0,
     points: Sequence[Mapping[str, Any]] = (),
-) -> BatchedOptuna:
-    """Optuna over accuracy and FLOPs of the child, see :class:`BatchedOptuna`.
+    max_t: float | None = None,
+) -> BatchedOptuna | ParetoSearch:
+    """A searcher over accuracy and FLOPs of the child, by its name.
+
+    Args:
+        searcher: a key of :data:`SEARCHERS`.
+        concurrent: the most trials that run at once.
+        seed: fixes it.
+        points: configs to try first.
+        max_t: epochs of a whole trial where some may be stopped. If it is not given, none is, and a
+            sampler alone proposes in batches (:class:`BatchedOptuna`).
 
     Raises:
-        ValueError: the sampler is unknown or ``concurrent`` is not positive.
+        ValueError: the searcher is unknown or ``concurrent`` is not positive.
     """
-    return BatchedOptuna(batch=concurrent, sampler=sampler, seed=seed, points=points)
+    check_searcher(searcher, concurrent)
+    if searcher == "pareto":
+        return ParetoSearch(concurrent=concurrent, seed=seed, points=points, max_t=max_t)
+    if max_t is None:
+        return BatchedOptuna(batch=concurrent, sampler=searcher, seed=seed, points=points)
+    return ParetoSearch(
+        concurrent=concurrent, sampler=searcher, seed=seed, points=points, gap_share=0, max_t=max_t
+    )

@@ -1,0 +1,213 @@
+"""The rules that decide at a rung which trials go on: pure functions of a history.
+
+A rule is asked when a trial has just reported: its report is the last one of its rung. All
+objectives are costs, to be minimised.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from snas_tune.front.pareto import hypervolume, nondominated_rank
+from snas_tune.schedule.history import Costs, History, Report, nearest
+from snas_tune.schedule.predict import predict
+
+
+class Rule(Protocol):
+    """What decides."""
+
+    def __call__(self, history: History, report: Report) -> bool:
+        """Whether the trial of this report, the last one of its rung, goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fifo:
+    """Every trial goes on to its end."""
+
+    def __call__(self, history: History, report: Report) -> bool:
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Asha:
+    """The best share of a rung in one objective goes on (Li et al., MLSys 2020, stopping form).
+
+    Args:
+        reduction_factor: the share's inverse.
+        objective: which one counts, by its place.
+    """
+
+    reduction_factor: float
+    objective: int = 0
+
+    def __call__(self, history: History, report: Report) -> bool:
+        costs = history.rungs[report.rung].costs[:, self.objective]
+        return _among_best(int((costs < costs[-1]).sum()), len(costs), self.reduction_factor)
+
+
+@dataclass(frozen=True, slots=True)
+class AshaScalar:
+    """The best share of a rung in a weighted sum of the normalised objectives goes on.
+
+    Args:
+        reduction_factor: the share's inverse.
+        weights: one for each objective; all the same if not given.
+    """
+
+    reduction_factor: float
+    weights: tuple[float, ...] | None = None
+
+    def __call__(self, history: History, report: Report) -> bool:
+        costs = unit_range(history.rungs[report.rung].costs)
+        sums = costs @ np.asarray(self.weights or (1.0,) * costs.shape[1])
+        return _among_best(int((sums < sums[-1]).sum()), len(sums), self.reduction_factor)
+
+
+@dataclass(frozen=True, slots=True)
+class MoAsha:
+    """The best share of a rung by non-dominated rank goes on; an epsilon net orders each rank.
+
+    MO-ASHA (Schmucker et al., arXiv 2106.12639) as it was meant: objectives are normalised over the
+    rung, and a trial's priority is its own place in the order, which Syne Tune's code confuses with
+    the trial at that place.
+
+    Args:
+        reduction_factor: the share's inverse.
+    """
+
+    reduction_factor: float
+
+    def __call__(self, history: History, report: Report) -> bool:
+        costs = history.rungs[report.rung].costs
+        place = epsilon_net_place(costs, len(costs) - 1, _most(len(costs), self.reduction_factor))
+        return _among_best(place, len(costs), self.reduction_factor)
+
+
+def _among_best(better: int, count: int, reduction_factor: float) -> bool:
+    """Whether one that so many are better than belongs to the best share; the first always does."""
+    return better < count / reduction_factor
+
+
+def _most(count: int, reduction_factor: float) -> int:
+    """How many of so many go on."""
+    return int(np.ceil(count / reduction_factor))
+
+
+def unit_range(costs: Costs) -> Costs:
+    """(n, m) each objective moved and scaled to 0 to 1; 0 where all are equal."""
+    low, width = costs.min(axis=0), np.ptp(costs, axis=0)
+    return np.asarray((costs - low) / np.where(width > 0, width, 1.0))
+
+
+def epsilon_net_place(costs: Costs, row: int, enough: int) -> int:
+    """The place of a row in the order of MO-ASHA, from 0.
+
+    Rows are ordered by non-dominated rank; within a rank the first is the one with the least first
+    objective, and then always the one that is the farthest from all before it, in objectives that
+    are normalised over all rows. Ties go to the row that is given, then to the first.
+
+    Args:
+        costs: (n, m).
+        row: whose place is asked for.
+        enough: a place from which on the answer no longer matters: any number as large will do.
+    """
+    ranks = nondominated_rank(costs, ("min",) * costs.shape[1])
+    ahead = int((ranks < ranks[row]).sum())
+    if ahead >= enough:
+        return ahead
+    mates = np.flatnonzero(ranks == ranks[row])
+    points = unit_range(costs)[mates]
+    own = int(np.searchsorted(mates, row))
+    best = points[:, 0].min()
+    chosen = own if points[own, 0] == best else int(np.argmin(points[:, 0]))
+    distance = np.full(len(mates), np.inf)
+    place = ahead
+    while chosen != own and place + 1 < enough:
+        distance = np.minimum(distance, np.linalg.norm(points - points[chosen], axis=1))
+        far = distance.max()
+        chosen = own if distance[own] == far else int(np.argmax(distance))
+        place += 1
+    return place if chosen == own else place + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Hopeless:
+    """A trial is stopped only if even its optimistic end would add nothing to the front.
+
+    Args:
+        optimism: standard deviations by which every objective may end up better than predicted.
+        slack: the least gain in hypervolume, as a share of the box that all reports so far span,
+            that keeps a trial.
+    """
+
+    optimism: float = 1.0
+    slack: float = 0.001
+
+    def __call__(self, history: History, report: Report) -> bool:
+        predicted = predict(history, report)
+        if predicted is None:
+            return True
+        expected, deviation = predicted
+        return gain(history, expected - self.optimism * deviation) > self.slack
+
+
+@dataclass(frozen=True, slots=True)
+class Pareto:
+    """The default."""
+
+    niche: int = 9
+    optimism: float = 1.0
+    slack: float = 0.001
+
+    def __call__(self, history: History, report: Report) -> bool:
+        if best_of_niche(history, report, self.niche):
+            return True
+        return Hopeless(self.optimism, self.slack)(history, report)
+
+
+MARGIN = 0.1
+"""How far the reference point lies beyond the worst report, as a share of the range."""
+
+
+def gain(history: History, costs: npt.NDArray[np.float64]) -> float:
+    """What a point would add to the hypervolume of the front, in normalised objectives.
+
+    The reference point lies a little beyond the worst value of each objective, so that the ends of
+    the front count as well.
+    """
+    front = history.normalised(history.front)
+    point = history.normalised(costs)
+    modes = ("min",) * len(point)
+    corner = np.full(len(point), 1 + MARGIN)
+    return hypervolume(np.vstack([front, point]), modes, corner) - hypervolume(front, modes, corner)
+
+
+def best_of_niche(history: History, report: Report, size: int) -> bool:
+    """Whether a trial is the best in any objective of those that are nearest to it at its rung.
+
+    Ties in an objective go to the trial that is better in the next one, then to the earlier.
+
+    Args:
+        history: with the report.
+        report: of the trial.
+        size: how many trials, itself included; without niches it is the whole rung.
+    """
+    rung = history.rungs[report.rung]
+    if np.isnan(report.niche):
+        costs = rung.costs
+    else:
+        others = nearest(rung.by_niche, report.niche, size)
+        own = rung.places[report.trial]
+        rows = sorted({*others[:size], own})
+        costs = rung.costs[rows]
+    objectives = costs.shape[1]
+    for first in range(objectives):
+        order = [(first + i) % objectives for i in range(objectives)]
+        keys = costs[:, order]
+        if all(tuple(keys[-1]) < tuple(row) for row in keys[:-1]):
+            return True
+    return False

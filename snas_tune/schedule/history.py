@@ -1,0 +1,234 @@
+"""What the trials of a sweep reported at the rungs, in the order in which they reported it.
+
+A rung is a time (epochs, say) at which it is decided which trials go on. Everything that a decision
+depends on is here, so that a history that was written down and read again leads to the same ones.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, insort
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Costs = npt.NDArray[np.float64]
+"""(n, m): a row for each trial and a column for each objective, all of them to be minimised."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one trial reported at one rung."""
+
+    trial: str
+    rung: int
+    """The place of the rung, 0 the first; the last one is the end of the trials."""
+
+    costs: tuple[float, ...]
+    """One finite number for each objective, all to be minimised."""
+
+    niche: float = math.nan
+    """Where the trial stands among the others: the logarithm of its penalty strength. NaN if it
+    has no such place."""
+
+
+def rung_levels(grace_period: float, reduction_factor: float, max_t: float) -> tuple[float, ...]:
+    """The times of the rungs: ``grace_period`` x ``reduction_factor`` ** k below ``max_t``.
+
+    The end itself, ``max_t``, follows as the last one (Li et al., "A System for Massively Parallel
+    Hyperparameter Tuning", MLSys 2020, algorithm 2).
+
+    Raises:
+        ValueError: a number is out of its range.
+    """
+    if not 0 < grace_period < math.inf:
+        raise ValueError(f"grace_period must be positive, got {grace_period}")
+    if not 1 < reduction_factor < math.inf:
+        raise ValueError(f"reduction_factor must be above 1, got {reduction_factor}")
+    if not grace_period <= max_t < math.inf:
+        raise ValueError(f"max_t must be at least grace_period {grace_period}, got {max_t}")
+    levels: list[float] = []
+    level = grace_period
+    while level < max_t:
+        levels.append(level)
+        level *= reduction_factor
+    return (*levels, max_t)
+
+
+class Rung:
+    """All reports at one rung, in the order of their arrival."""
+
+    def __init__(self, objectives: int) -> None:
+        self._costs = np.empty((16, objectives))
+        self._niches = np.empty(16)
+        self.places: dict[str, int] = {}
+        """The row of each trial."""
+        self.by_niche: list[tuple[float, int]] = []
+        """Niche and row, ascending; trials without a niche are not in it."""
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @property
+    def costs(self) -> Costs:
+        """(n, m)."""
+        return self._costs[: len(self)]
+
+    @property
+    def niches(self) -> npt.NDArray[np.float64]:
+        """(n,), NaN for trials that have none."""
+        return self._niches[: len(self)]
+
+    def add(self, report: Report) -> None:
+        """Append a report, of a trial that is not yet here."""
+        place = len(self)
+        if place == len(self._costs):  # twice the room, so that adding stays cheap
+            self._costs = np.concatenate([self._costs, np.empty_like(self._costs)])
+            self._niches = np.concatenate([self._niches, np.empty_like(self._niches)])
+        self._costs[place] = report.costs
+        self._niches[place] = report.niche
+        self.places[report.trial] = place
+        if not math.isnan(report.niche):
+            insort(self.by_niche, (report.niche, place))
+
+
+RECENT = 256
+"""Most trials that are looked at one by one."""
+
+
+class Moves:
+    """How much each cost of a trial changed from one rung to the next."""
+
+    def __init__(self, objectives: int) -> None:
+        self._here: list[npt.NDArray[np.float64]] = []
+        self._changes: list[npt.NDArray[np.float64]] = []
+        self._by_niche: list[tuple[float, int]] = []
+        self._none = np.empty((0, objectives))
+
+    def __len__(self) -> int:
+        return len(self._changes)
+
+    def add(
+        self, niche: float, here: npt.NDArray[np.float64], change: npt.NDArray[np.float64]
+    ) -> None:
+        """Note a trial's (m,) costs at the first of the rungs, and their changes."""
+        if not math.isnan(niche):
+            insort(self._by_niche, (niche, len(self)))
+        self._here.append(here)
+        self._changes.append(change)
+
+    def near(
+        self,
+        niche: float,
+        costs: npt.NDArray[np.float64],
+        width: npt.NDArray[np.float64],
+        count: int,
+    ) -> Costs:
+        """(k, m) the changes of the ``count`` trials that are the nearest.
+
+        Nearest in niche; or, where there is none, in costs (over the width of each objective),
+        among the last :data:`RECENT` trials.
+        """
+        rows: list[int]
+        if not math.isnan(niche):
+            rows = nearest(self._by_niche, niche, count)
+        else:
+            first = max(0, len(self) - RECENT)
+            here = np.array(self._here[first:]).reshape(-1, len(costs))
+            distances = np.linalg.norm((here - costs) / width, axis=1)
+            rows = [first + int(i) for i in np.argsort(distances, kind="stable")[:count]]
+        return np.array([self._changes[row] for row in rows]) if rows else self._none
+
+
+def nearest(by_niche: Sequence[tuple[float, int]], niche: float, count: int) -> list[int]:
+    """The rows of the ``count`` entries of an ascending list that lie nearest to a niche.
+
+    Of two that are equally near the lower one comes first.
+    """
+    right = bisect_left(by_niche, (niche, -1))
+    left = right - 1
+    rows = []
+    while len(rows) < count and (left >= 0 or right < len(by_niche)):
+        below = niche - by_niche[left][0] if left >= 0 else math.inf
+        above = by_niche[right][0] - niche if right < len(by_niche) else math.inf
+        if below <= above:
+            rows.append(by_niche[left][1])
+            left -= 1
+        else:
+            rows.append(by_niche[right][1])
+            right += 1
+    return rows
+
+
+class History:
+    """Every report at every rung, and which trials were stopped.
+
+    Args:
+        rungs: how many, the end of the trials included.
+        objectives: how many.
+    """
+
+    def __init__(self, rungs: int, objectives: int) -> None:
+        self.rungs = [Rung(objectives) for _ in range(rungs)]
+        self.stopped: dict[str, int] = {}
+        """The rung at which each stopped trial was stopped."""
+        self.low = np.full(objectives, np.inf)
+        """(m,) the least cost of each objective so far."""
+        self.high = np.full(objectives, -np.inf)
+        """(m,) the largest."""
+        self._front = np.empty((0, objectives))
+        self.moves = [Moves(objectives) for _ in range(rungs - 1)]
+        """How the costs of trials changed from each rung to the next one."""
+
+    @property
+    def front(self) -> Costs:
+        """(k, m) what no other report dominates, of all rungs; equal ones once."""
+        return self._front
+
+    @property
+    def width(self) -> npt.NDArray[np.float64]:
+        """(m,) the range of each objective so far; 1 where it has none."""
+        width = self.high - self.low
+        return np.where(width > 0, width, 1.0)
+
+    def reached(self, trial: str) -> int:
+        """The last rung at which a trial reported, -1 if at none."""
+        return next(
+            (i for i in reversed(range(len(self.rungs))) if trial in self.rungs[i].places), -1
+        )
+
+    def add(self, report: Report) -> None:
+        """Append a report.
+
+        Raises:
+            ValueError: the trial is already at that rung, or a cost is not finite.
+        """
+        rung = self.rungs[report.rung]
+        costs = np.asarray(report.costs, dtype=np.float64)
+        if report.trial in rung.places:
+            raise ValueError(f"trial must report once at rung {report.rung}, got {report.trial}")
+        if costs.shape != self.low.shape or not np.isfinite(costs).all():
+            raise ValueError(
+                f"costs must be {len(self.low)} finite numbers, got {report.costs} from "
+                f"{report.trial}"
+            )
+        rung.add(report)
+        if report.rung:
+            before = self.rungs[report.rung - 1].places.get(report.trial)
+            if before is not None:
+                here = self.rungs[report.rung - 1].costs[before].copy()
+                self.moves[report.rung - 1].add(report.niche, here, costs - here)
+        self.low, self.high = np.minimum(self.low, costs), np.maximum(self.high, costs)
+        if not (self._front <= costs).all(axis=1).any():
+            beaten = (self._front >= costs).all(axis=1)
+            self._front = np.concatenate([self._front[~beaten], costs[None]])
+
+    def stop(self, trial: str, rung: int) -> None:
+        """Note that a trial was stopped."""
+        self.stopped[trial] = rung
+
+    def normalised(self, costs: Sequence[float] | Costs) -> Costs:
+        """Costs as shares of the range of each objective so far; 0 where it has no width."""
+        return np.asarray((np.asarray(costs) - self.low) / self.width)

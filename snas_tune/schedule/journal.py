@@ -1,0 +1,94 @@
+"""The history of a sweep on disk: every report at a rung and what was decided, as it happens.
+
+A journal is a directory of files of JSON lines. A line is never changed, and only the last file
+grows, which is replaced as a whole, so that a reader or a crash sees whole lines; that works on
+object stores, too, and costs the same however long the sweep is. The first line of a file says
+whose it is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pyarrow import fs
+
+from snas_tune.front.storage import STORAGE_ERRORS, first_line, join, replace_file, resolve
+
+FORMAT = 1
+"""Version of the lines. A reader refuses a newer one."""
+
+SEGMENT = 256
+"""Lines of a file."""
+
+
+class Journal:
+    """Lines that survive the process that wrote them.
+
+    Args:
+        path: the directory, local or a URI; it need not be there.
+        head: whose journal it is: what a reader must find to go on with it.
+        filesystem: as in :func:`snas_tune.front.storage.resolve`.
+
+    Raises:
+        ValueError: what is there cannot be read, or is of a newer format.
+    """
+
+    def __init__(
+        self, path: str, head: Mapping[str, Any], filesystem: fs.FileSystem | None = None
+    ) -> None:
+        self._path = path
+        self._filesystem, self._inside = resolve(path, filesystem)
+        self.head = {"format": FORMAT, **head}
+        self.lines: list[dict[str, Any]] = self._read()
+        """What is known, oldest first."""
+        self._written = len(self.lines)
+
+    def add(self, line: Mapping[str, Any]) -> None:
+        """Append a line and write it; one that cannot be written now goes with the next one.
+
+        Raises:
+            OSError: the storage does not take it now; the line is kept.
+        """
+        self.lines.append(dict(line))
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what waits.
+
+        Raises:
+            OSError: the storage does not take it now.
+        """
+        while self._written < len(self.lines):
+            segment = self._written // SEGMENT
+            end = min((segment + 1) * SEGMENT, len(self.lines))
+            lines = self.lines[segment * SEGMENT : end]
+            rows = [json.dumps(row, separators=(",", ":")) for row in (self.head, *lines)]
+            text = "".join(f"{row}\n" for row in rows)
+            replace_file(self._filesystem, self._file(segment), text.encode())
+            self._written = end
+
+    def _file(self, segment: int) -> str:
+        return join(self._inside, f"journal-{segment:06d}.jsonl")
+
+    def _read(self) -> list[dict[str, Any]]:
+        """The lines that are there; none if another head is: the journal then starts anew."""
+        lines: list[dict[str, Any]] = []
+        try:
+            while len(lines) % SEGMENT == 0:
+                file = self._file(len(lines) // SEGMENT)
+                if self._filesystem.get_file_info(file).type != fs.FileType.File:
+                    break
+                with self._filesystem.open_input_stream(file) as stream:
+                    head, *rows = map(json.loads, stream.read().decode().splitlines())
+                if head.get("format", FORMAT + 1) > FORMAT:
+                    raise ValueError(f"format must be at most {FORMAT}, got {head}")
+                if head != self.head or not rows:  # of an earlier sweep
+                    break
+                lines += rows
+        except (*STORAGE_ERRORS, ValueError, AttributeError) as error:
+            raise ValueError(
+                f"journal {self._path} must be one of this version, got {first_line(error)}"
+            ) from error
+        return lines

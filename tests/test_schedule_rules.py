@@ -1,0 +1,278 @@
+"""The stopping rules against their definitions."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from snas_tune.front.pareto import hypervolume
+from snas_tune.schedule import RULES, History, Report, make_rule, rung_levels
+from snas_tune.schedule.decisions import best_of_niche, epsilon_net_place, gain
+from snas_tune.schedule.history import nearest
+from snas_tune.schedule.predict import ENOUGH, NEIGHBOURS, predict
+
+COST = st.integers(0, 5).map(float)
+PAIRS = st.lists(st.tuples(COST, COST), min_size=1, max_size=9)
+
+
+def history_of(costs, niches=None, rungs=3):
+    """A history in which trials t0, t1... reported these costs at the first rung."""
+    history = History(rungs, len(costs[0]))
+    reports = []
+    for i, cost in enumerate(costs):
+        niche = math.nan if niches is None else niches[i]
+        reports.append(Report(f"t{i}", 0, tuple(cost), niche))
+        history.add(reports[-1])
+    return history, reports
+
+
+def dominates(a, b):
+    return all(x <= y for x, y in zip(a, b, strict=True)) and tuple(a) != tuple(b)
+
+
+def slow_ranks(costs):
+    ranks, left = {}, set(range(len(costs)))
+    for rank in itertools.count():
+        if not left:
+            return ranks
+        front = {i for i in left if not any(dominates(costs[j], costs[i]) for j in left)}
+        ranks |= dict.fromkeys(front, rank)
+        left -= front
+
+
+def slow_place(costs, row):
+    """The place of a row by the definition: whole fronts, each in the order of its epsilon net."""
+    points = np.asarray(costs, dtype=float)
+    width = np.ptp(points, axis=0)
+    points = (points - points.min(axis=0)) / np.where(width > 0, width, 1)
+    ranks = slow_ranks([tuple(c) for c in costs])
+    order = []
+    for rank in sorted(set(ranks.values())):
+        left = [i for i in ranks if ranks[i] == rank]
+        net = []
+        while left:
+
+            def score(i, net=net):
+                far = min((np.linalg.norm(points[i] - points[j]) for j in net), default=None)
+                return (points[i, 0] if far is None else -far, i != row, i)
+
+            chosen = min(left, key=score)
+            net.append(chosen)
+            left.remove(chosen)
+        order += net
+    return order.index(row)
+
+
+@given(PAIRS, st.data())
+def test_the_place_in_mo_ashas_order_is_the_definitions(costs, data):
+    row = data.draw(st.integers(0, len(costs) - 1))
+    place = slow_place(costs, row)
+    assert epsilon_net_place(np.array(costs), row, len(costs)) == place
+    enough = data.draw(st.integers(1, len(costs)))
+    assert (epsilon_net_place(np.array(costs), row, enough) < enough) == (place < enough)
+
+
+@given(PAIRS, st.sampled_from([2.0, 3.0, 4.0]))
+def test_mo_asha_keeps_the_best_share_of_that_order(costs, factor):
+    history, reports = history_of(costs)
+    kept = make_rule("mo-asha", factor)(history, reports[-1])
+    assert kept == (slow_place(costs, len(costs) - 1) < len(costs) / factor)
+
+
+@given(PAIRS, st.sampled_from([2.0, 3.0, 4.0]))
+def test_asha_keeps_the_best_share_in_one_objective(costs, factor):
+    history, reports = history_of(costs)
+    for name, column in (("asha", 0), ("asha-cost", 1)):
+        better = sum(cost[column] < costs[-1][column] for cost in costs)
+        assert make_rule(name, factor)(history, reports[-1]) == (better < len(costs) / factor)
+
+
+def test_asha_on_a_scalar_normalises_each_objective():
+    rule = make_rule("asha-scalar", 3)
+    # In raw units the second objective alone would decide, and keep the last one.
+    history, reports = history_of([(0.0, 2e9), (0.5, 1.9e9), (1.0, 1e9), (1.0, 1.2e9)])
+    assert not rule(history, reports[-1])
+    history, reports = history_of([(0.0, 2e9), (0.5, 1.9e9), (1.0, 1e9), (0.1, 1.2e9)])
+    assert rule(history, reports[-1])
+
+
+@pytest.mark.parametrize("name", RULES)
+@given(costs=PAIRS, data=st.data())
+def test_no_rule_looks_at_the_order_of_the_trials_before(name, costs, data):
+    *others, last = costs
+    shuffled = data.draw(st.permutations(others))
+    decisions = set()
+    for each in (others, shuffled):
+        niches = [float(3 * a + b) for a, b in (*each, last)]
+        history, reports = history_of([*each, last], niches)
+        decisions.add(make_rule(name, 3)(history, reports[-1]))
+    assert len(decisions) == 1
+
+
+@pytest.mark.parametrize("name", RULES)
+@given(costs=PAIRS, better=st.tuples(COST, COST))
+def test_a_trial_that_dominates_one_that_goes_on_goes_on(name, costs, better):
+    assume(dominates(better, costs[-1]))
+    assume(name != "asha-scalar" or better not in costs)  # its scale is that of the rung
+    rule = make_rule(name, 3)
+    history, reports = history_of(costs)
+    if name == "asha-scalar":  # the same scale for both
+        low = tuple(map(min, *costs, better)) if len(costs) else better
+        high = tuple(map(max, *costs, better))
+        costs = [low, high, *costs]
+        history, reports = history_of(costs)
+    if rule(history, reports[-1]):
+        history, reports = history_of([*costs[:-1], better])
+        assert rule(history, reports[-1])
+
+
+NICHED = st.lists(st.tuples(COST, COST, st.integers(0, 12).map(float)), min_size=1, max_size=24)
+
+
+def slow_best_of_niche(costs, niches, size):
+    own = len(costs) - 1
+    far = sorted(range(len(costs)), key=lambda i: (abs(niches[i] - niches[own]), niches[i], i))
+    mates = {*far[:size], own}
+    return any(
+        min(mates, key=lambda i: (costs[i][first], costs[i][1 - first], i)) == own
+        for first in (0, 1)
+    )
+
+
+@given(NICHED, st.integers(1, 9))
+def test_best_of_a_niche_is_the_best_of_its_nearest_in_an_objective(rows, size):
+    costs, niches = [row[:2] for row in rows], [row[2] for row in rows]
+    history, reports = history_of(costs, niches)
+    assert best_of_niche(history, reports[-1], size) == slow_best_of_niche(costs, niches, size)
+
+
+@given(NICHED)
+def test_the_default_rule_stops_no_trial_that_is_the_best_of_its_niche(rows):
+    costs, niches = [row[:2] for row in rows], [row[2] for row in rows]
+    rule = make_rule("pareto", 3)
+    history, reports = with_moves(costs, niches)
+    if slow_best_of_niche(costs, niches, rule.niche):
+        assert rule(history, reports[-1])
+
+
+def with_moves(costs, niches, change=(-1.0, 0.0)):
+    """A history in which all but the last trial went on to the end, each rung by that change."""
+    history = History(3, 2)
+    reports = []
+    for i, (cost, niche) in enumerate(zip(costs, niches, strict=True)):
+        for rung in range(3 if i < len(costs) - 1 else 1):
+            moved = tuple(c + rung * d for c, d in zip(cost, change, strict=True))
+            reports.append(Report(f"t{i}", rung, moved, niche))
+            history.add(reports[-1])
+    return history, reports
+
+
+def test_a_prediction_adds_what_the_nearest_neighbours_did():
+    niches = [0.0, 1.0, 2.0, 3.0, 4.0, 50.0, 60.0, 2.2]
+    history = History(3, 2)
+    for i, niche in enumerate(niches[:-1]):
+        for rung in range(3):
+            # Far ones move otherwise; of the near ones accuracy by 1, 2, 3, 4, 5 a rung.
+            step = i + 1 if niche < 10 else 100
+            history.add(Report(f"t{i}", rung, (10.0 - step * rung, 5.0 + rung), niche))
+    last = Report("last", 0, (8.0, 7.0), niches[-1])
+    history.add(last)
+    expected, deviation = predict(history, last)
+    assert NEIGHBOURS == 5
+    assert expected == pytest.approx([8 - 3 - 3, 7 + 1 + 1])
+    assert deviation == pytest.approx([math.sqrt(2 + 2), 0])
+
+
+def test_nothing_is_predicted_from_few_and_every_trial_then_goes_on():
+    for others in range(ENOUGH + 2):
+        costs = [(1.0, 1.0)] * others + [(9.0, 9.0)]
+        history, reports = with_moves(costs, [float(i) for i in range(len(costs))])
+        predicted = predict(history, reports[-1])
+        assert (predicted is None) == (others < ENOUGH)
+        if others < ENOUGH:
+            assert make_rule("hopeless", 3)(history, reports[-1])
+            assert make_rule("pareto", 3)(history, reports[-1])
+
+
+@pytest.mark.parametrize("name", ["hopeless", "pareto"])
+def test_a_trial_is_stopped_if_even_its_predicted_end_adds_nothing(name):
+    niches = [float(i) for i in range(12)]
+    costs = [(float(12 - i), float(i)) for i in range(12)]
+    rule = make_rule(name, 3)
+    # All costs fall by 4 until the end, so (9, 9) ends at (5, 9), behind (3, 5) and others.
+    history, reports = with_moves([*costs, (9.0, 9.0)], [*niches, 4.5], (-2.0, 0.0))
+    assert not rule(history, reports[-1])
+    # One that ends before the front stays, though others dominate it now.
+    history, reports = with_moves([*costs, (7.5, 2.6)], [*niches, 4.5], (-2.0, 0.0))
+    assert rule(history, reports[-1])
+
+
+@given(PAIRS, st.tuples(COST, COST))
+def test_the_gain_is_the_hypervolume_that_a_point_adds(costs, point):
+    history, _ = history_of(costs)
+    everything = np.array(costs)
+    low, high = everything.min(axis=0), everything.max(axis=0)
+    width = np.where(high > low, high - low, 1)
+    corner = (1.1, 1.1)
+    before = hypervolume((everything - low) / width, ("min", "min"), corner)
+    both = np.vstack([everything, point])
+    after = hypervolume((both - low) / width, ("min", "min"), corner)
+    assert gain(history, np.array(point)) == pytest.approx(after - before)
+
+
+@given(st.lists(st.integers(0, 20).map(float), max_size=20), st.floats(0, 20), st.integers(0, 9))
+def test_nearest_are_the_nearest(niches, place, count):
+    rows = nearest(sorted(zip(niches, range(len(niches)), strict=True)), place, count)
+    assert len(set(rows)) == len(rows) == min(count, len(niches))
+    expected = sorted(abs(niche - place) for niche in niches)[:count]
+    assert [abs(niches[row] - place) for row in rows] == expected
+
+
+@given(st.lists(st.tuples(COST, COST), min_size=1, max_size=40))
+@settings(max_examples=50)
+def test_a_history_knows_its_front_and_the_range_of_each_objective(costs):
+    history, _ = history_of(costs)
+    front = {c for c in costs if not any(dominates(other, c) for other in costs)}
+    assert sorted(map(tuple, history.front.tolist())) == sorted(front)
+    assert history.low.tolist() == [min(c[i] for c in costs) for i in (0, 1)]
+    assert history.high.tolist() == [max(c[i] for c in costs) for i in (0, 1)]
+
+
+def test_rungs_lie_at_powers_of_the_factor_and_at_the_end():
+    assert rung_levels(3, 3, 27) == (3, 9, 27)
+    assert rung_levels(1, 2, 5) == (1, 2, 4, 5)
+    assert rung_levels(2, 2.5, 12) == (2, 5, 12)
+    assert rung_levels(4, 3, 4) == (4,)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((0, 3, 9), "grace_period must be positive, got 0"),
+        ((1, 1, 9), "reduction_factor must be above 1, got 1"),
+        ((10, 3, 9), "max_t must be at least grace_period 10, got 9"),
+    ],
+)
+def test_rungs_that_cannot_be_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        rung_levels(*arguments)
+
+
+def test_an_unknown_rule_is_refused():
+    with pytest.raises(ValueError, match="rule must be one of pareto, .*, got 'best'"):
+        make_rule("best", 3)
+
+
+def test_a_history_refuses_what_would_confuse_it():
+    history, _ = history_of([(1.0, 2.0)])
+    with pytest.raises(ValueError, match="trial must report once at rung 0, got t0"):
+        history.add(Report("t0", 0, (1.0, 1.0)))
+    with pytest.raises(
+        ValueError, match=r"costs must be 2 finite numbers, got \(nan, 1.0\) from x"
+    ):
+        history.add(Report("x", 0, (math.nan, 1.0)))
