@@ -11,9 +11,8 @@ hypervolume of all epochs of all trials.
 
 from __future__ import annotations
 
-import argparse
 import heapq
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

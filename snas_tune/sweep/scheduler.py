@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -75,7 +76,7 @@ class ParetoScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's classes are
         self._settings = {
             "metrics": list(metrics), "modes": list(modes), "time_attr": time_attr, "max_t": max_t,
             "grace_period": grace_period, "reduction_factor": reduction_factor,
-            "rule": rule if isinstance(rule, str) else repr(rule), "niche": niche,
+            "rule": rule if isinstance(rule, str) else re.sub(" at 0x[0-9a-f]+", "", repr(rule)), "niche": niche,
         }  # fmt: skip
         levels = rung_levels(grace_period, reduction_factor, max_t)
         chosen = make_rule(rule, reduction_factor) if isinstance(rule, str) else rule
