@@ -79,6 +79,8 @@ def main() -> None:
         storage_path=args.results,
         trials=args.strengths,
         keep_checkpoints=1,
+        searcher="tpe",
+        rule="fifo",
         seed=args.seed,
         resume=args.resume,
     )

@@ -71,6 +71,7 @@ def main() -> int:
         storage_path=args.results,
         trials=args.trials,
         searcher="random",
+        rule="fifo",
         seed=args.seed,
         resume=args.resume,
         checkpoint_every=9,

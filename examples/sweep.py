@@ -19,9 +19,11 @@ from typing import Any
 from snas_tune import run_sweep, search_space
 from snas_tune.config import PRECISIONS, SAMPLINGS, SUPERNETS
 from snas_tune.front.storage import join
+from snas_tune.schedule import RULES
 from snas_tune.sweep import SweepResult, write_pictures
 from snas_tune.sweep.experiment import new_name, newest_name
 from snas_tune.sweep.prepare import absolute_storage
+from snas_tune.sweep.searcher import SEARCHERS
 
 PRESETS = {
     "demo": {"cells": 3, "channels": 8, "nodes": 3, "epochs": 12, "channels_last": True},
@@ -60,7 +62,12 @@ def arguments() -> argparse.Namespace:
     add("--penalty", type=float, nargs=2, default=(0.03, 60.0), metavar=("LOW", "HIGH"),
         help="range of the penalty strength in nats (default: %(default)s)")  # fmt: skip
     add("--target-mflops", type=float, help="hold children to that many million multiply-adds")
-    add("--searcher", choices=("tpe", "nsga2", "random"), default="tpe", help="of Optuna")
+    add("--searcher", choices=SEARCHERS, default="pareto", help="pareto proposes where the front "
+        "is thin, the others are Optuna's samplers alone (default: %(default)s)")  # fmt: skip
+    add("--rule", choices=RULES, default="pareto", help="which trials go on at the rungs; fifo "
+        "runs all to their end (default: %(default)s)")  # fmt: skip
+    add("--grace-period", type=int, help="epochs to the first rung (default: a ninth of a search)")
+    add("--reduction-factor", type=float, default=3.0, help="between the epochs of two rungs")
     add("--seed", type=int, default=0, help="fixes searcher and searches")
     add("--concurrent", type=int, help="searches at a time (default: as many as the CPUs allow)")
     add("--cpus-per-trial", type=float, default=1)
@@ -122,6 +129,9 @@ def main() -> int:
             cpus_per_trial=args.cpus_per_trial,
             gpus_per_trial=args.gpus_per_trial,
             searcher=args.searcher,
+            rule=args.rule,
+            grace_period=args.grace_period,
+            reduction_factor=args.reduction_factor,
             seed=args.seed,
             resume=args.resume,
             address=args.address,
@@ -146,9 +156,11 @@ def show(result: SweepResult, name: str) -> None:
     local = name if remote else result.path
     write_pictures(result, f"{local}/pictures")
     counts = f"{len(result.front)} children, {len(result.front.front)} on the front"
+    stopped = f"{result.stopped} of {result.trials} trials were stopped early"
     lines = [
         "",
         f"front file    {join(result.path, 'front.parquet')} ({counts})",
+        f"saved         {100 * result.saved:.0f} % of the epochs: {stopped}",
         f"pictures      {local}/pictures/front.svg and {local}/pictures/cells/",
     ]
     if remote:

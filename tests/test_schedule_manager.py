@@ -16,7 +16,7 @@ from ray.tune.schedulers import TrialScheduler
 from snas_tune.config import SearchConfig
 from snas_tune.schedule import Journal, Manager, journal, make_rule
 from snas_tune.schedule.decisions import Asha
-from snas_tune.sweep.scheduler import ParetoScheduler, make_scheduler
+from snas_tune.sweep.scheduler import ParetoScheduler, make_scheduler, trial_key
 
 NAN = math.nan
 
@@ -111,7 +111,7 @@ def test_a_manager_that_replays_a_journal_decides_as_the_first_one_would(reports
 
 def test_a_line_that_is_no_report_is_refused():
     with pytest.raises(
-        ValueError, match="line of the journal must be a report, got {'trial': 'a'}"
+        ValueError, match=r"line of the journal must be a report, got \{'trial': 'a'\}"
     ):
         manager().replay([{"trial": "a"}])
 
@@ -163,7 +163,9 @@ def test_what_the_storage_did_not_take_goes_with_the_next_line(tmp_path):
 )  # fmt: skip
 def test_a_journal_that_cannot_be_read_is_named(text, reason, tmp_path):
     (tmp_path / "journal-000000.jsonl").write_text(text)
-    with pytest.raises(ValueError, match=f"journal .* must be one of this version, got .*{reason}"):
+    with pytest.raises(
+        ValueError, match=rf"journal .* must be one of this version, got .*{reason}"
+    ):
         Journal(str(tmp_path), HEAD)
 
 
@@ -181,6 +183,18 @@ def trial(number, strength=1.0, storage=None):
     made.experiment_tag = f"{number}_tag"
     made.storage = storage
     return made
+
+
+def test_a_trial_keeps_its_key_and_another_config_is_another_trial():
+    first, again, other = trial(3), trial(3), trial(3)
+    again.trial_id = "drawn anew"
+    first.evaluated_params = again.evaluated_params = {"b": 1, "a": 0.5}
+    other.evaluated_params = {"a": 0.25, "b": 1}
+    assert trial_key(first) == trial_key(again) != trial_key(other)
+    assert trial_key(trial(4)) != trial_key(trial(3))
+    unnumbered = trial(5)
+    unnumbered.experiment_tag = ""
+    assert trial_key(unnumbered) == "id5"
 
 
 def scheduler(**changes):
@@ -214,7 +228,7 @@ def test_an_interrupted_trial_has_not_ended_and_a_done_one_has():
     ending = {"epoch": 20, "child_accuracy": 0.5, "flops": 5}
     to.on_trial_complete(None, trial(0), {**ending, "done": False})
     to.on_trial_complete(None, trial(1), {**ending, "done": True})
-    assert list(to.manager.history.rungs[-1].places) == ["1_tag"]
+    assert [place[:2] for place in to.manager.history.rungs[-1].places] == ["1-"]
 
 
 def test_a_resumed_experiment_goes_on_and_a_new_one_starts_anew(tmp_path):

@@ -57,7 +57,9 @@ def local_ray():
 @pytest.fixture(scope="module")
 def swept(local_ray, tmp_path_factory):
     storage = tmp_path_factory.mktemp("sweep")
-    return run_sweep(tiny_space(), name="first", storage_path=str(storage), trials=4)
+    return run_sweep(
+        tiny_space(), name="first", storage_path=str(storage), trials=4, searcher="tpe", rule="fifo"
+    )
 
 
 def contents(front: ParetoFront):
@@ -79,7 +81,7 @@ def test_every_child_of_every_trial_is_in_the_front_file(swept):
 
 def test_the_same_seed_gives_the_same_front_file(swept, local_ray, tmp_path):
     again = run_sweep(tiny_space(), name="again", storage_path=str(tmp_path), trials=4,
-                      progress=False)  # fmt: skip
+                      searcher="tpe", rule="fifo", progress=False)  # fmt: skip
     assert repr(again.front.rows) == repr(swept.front.rows)  # as text, for NaN equals NaN there
 
 
@@ -103,6 +105,14 @@ def test_tensorboard_has_scalars_hparams_images_and_the_table(swept):
     assert "front" in front.Tags()["images"]
     assert any(tag.startswith("cells/") for tag in front.Tags()["images"])
     assert "front/text_summary" in front.Tags()["tensors"]
+    volumes = front.Scalars("hypervolume")  # a point for each child, the last of them all
+    assert [volume.step for volume in volumes] == list(range(1, 9))
+    values = [volume.value for volume in volumes]
+    assert values == sorted(values)
+    dearest = json.loads(next(Path(swept.path).glob("*/result.json")).read_text().splitlines()[0])
+    reference = (0.0, dearest["dearest_flops"])
+    assert max(row["flops"] for row in swept.front.rows) <= reference[1]
+    assert values[-1] == pytest.approx(swept.front.hypervolume(reference, normalised=True))
     sizes = front.Scalars("front_size")
     assert [size.step for size in sizes] == [1, 2, 3, 4]  # a point for each trial that ended
     assert sizes[-1].value == len(swept.front.front)
@@ -217,10 +227,13 @@ def test_a_trial_restored_in_a_used_actor_goes_on_bit_for_bit(tmp_path):
         trainable.stop()
 
 
-def start_example(storage: Path, *extra: str) -> subprocess.Popen[str]:
+FIFO = ("--trials", "4", "--rule", "fifo", "--searcher", "tpe")
+
+
+def start_example(storage: Path, *extra: str, asked: tuple[str, ...] = FIFO):
     code = f"""
 import sys
-sys.argv = ["sweep.py", "--trials", "4", "--results", {str(storage)!r}, "--name", "k", *{extra!r}]
+sys.argv = ["sweep.py", "--results", {str(storage)!r}, "--name", "k", *{asked!r}, *{extra!r}]
 sys.path.insert(0, {str(EXAMPLES)!r})
 import sweep
 sweep.PRESETS["demo"] = dict({TINY!r}, epochs=3)
@@ -295,6 +308,43 @@ def test_killed_processes_lose_no_finished_child(tmp_path):
     assert re.search(r"^\[4/4 trials, \d+:\d\d\] ", output, re.MULTILINE)  # nothing is left
 
 
+STOPPING = ("--trials", "9", "--concurrent", "1", "--epochs", "4", "--reduction-factor", "2")
+
+
+@pytest.mark.timeout(600)
+def test_a_sweep_that_is_killed_three_times_stops_the_same_trials(tmp_path):
+    """Kill -9 of the driver early, in the middle and late; one trial at a time, one seed."""
+
+    def outcome(storage):
+        """What was reported, and what was decided."""
+        rows = contents(ParetoFront.read(storage / "k"))
+        keys = ("trial", "epoch", "genotype", "child_accuracy", "flops")
+        lines = [line for file in sorted((storage / "k/scheduler").glob("*.jsonl"))
+                 for line in file.read_text().splitlines()[1:]]  # fmt: skip
+        return [[row[key] for key in keys] for row in rows], lines
+
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "killed").mkdir()
+    whole = start_example(tmp_path / "whole", asked=STOPPING)
+    output, _ = whole.communicate(timeout=300)
+    assert whole.returncode == 0, output
+    expected = outcome(tmp_path / "whole")
+    assert re.search(r"^saved +[1-9]\d* % of the epochs: [1-9] of 9 trials were stopped early$",
+                     output, re.MULTILINE), output  # fmt: skip
+    assert re.search(r" hypervolume 0\.\d{4}, stopped$", output, re.MULTILINE)
+    resume: tuple[str, ...] = ()
+    for reached in (2, 15, len(expected[0]) - 2):
+        process = start_example(tmp_path / "killed", *resume, asked=STOPPING)
+        wait_for_rows(tmp_path / "killed", reached, process)
+        process.kill()
+        process.communicate()
+        resume = ("--resume",)
+    last = start_example(tmp_path / "killed", *resume, asked=STOPPING)
+    output, _ = last.communicate(timeout=300)
+    assert last.returncode == 0, output
+    assert outcome(tmp_path / "killed") == expected
+
+
 def test_a_terminated_sweep_says_so_and_can_be_resumed(tmp_path):
     process = start_example(tmp_path, "--batch-size", "16", "--supernet", "plain")
     wait_for_rows(tmp_path, 1, process)
@@ -358,7 +408,8 @@ def test_a_finished_sweep_is_resumed_from_elsewhere_without_doing_anything(swept
     before = repr(swept.front.rows)
     monkeypatch.chdir("/")
     storage = str(Path(swept.path).parent)
-    again = run_sweep(tiny_space(), name="first", storage_path=storage, trials=4, resume=True)
+    again = run_sweep(tiny_space(), name="first", storage_path=storage, trials=4, resume=True,
+                      searcher="tpe", rule="fifo")  # fmt: skip
     assert repr(again.front.rows) == before
     assert (again.exit_status, again.problems) == (0, [])
 
@@ -374,6 +425,7 @@ def test_rows_wait_for_a_storage_that_is_away(swept, tmp_path, capsys):
         ),
     )
     callback = FrontCallback()
+    first, second = ({**row, "dearest_flops": 1e6} for row in (first, second))
     report = {**first, "epoch": 7}
     callback.on_trial_result(1, [trial], trial, first)
     callback.on_trial_result(2, [trial], trial, second)

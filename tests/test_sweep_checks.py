@@ -97,7 +97,10 @@ def test_a_storage_path_without_permission_is_refused(tmp_path):
         ({"gpus_per_trial": -1}, "gpus_per_trial must be 0 or more, got -1"),
         ({"gpus_per_trial": math.nan}, "gpus_per_trial must be 0 or more, got nan"),
         ({"gpus_per_trial": 1.5}, "gpus_per_trial must be whole above 1, got 1.5"),
-        ({"searcher": "grid"}, "searcher must be one of tpe, nsga2, random, got 'grid'"),
+        (
+            {"searcher": "grid"},
+            "searcher must be one of pareto, tpe, nsga2, gp, random, got 'grid'",
+        ),
         ({"concurrent": 0}, "concurrent must be a positive whole number, got 0"),
     ],
 )

@@ -1,6 +1,7 @@
 """The front room: what a sweep has found, as a file and as a Pareto front.
 
 - :mod:`snas_tune.front.pareto`: dominance, ranks and hypervolume of plain arrays.
+- :mod:`snas_tune.front.running`: the front of points that come one by one.
 - :mod:`snas_tune.front.storage`: local paths and object stores, and replacing files there.
 - :mod:`snas_tune.front.table`: the versioned schema, and :class:`FrontFile` that keeps it.
 - :mod:`snas_tune.front.front`: :class:`ParetoFront`, what a finished or running sweep is read with.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 from snas_tune.front.front import ParetoFront
 from snas_tune.front.pareto import hypervolume, nondominated, nondominated_rank
+from snas_tune.front.running import RunningFront
 from snas_tune.front.storage import check_writable
 from snas_tune.front.table import FILE_NAME, FORMAT, SCHEMA, FrontFile, read_table
 from snas_tune.front.text import front_text, short_cell
@@ -23,6 +25,7 @@ __all__ = [
     "SCHEMA",
     "FrontFile",
     "ParetoFront",
+    "RunningFront",
     "check_writable",
     "front_text",
     "hypervolume",

@@ -15,6 +15,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from snas_tune.front.pareto import hypervolume, nondominated
+from snas_tune.front.running import RunningFront
 from snas_tune.front.storage import STORAGE_ERRORS, first_line, replace_local_file, resolve
 from snas_tune.front.table import FILE_NAME, SCHEMA, check_columns, read_table, rows_to_table
 from snas_tune.front.text import front_text
@@ -171,16 +172,11 @@ class ParetoFront:
             ValueError: as :meth:`hypervolume`.
         """
         corner = self.default_reference() if reference is None else reference
-        front, volume = self._points[:0], hypervolume(self._points[:0], self._modes, corner)
+        front = RunningFront(self._modes, corner)
         volumes = np.empty(len(self))
-        for i in range(len(self)):
-            # Dominated points add no volume, so each step costs as much as the front is long.
-            candidates = np.concatenate([front, self._points[i : i + 1]])
-            mask = nondominated(candidates, self._modes)
-            if mask[-1]:
-                front = candidates[mask]
-                volume = max(volume, hypervolume(front, self._modes, corner))
-            volumes[i] = volume
+        for i, point in enumerate(self._points):
+            front.add(point)
+            volumes[i] = front.hypervolume
         return volumes
 
     def best(self, **bounds: float) -> dict[str, Any]:

@@ -97,6 +97,10 @@ class CostTable:
         table = torch.zeros(2, *self.per_cell.shape[1:], dtype=self.per_cell.dtype)
         return table.index_add(0, torch.tensor(self.kinds), self.per_cell)
 
+    def dearest(self) -> float:
+        """Of an architecture that takes the dearest op on every edge: no child costs more."""
+        return self.fixed + float(self.per_type().amax(dim=-1).sum())
+
     def of_sample(self, sample: Tensor) -> Tensor:
         """Cost under a sample or any table of op weights ``(T, E, K)``; a scalar with gradient."""
         return self.fixed + (self.per_type().to(sample) * sample).sum()

@@ -275,6 +275,7 @@ class Search:
             "params_with_dead": int(genotype_cost("params", raw, self.frame, keep_dead=True)),
             "latency_ms": math.nan,
             "expected_flops": self.flops.expected(self.supernet.logits.detach().double()).item(),
+            "dearest_flops": self.flops.dearest(),
             "entropy": entropy_share(self.supernet.logits).item(),
             "edges": len(live.normal.edges) + len(live.reduction.edges),
             "genotype": live.to_json(),

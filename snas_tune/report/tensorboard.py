@@ -17,7 +17,7 @@ from tensorboardX.proto.summary_pb2 import Summary
 from snas_tune.front import ParetoFront, short_cell
 from snas_tune.genotype import Genotype
 from snas_tune.pictures import cell_figure, figure_to_array, front_figure
-from snas_tune.results import METRICS
+from snas_tune.results import CHILDREN, HYPERVOLUME, METRICS
 
 FRONT_RUN = "front"
 HPARAMS = ("penalty_strength", "temperature_schedule", "temperature_start", "temperature_end")
@@ -86,6 +86,10 @@ class SweepLog:
             if isinstance(value, (int, float)) and math.isfinite(value):
                 writer.add_scalar(name, value, global_step=report["epoch"])
         writer.flush()
+        if HYPERVOLUME in report:
+            self._writer(FRONT_RUN).add_scalar(
+                HYPERVOLUME, report[HYPERVOLUME], global_step=report[CHILDREN]
+            )
 
     def end_trial(self, trial: str) -> None:
         """Close a trial's run."""
@@ -97,7 +101,6 @@ class SweepLog:
         """Write the front as it is after ``trials`` ended trials: numbers, pictures and a table."""
         writer = self._writer(FRONT_RUN)
         members = front.front
-        writer.add_scalar("hypervolume", front.hypervolume(normalised=True), global_step=trials)
         writer.add_scalar("front_size", len(members), global_step=trials)
         points = [
             {**row, "on_front": bool(on)} for row, on in zip(front.rows, front.mask, strict=True)

@@ -149,7 +149,7 @@ def nearest(by_niche: Sequence[tuple[float, int]], niche: float, count: int) -> 
     """
     right = bisect_left(by_niche, (niche, -1))
     left = right - 1
-    rows = []
+    rows: list[int] = []
     while len(rows) < count and (left >= 0 or right < len(by_niche)):
         below = niche - by_niche[left][0] if left >= 0 else math.inf
         above = by_niche[right][0] - niche if right < len(by_niche) else math.inf

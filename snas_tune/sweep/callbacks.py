@@ -20,9 +20,10 @@ from ray.tune.experiment import Trial
 from ray.tune.logger import TBXLoggerCallback
 
 from snas_tune.config import SearchConfig
-from snas_tune.front import FILE_NAME, SCHEMA, FrontFile, ParetoFront
+from snas_tune.front import FILE_NAME, SCHEMA, FrontFile, ParetoFront, RunningFront
 from snas_tune.front.storage import STORAGE_ERRORS, first_line
 from snas_tune.report import SweepLog
+from snas_tune.results import CHILDREN, HYPERVOLUME, OBJECTIVES
 from snas_tune.sweep.space import domains_of, trial_name
 from snas_tune.sweep.trainable import FAILURE
 
@@ -66,16 +67,19 @@ class FailureCallback(Callback):  # type: ignore[misc]  # Ray's classes are unty
 class FrontCallback(Callback):  # type: ignore[misc]
     """Keeps the front file in the experiment's directory.
 
-    Rows that the storage does not take now are kept, and written with the next ones.
+    Rows that the storage does not take now are kept, and written with the next ones. Each result
+    is told the hypervolume of all children so far, for the callbacks that follow.
     """
 
     def __init__(self) -> None:
         self._file: FrontFile | None = None
         self._rows: dict[str, dict[int, dict[str, Any]]] = {}
         self._waiting: list[dict[str, Any]] = []
+        self._front: RunningFront | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_file": None, "_rows": {}, "_waiting": self._waiting}  # the file has the others
+        # The file has the others.
+        return {"_file": None, "_rows": {}, "_waiting": self._waiting, "_front": None}
 
     def _add(self, trial: Trial, rows: list[dict[str, Any]]) -> None:
         """Write rows, and those that wait."""
@@ -106,6 +110,18 @@ class FrontCallback(Callback):  # type: ignore[misc]
         row = front_row(config, trial_name(trial.config), result)
         self._rows.setdefault(row["trial"], {})[row["epoch"]] = row
         self._add(trial, [row])
+        result[HYPERVOLUME] = self._hypervolume(row, result["dearest_flops"])
+        result[CHILDREN] = sum(map(len, self._rows.values()))
+
+    def _hypervolume(self, row: Mapping[str, Any], dearest: float) -> float:
+        """See :data:`snas_tune.results.HYPERVOLUME`; all known rows at the first call."""
+        rows = [row]
+        if self._front is None:
+            self._front = RunningFront([mode for _, mode in OBJECTIVES], (0.0, dearest))
+            rows = [known for epochs in self._rows.values() for known in epochs.values()]
+        for each in rows:
+            self._front.add([each[name] for name, _ in OBJECTIVES])
+        return self._front.hypervolume / self._front.reference[-1]
 
     def on_trial_save(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Name each child's checkpoint, as far as it is still kept."""
@@ -236,10 +252,13 @@ class ProgressCallback(Callback):  # type: ignore[misc]
         if self._done_before < done < 1:
             rest = elapsed * (1 - done) / (done - self._done_before)
             left = f", about {_clock(rest)} left"
+        volume = f", hypervolume {result[HYPERVOLUME]:.4f}" if HYPERVOLUME in result else ""
+        stopped = ", stopped" if result.get("done") and result["epoch"] < horizon else ""
         _say(
             f"[{ended}/{self._total} trials, {_clock(elapsed)}{left}] {trial_name(trial.config)} "
             f"epoch {result['epoch']}/{horizon}: child {100 * result['child_accuracy']:.1f} %, "
             f"{result['flops'] / 1e6:.3f} MFLOPs, supernet {100 * result['accuracy']:.1f} %"
+            f"{volume}{stopped}"
         )
 
     def _share_done(self, trials: list[Trial], trial: Trial, epoch: int) -> float:

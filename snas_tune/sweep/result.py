@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from snas_tune.config import SearchConfig
 from snas_tune.front import FILE_NAME, FrontFile, ParetoFront
 from snas_tune.front.storage import join
 from snas_tune.genotype import Genotype
@@ -35,6 +36,12 @@ class SweepResult:
 
     ended: int
     """How many of them ended, failed ones included; fewer if the sweep was interrupted."""
+
+    stopped: int = 0
+    """How many of them a rule stopped before their end."""
+
+    saved: float = 0.0
+    """The share of all epochs that was not run, as trials were stopped."""
 
     @property
     def problems(self) -> list[str]:
@@ -75,12 +82,24 @@ def sweep_result(path: str | Path, outcome: Any, trials: int) -> SweepResult:
     }
     front = ParetoFront(FrontFile(join(str(path), FILE_NAME)).table)
     ended = sum(_ended(trial) for trial in found)
-    return SweepResult(str(path), front, failed, trials, ended)
+    left = [share for share in map(_share_left, found) if share]
+    return SweepResult(
+        str(path), front, failed, trials, ended, stopped=len(left), saved=sum(left) / trials
+    )
 
 
 def _ended(trial: Any) -> bool:
     """Whether a trial failed or reached its end; Tune calls interrupted ones terminated, too."""
     return bool(trial.status == "ERROR" or (trial.last_result or {}).get("done"))
+
+
+def _share_left(trial: Any) -> float:
+    """The share of its epochs that a trial did not run because it was stopped."""
+    report = trial.last_result or {}
+    if trial.status == "ERROR" or not report.get("done"):
+        return 0.0
+    epoch: int = report["epoch"]
+    return 1 - epoch / SearchConfig.from_dict(trial.config).epochs
 
 
 def write_pictures(result: SweepResult, directory: str | Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -76,7 +77,7 @@ class ParetoScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's classes are
         self._settings = {
             "metrics": list(metrics), "modes": list(modes), "time_attr": time_attr, "max_t": max_t,
             "grace_period": grace_period, "reduction_factor": reduction_factor,
-            "rule": rule if isinstance(rule, str) else re.sub(" at 0x[0-9a-f]+", "", repr(rule)), "niche": niche,
+            "rule": rule if isinstance(rule, str) else _without_address(repr(rule)), "niche": niche,
         }  # fmt: skip
         levels = rung_levels(grace_period, reduction_factor, max_t)
         chosen = make_rule(rule, reduction_factor) if isinstance(rule, str) else rule
@@ -166,6 +167,11 @@ class ParetoScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's classes are
             self._complained = True
 
 
+def _without_address(text: str) -> str:
+    """The same for the same rule in another process."""
+    return re.sub(" at 0x[0-9a-f]+", "", text)
+
+
 def make_scheduler(
     config: SearchConfig,
     *,
@@ -202,12 +208,17 @@ def make_scheduler(
 
 
 def trial_key(trial: Trial) -> str:
-    """A name of a trial that a resumed sweep gives it again.
+    """A name of a trial that a resumed sweep gives it again: its number, and what it varies.
 
     Tune's identifiers are drawn at random, also when a trial is proposed again that a killed driver
-    had not yet saved. Its tag counts the trials of the experiment.
+    had not yet saved. Its tag begins with a count of the experiment's trials. A searcher may propose
+    something else the second time, and then it is another trial.
     """
-    return str(trial.experiment_tag or trial.trial_id)
+    number, counted, _ = (trial.experiment_tag or "").partition("_")
+    if not counted:
+        return str(trial.trial_id)
+    varied = json.dumps(trial.evaluated_params or {}, sort_keys=True, default=repr)
+    return f"{number}-{hashlib.sha256(varied.encode()).hexdigest()[:8]}"
 
 
 def check_objectives(metrics: Sequence[str], modes: Sequence[str]) -> None:
