@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snas_tune.front.pareto import hypervolume
@@ -16,6 +16,7 @@ from snas_tune.schedule.history import nearest
 from snas_tune.schedule.predict import ENOUGH, NEIGHBOURS, predict
 
 COST = st.integers(0, 5).map(float)
+MARGINS = st.sampled_from([(0.0, 1.0), (1.0, 0.0), (2.0, 1.0)])
 PAIRS = st.lists(st.tuples(COST, COST), min_size=1, max_size=9)
 
 
@@ -114,20 +115,19 @@ def test_no_rule_looks_at_the_order_of_the_trials_before(name, costs, data):
 
 
 @pytest.mark.parametrize("name", RULES)
-@given(costs=PAIRS, better=st.tuples(COST, COST))
-def test_a_trial_that_dominates_one_that_goes_on_goes_on(name, costs, better):
-    assume(dominates(better, costs[-1]))
-    assume(name != "asha-scalar" or better not in costs)  # its scale is that of the rung
+@given(costs=PAIRS, margin=MARGINS)
+def test_if_a_trial_goes_on_one_that_dominates_it_does(name, costs, margin):
+    costs = [*costs, tuple(map(sum, zip(costs[0], margin, strict=True)))]
+    better, worse = 0, len(costs) - 1
     rule = make_rule(name, 3)
-    history, reports = history_of(costs)
-    if name == "asha-scalar":  # the same scale for both
-        low = tuple(map(min, *costs, better)) if len(costs) else better
-        high = tuple(map(max, *costs, better))
-        costs = [low, high, *costs]
-        history, reports = history_of(costs)
-    if rule(history, reports[-1]):
-        history, reports = history_of([*costs[:-1], better])
-        assert rule(history, reports[-1])
+
+    def goes_on(place):
+        """What is decided if that one is the last to report, all in the same niche."""
+        order = [cost for i, cost in enumerate(costs) if i != place] + [costs[place]]
+        history, reports = history_of(order, [0.0] * len(costs))
+        return rule(history, reports[-1])
+
+    assert goes_on(better) >= goes_on(worse)
 
 
 NICHED = st.lists(st.tuples(COST, COST, st.integers(0, 12).map(float)), min_size=1, max_size=24)
@@ -135,8 +135,8 @@ NICHED = st.lists(st.tuples(COST, COST, st.integers(0, 12).map(float)), min_size
 
 def slow_best_of_niche(costs, niches, size):
     own = len(costs) - 1
-    far = sorted(range(len(costs)), key=lambda i: (abs(niches[i] - niches[own]), niches[i], i))
-    mates = {*far[:size], own}
+    far = sorted(abs(niche - niches[own]) for niche in niches)[:size][-1]
+    mates = {i for i, niche in enumerate(niches) if abs(niche - niches[own]) <= far}
     return any(
         min(mates, key=lambda i: (costs[i][first], costs[i][1 - first], i)) == own
         for first in (0, 1)
@@ -171,6 +171,59 @@ def with_moves(costs, niches, change=(-1.0, 0.0)):
     return history, reports
 
 
+STEP = st.tuples(st.integers(-2, 1).map(float), st.integers(-1, 1).map(float))
+WALKS = st.lists(
+    st.tuples(COST, COST, st.integers(0, 12).map(float), STEP), min_size=4, max_size=12
+)
+
+
+def walked(walks, costs, niche):
+    """A history in which some trials went to the end and another one just reported."""
+    history = History(3, 2)
+    for i, (first, second, place, step) in enumerate(walks):
+        for rung in range(3):
+            moved = (first + rung * step[0], second + rung * step[1])
+            history.add(Report(f"t{i}", rung, moved, place))
+    report = Report("last", 0, costs, niche)
+    history.add(report)
+    return history, report
+
+
+@pytest.mark.parametrize("niches", [True, False])
+@pytest.mark.parametrize("name", ["hopeless", "pareto"])
+@given(
+    walks=WALKS, costs=st.tuples(COST, COST), niche=st.integers(0, 12).map(float), data=st.data()
+)
+def test_predictions_do_not_look_at_the_order_of_the_trials(
+    name, niches, walks, costs, niche, data
+):
+    decisions = set()
+    for each in (walks, data.draw(st.permutations(walks))):
+        each = [walk if niches else (*walk[:2], math.nan, walk[3]) for walk in each]
+        history, report = walked(each, costs, niche if niches else math.nan)
+        decisions.add(make_rule(name, 3)(history, report))
+    assert len(decisions) == 1
+
+
+@pytest.mark.parametrize("name", ["hopeless", "pareto", "lag-corrected"])
+@given(walks=WALKS, better=st.tuples(COST, COST), margin=MARGINS,
+       niche=st.integers(0, 12).map(float))  # fmt: skip
+def test_predictions_are_monotone_in_domination(name, walks, better, margin, niche):
+    costs = tuple(map(sum, zip(better, margin, strict=True)))
+
+    def goes_on(first, last):
+        history, _ = walked(walks, first, niche)
+        report = Report("the last", 0, last, niche)
+        history.add(report)
+        return make_rule(name, 3)(history, report)
+
+    assert goes_on(costs, better) >= goes_on(better, costs)
+
+
+def predicted_end(history, report):
+    return predict(history, report.rung, np.array([report.niche]), np.array([report.costs]))
+
+
 def test_a_prediction_adds_what_the_nearest_neighbours_did():
     niches = [0.0, 1.0, 2.0, 3.0, 4.0, 50.0, 60.0, 2.2]
     history = History(3, 2)
@@ -181,34 +234,50 @@ def test_a_prediction_adds_what_the_nearest_neighbours_did():
             history.add(Report(f"t{i}", rung, (10.0 - step * rung, 5.0 + rung), niche))
     last = Report("last", 0, (8.0, 7.0), niches[-1])
     history.add(last)
-    expected, deviation = predict(history, last)
+    expected, deviation = predicted_end(history, last)
     assert NEIGHBOURS == 5
-    assert expected == pytest.approx([8 - 3 - 3, 7 + 1 + 1])
-    assert deviation == pytest.approx([math.sqrt(2 + 2), 0])
+    assert expected[0] == pytest.approx([8 - 3 - 3, 7 + 1 + 1])
+    assert deviation[0] == pytest.approx([math.sqrt(2 + 2), 0])
 
 
 def test_nothing_is_predicted_from_few_and_every_trial_then_goes_on():
     for others in range(ENOUGH + 2):
         costs = [(1.0, 1.0)] * others + [(9.0, 9.0)]
         history, reports = with_moves(costs, [float(i) for i in range(len(costs))])
-        predicted = predict(history, reports[-1])
+        predicted = predicted_end(history, reports[-1])
         assert (predicted is None) == (others < ENOUGH)
         if others < ENOUGH:
             assert make_rule("hopeless", 3)(history, reports[-1])
-            assert make_rule("pareto", 3)(history, reports[-1])
 
 
-@pytest.mark.parametrize("name", ["hopeless", "pareto"])
-def test_a_trial_is_stopped_if_even_its_predicted_end_adds_nothing(name):
+def test_a_trial_is_stopped_if_even_its_predicted_end_adds_nothing():
     niches = [float(i) for i in range(12)]
     costs = [(float(12 - i), float(i)) for i in range(12)]
-    rule = make_rule(name, 3)
+    rule = make_rule("hopeless", 3)
     # All costs fall by 4 until the end, so (9, 9) ends at (5, 9), behind (3, 5) and others.
     history, reports = with_moves([*costs, (9.0, 9.0)], [*niches, 4.5], (-2.0, 0.0))
     assert not rule(history, reports[-1])
     # One that ends before the front stays, though others dominate it now.
     history, reports = with_moves([*costs, (7.5, 2.6)], [*niches, 4.5], (-2.0, 0.0))
     assert rule(history, reports[-1])
+
+
+@pytest.mark.parametrize("name", ["lag-corrected", "pareto"])
+def test_trials_are_ranked_by_where_they_will_end(name):
+    """Strong penalties are ahead early, and weak ones gain more accuracy until the end."""
+    history = History(3, 2)
+    trials = [(float(i), 20.0, 8.0, -8.0) for i in range(5)]
+    trials += [(20.0 + i, 10.0 + i, 2.0, -1.0) for i in range(5)]
+    for i, (niche, error, cost, change) in enumerate(trials):
+        for rung in range(3):
+            history.add(Report(f"t{i}", rung, (error + rung * change, cost), niche))
+    late = Report("weak", 0, (19.5, 8.0), 2.0)  # beaten in both objectives by five
+    history.add(late)
+    assert not make_rule("mo-asha", 3)(history, late)
+    assert make_rule(name, 3)(history, late)
+    lame = Report("strong", 0, (19.0, 8.0), 22.0)
+    history.add(lame)
+    assert not make_rule(name, 3)(history, lame)
 
 
 @given(PAIRS, st.tuples(COST, COST))
@@ -227,8 +296,10 @@ def test_the_gain_is_the_hypervolume_that_a_point_adds(costs, point):
 @given(st.lists(st.integers(0, 20).map(float), max_size=20), st.floats(0, 20), st.integers(0, 9))
 def test_nearest_are_the_nearest(niches, place, count):
     rows = nearest(sorted(zip(niches, range(len(niches)), strict=True)), place, count)
-    assert len(set(rows)) == len(rows) == min(count, len(niches))
-    expected = sorted(abs(niche - place) for niche in niches)[:count]
+    distances = sorted(abs(niche - place) for niche in niches)
+    last = distances[:count][-1] if count and niches else -1.0
+    assert len(set(rows)) == len(rows)
+    expected = [distance for distance in distances if distance <= last]
     assert [abs(niches[row] - place) for row in rows] == expected
 
 

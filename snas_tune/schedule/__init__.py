@@ -13,14 +13,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from snas_tune.schedule.decisions import Asha, AshaScalar, Fifo, Hopeless, MoAsha, Pareto, Rule
+from snas_tune.schedule.decisions import (
+    Asha,
+    AshaScalar,
+    Fifo,
+    Hopeless,
+    LagCorrected,
+    MoAsha,
+    Pareto,
+    Rule,
+)
 from snas_tune.schedule.gaps import Outcome, widest_gap
 from snas_tune.schedule.history import History, Report, rung_levels
 from snas_tune.schedule.journal import Journal
 from snas_tune.schedule.manager import Manager
 
 RULES: dict[str, Callable[[float], Rule]] = {
-    "pareto": lambda _: Pareto(),
+    "pareto": Pareto,
+    "lag-corrected": LagCorrected,
     "hopeless": lambda _: Hopeless(),
     "mo-asha": MoAsha,
     "asha": Asha,

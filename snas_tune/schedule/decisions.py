@@ -144,29 +144,71 @@ class Hopeless:
             that keeps a trial.
     """
 
-    optimism: float = 1.0
+    optimism: float = 0.5
     slack: float = 0.001
 
     def __call__(self, history: History, report: Report) -> bool:
-        predicted = predict(history, report)
+        predicted = predict(
+            history, report.rung, np.array([report.niche]), np.array([report.costs])
+        )
         if predicted is None:
             return True
         expected, deviation = predicted
-        return gain(history, expected - self.optimism * deviation) > self.slack
+        return gain(history, expected[0] - self.optimism * deviation[0]) > self.slack
+
+
+@dataclass(frozen=True, slots=True)
+class LagCorrected:
+    """MO-ASHA of where trials will end instead of where they are.
+
+    In a sweep over penalty strengths the costs at an early rung mislead: strong penalties commit
+    earlier, so that their trials are ahead in every objective of those that will own the accurate
+    end of the front. So each trial's end is predicted from how its neighbours moved
+    (:func:`snas_tune.schedule.predict.predict`), and the predictions are ranked; until enough
+    trials have ended, what they reported is.
+
+    Args:
+        reduction_factor: the inverse of the share that goes on.
+        window: trials that one is ranked among: those at its rung whose niches are the nearest, or
+            without niches the latest.
+    """
+
+    reduction_factor: float
+    window: int = 64
+
+    def __call__(self, history: History, report: Report) -> bool:
+        rung = history.rungs[report.rung]
+        own = rung.places[report.trial]
+        if np.isnan(report.niche):
+            rows = np.arange(max(0, len(rung) - self.window), len(rung))
+        else:
+            rows = np.sort(nearest(rung.by_niche, report.niche, self.window))
+        costs = rung.costs[rows]
+        predicted = predict(history, report.rung, rung.niches[rows], costs)
+        costs = costs if predicted is None else predicted[0]
+        most = _most(len(rows), self.reduction_factor)
+        place = epsilon_net_place(costs, int(np.searchsorted(rows, own)), most)
+        return _among_best(place, len(rows), self.reduction_factor)
 
 
 @dataclass(frozen=True, slots=True)
 class Pareto:
-    """The default."""
+    """The default: :class:`LagCorrected`, but the best of each niche always goes on.
 
+    So neither end of the front can die while the trials of the middle are ahead of it.
+
+    Args:
+        reduction_factor: the inverse of the share that goes on.
+        niche: trials of a niche; one that is the best of them in any objective is never stopped.
+    """
+
+    reduction_factor: float
     niche: int = 9
-    optimism: float = 1.0
-    slack: float = 0.001
 
     def __call__(self, history: History, report: Report) -> bool:
-        if best_of_niche(history, report, self.niche):
-            return True
-        return Hopeless(self.optimism, self.slack)(history, report)
+        return best_of_niche(history, report, self.niche) or LagCorrected(self.reduction_factor)(
+            history, report
+        )
 
 
 MARGIN = 0.1
@@ -200,10 +242,7 @@ def best_of_niche(history: History, report: Report, size: int) -> bool:
     if np.isnan(report.niche):
         costs = rung.costs
     else:
-        others = nearest(rung.by_niche, report.niche, size)
-        own = rung.places[report.trial]
-        rows = sorted({*others[:size], own})
-        costs = rung.costs[rows]
+        costs = rung.costs[sorted(nearest(rung.by_niche, report.niche, size))]
     objectives = costs.shape[1]
     for first in range(objectives):
         order = [(first + i) % objectives for i in range(objectives)]

@@ -18,6 +18,13 @@ Costs = npt.NDArray[np.float64]
 """(n, m): a row for each trial and a column for each objective, all of them to be minimised."""
 
 
+Vector = npt.NDArray[np.float64]
+"""(m,): one number for each objective; or (q,): one for each of some trials."""
+
+Changes = npt.NDArray[np.float64]
+"""(q, k, m): of k trials that are near each of q others, one number for each objective."""
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """What one trial reported at one rung."""
@@ -95,64 +102,87 @@ class Rung:
 
 
 RECENT = 256
-"""Most trials that are looked at one by one."""
+"""Most trials without a niche that are searched for the nearest ones."""
 
 
 class Moves:
-    """How much each cost of a trial changed from one rung to the next."""
+    """How much each cost of a trial changed from one rung to the next.
+
+    Trials are kept in the order of their niches and, within one, of their changes, so that what is
+    found does not depend on the order in which they reported.
+    """
 
     def __init__(self, objectives: int) -> None:
-        self._here: list[npt.NDArray[np.float64]] = []
-        self._changes: list[npt.NDArray[np.float64]] = []
-        self._by_niche: list[tuple[float, int]] = []
-        self._none = np.empty((0, objectives))
+        self._keys: list[tuple[float, ...]] = []
+        self._niches = np.empty(0)
+        self._changes = np.empty((0, objectives))
+        self._recent: list[tuple[Vector, Vector]] = []
 
     def __len__(self) -> int:
-        return len(self._changes)
+        return len(self._niches) + len(self._recent)
 
-    def add(
-        self, niche: float, here: npt.NDArray[np.float64], change: npt.NDArray[np.float64]
-    ) -> None:
+    def add(self, niche: float, here: Vector, change: Vector) -> None:
         """Note a trial's (m,) costs at the first of the rungs, and their changes."""
-        if not math.isnan(niche):
-            insort(self._by_niche, (niche, len(self)))
-        self._here.append(here)
-        self._changes.append(change)
+        if math.isnan(niche):
+            self._recent = [*self._recent[1 - RECENT :], (here, change)]
+            return
+        key = (niche, *change.tolist())
+        place = bisect_left(self._keys, key)
+        self._keys.insert(place, key)
+        self._niches = np.insert(self._niches, place, niche)
+        self._changes = np.insert(self._changes, place, change, axis=0)
 
-    def near(
-        self,
-        niche: float,
-        costs: npt.NDArray[np.float64],
-        width: npt.NDArray[np.float64],
-        count: int,
-    ) -> Costs:
-        """(k, m) the changes of the ``count`` trials that are the nearest.
+    def near(self, niches: Vector, costs: Costs, width: Vector, count: int) -> Changes | None:
+        """The changes of those ``count`` trials that are the nearest to each of some others.
 
-        Nearest in niche; or, where there is none, in costs (over the width of each objective),
-        among the last :data:`RECENT` trials.
+        Nearest in niche, the lower one of two that are as near; or, where there are no niches, in
+        costs, among the last :data:`RECENT` trials.
+
+        Args:
+            niches: (q,) of the others; all NaN if there are none.
+            costs: (q, m) of the others, at the first of the rungs.
+            width: (m,) by which a difference in costs is divided.
+            count: how many.
+
+        Returns:
+            (q, count, m); ``None`` if there are fewer trials than ``count``.
         """
-        rows: list[int]
-        if not math.isnan(niche):
-            rows = nearest(self._by_niche, niche, count)
-        else:
-            first = max(0, len(self) - RECENT)
-            here = np.array(self._here[first:]).reshape(-1, len(costs))
-            distances = np.linalg.norm((here - costs) / width, axis=1)
-            rows = [first + int(i) for i in np.argsort(distances, kind="stable")[:count]]
-        return np.array([self._changes[row] for row in rows]) if rows else self._none
+        if np.isnan(niches).any():
+            if len(self._recent) < count:
+                return None
+            moves = np.array(self._recent)  # (trials, 2, m)
+            moves = moves[np.lexsort(moves.reshape(len(moves), -1).T)]
+            here, changes = moves[:, 0], moves[:, 1]
+            apart = np.linalg.norm((costs[:, None] - here[None]) / width, axis=-1)
+            nearest_rows = np.argsort(apart, axis=1, kind="stable")[:, :count]
+            return np.asarray(changes[nearest_rows])
+        if len(self._niches) < count:
+            return None
+        # The nearest lie among as many on either side of where each would be inserted.
+        around = np.searchsorted(self._niches, niches)[:, None] + np.arange(-count, count)
+        outside = (around < 0) | (around >= len(self._niches))
+        around = np.clip(around, 0, len(self._niches) - 1)
+        apart = np.where(outside, np.inf, np.abs(self._niches[around] - niches[:, None]))
+        chosen = np.argsort(apart, axis=1, kind="stable")[:, :count]
+        return np.asarray(self._changes[np.take_along_axis(around, chosen, axis=1)])
 
 
 def nearest(by_niche: Sequence[tuple[float, int]], niche: float, count: int) -> list[int]:
     """The rows of the ``count`` entries of an ascending list that lie nearest to a niche.
 
-    Of two that are equally near the lower one comes first.
+    Entries that are as near as the last of them come, too, so that the order in which trials
+    reported does not decide.
     """
     right = bisect_left(by_niche, (niche, -1))
     left = right - 1
     rows: list[int] = []
-    while len(rows) < count and (left >= 0 or right < len(by_niche)):
+    distance = -1.0
+    while left >= 0 or right < len(by_niche):
         below = niche - by_niche[left][0] if left >= 0 else math.inf
         above = by_niche[right][0] - niche if right < len(by_niche) else math.inf
+        if len(rows) >= count and min(below, above) > distance:
+            break
+        distance = min(below, above)
         if below <= above:
             rows.append(by_niche[left][1])
             left -= 1

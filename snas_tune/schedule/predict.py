@@ -1,11 +1,10 @@
-"""Where a trial will end, from how its neighbours moved from each rung to the next."""
+"""Where trials will end, from how their neighbours moved from each rung to the next."""
 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from snas_tune.schedule.history import History, Report
+from snas_tune.schedule.history import Costs, History, Vector
 
 NEIGHBOURS = 5
 """How many neighbours' changes are averaged between two rungs."""
@@ -15,26 +14,33 @@ ENOUGH = 3
 
 
 def predict(
-    history: History, report: Report
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
-    """The costs of a trial at its end.
+    history: History, rung: int, niches: Vector, costs: Costs
+) -> tuple[Costs, Costs] | None:
+    """The costs of trials at their end.
 
-    To what it reported the mean changes of its nearest neighbours between this rung and the next,
-    the next and the one after, and so on to the end are added. A trial that was stopped counts as
-    far as it came, so that survivors alone do not decide.
+    To what a trial reported at a rung the mean changes of its nearest neighbours between this rung
+    and the next, the next and the one after, and so on to the end are added. A trial that was
+    stopped counts as far as it came, so that survivors alone do not decide.
+
+    Args:
+        history: what is known.
+        rung: where the trials reported.
+        niches: (q,) theirs.
+        costs: (q, m) what they reported.
 
     Returns:
-        (m,) expected costs, and (m,) their standard deviation, which is that of the neighbours'
-        changes, independent between rungs; ``None`` if too few trials came so far.
+        (q, m) expected costs, and (q, m) their standard deviations, which are those of the
+        neighbours' changes, independent between rungs; ``None`` if too few trials came so far.
     """
-    expected = np.asarray(report.costs, dtype=np.float64)
+    expected = np.asarray(costs, dtype=np.float64)
     variance = np.zeros_like(expected)
-    for moves in history.moves[report.rung :]:
-        if len(moves) < ENOUGH:
+    for moves in history.moves[rung:]:
+        count = min(NEIGHBOURS, len(moves))
+        if count < ENOUGH:
             return None
-        changes = moves.near(report.niche, expected, history.width, NEIGHBOURS)
-        if len(changes) < ENOUGH:
+        changes = moves.near(niches, expected, history.width, count)
+        if changes is None:
             return None
-        expected = expected + changes.mean(axis=0)
-        variance = variance + changes.var(axis=0)
+        expected = expected + changes.mean(axis=1)
+        variance = variance + changes.var(axis=1)
     return expected, np.sqrt(variance)

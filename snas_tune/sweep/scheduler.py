@@ -211,8 +211,8 @@ def trial_key(trial: Trial) -> str:
     """A name of a trial that a resumed sweep gives it again: its number, and what it varies.
 
     Tune's identifiers are drawn at random, also when a trial is proposed again that a killed driver
-    had not yet saved. Its tag begins with a count of the experiment's trials. A searcher may propose
-    something else the second time, and then it is another trial.
+    had not yet saved. Its tag begins with a count of the experiment's trials. A searcher may
+    propose something else the second time, and then it is another trial.
     """
     number, counted, _ = (trial.experiment_tag or "").partition("_")
     if not counted:
