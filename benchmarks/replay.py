@@ -1,180 +1,110 @@
 """Replay stopping rules over recorded sweeps: how much of the front for how many epochs.
 
-    python benchmarks/replay.py --recording digits fashion-mnist --lcbench
+    python benchmarks/replay.py --recordings fashion-mnist digits --lcbench --out docs/records
 
-The real scheduler (and searcher) decides; only the trials are recordings, run by a simulated cluster
-of ``--workers`` workers, an epoch taking each of them the same time. Every rule sees the same arrival
-orders. The reference point of the hypervolume is no accuracy at the cost of the dearest child (on
-LCBench, where the costs span orders of magnitude, their logarithm counts), the share is that of the
-hypervolume of all epochs of all trials.
+The real scheduler and searcher decide; only the trials are recordings, run by a simulated cluster
+of ``--workers`` workers, an epoch taking each of them about the same time. Every rule sees the same
+arrival orders. Hypervolumes have their reference point at no accuracy and the cost of the dearest
+child of the recording, and are given as a share of that of all epochs of all trials. On LCBench,
+where costs span orders of magnitude, their logarithm counts.
 """
 
 from __future__ import annotations
 
-import heapq
+import argparse
+import math
+import subprocess
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
-from ray.tune.experiment import Trial
+from simulation import (
+    Figures,
+    Recording,
+    Run,
+    Trace,
+    figures,
+    read_front_file,
+    read_lcbench,
+    simulate,
+)  # fmt: skip
 
-from snas_tune.front.pareto import hypervolume, nondominated
+from snas_tune.pictures import save
+from snas_tune.schedule import make_rule
+from snas_tune.schedule.decisions import MoAsha, Rule
 from snas_tune.sweep.scheduler import ParetoScheduler
+from snas_tune.sweep.searcher import make_searcher
+from snas_tune.sweep.space import search_space, starting_points
 
-DATA = Path(__file__).resolve().parent / "data"
-MODES = ("max", "min")
-Points = np.ndarray
-"""(n, 2) accuracy and cost."""
-
-
-@dataclass(frozen=True)
-class Trace:
-    """What one trial reported."""
-
-    name: str
-    config: dict[str, Any]
-    points: Points
-    """(epochs, 2)."""
+FACTOR = 3.0
+"""Between the epochs of two rungs, and the inverse of the share that most rules keep."""
 
 
 @dataclass(frozen=True)
-class Recording:
-    """A whole sweep."""
+class Contender:
+    """What is compared."""
 
     name: str
-    traces: list[Trace]
-    grace: int
-    """The first rung."""
-
-    @property
-    def epochs(self) -> int:
-        """Of each trial."""
-        return len(self.traces[0].points)
-
-    @property
-    def every_point(self) -> Points:
-        """Of all trials."""
-        return np.concatenate([trace.points for trace in self.traces])
-
-    @property
-    def reference(self) -> tuple[float, float]:
-        """No accuracy, at the cost of the dearest."""
-        return 0.0, float(self.every_point[:, 1].max())
+    rule: Callable[[], Rule]
+    searcher: str | None = None
+    """Proposes the trials; if none does they come in random order."""
 
 
-def read_front_file(name: str, grace: int = 3) -> Recording:
-    """A recording of ``record_sweep.py``."""
-    rows = pq.read_table(DATA / f"{name}.parquet").to_pylist()
-    trials: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
-        trials.setdefault(row["trial"], []).append(row)
-    longest = max(map(len, trials.values()))
-    traces = []
-    for trial, reports in trials.items():
-        if len(reports) == longest:  # all of it is there
-            reports.sort(key=lambda row: row["epoch"])
-            points = np.array([(row["child_accuracy"], row["flops"]) for row in reports])
-            config = {key: reports[0][key] for key in ("penalty_strength", "temperature_schedule")}
-            traces.append(Trace(trial, config, points.astype(float)))
-    return Recording(name, traces, grace)
+CONTENDERS = (
+    Contender("fifo", lambda: make_rule("fifo", FACTOR)),
+    Contender("asha, accuracy", lambda: make_rule("asha", FACTOR)),
+    Contender("asha, cost", lambda: make_rule("asha-cost", FACTOR)),
+    Contender("asha, scalar", lambda: make_rule("asha-scalar", FACTOR)),
+    Contender("mo-asha", lambda: make_rule("mo-asha", FACTOR)),
+    Contender("mo-asha, half kept", lambda: MoAsha(2)),
+    Contender("lag-corrected", lambda: make_rule("lag-corrected", FACTOR)),
+    Contender("hopeless", lambda: make_rule("hopeless", FACTOR)),
+    Contender("pareto", lambda: make_rule("pareto", FACTOR)),
+)
+WITH_SEARCHER = (
+    Contender("fifo, tpe proposes", lambda: make_rule("fifo", FACTOR), "tpe"),
+    Contender("fifo, pareto proposes", lambda: make_rule("fifo", FACTOR), "pareto"),
+    Contender("pareto, tpe proposes", lambda: make_rule("pareto", FACTOR), "tpe"),
+    Contender("pareto, pareto proposes", lambda: make_rule("pareto", FACTOR), "pareto"),
+)
 
 
-def read_lcbench() -> list[Recording]:
-    """The recording of ``record_lcbench.py``, a sweep for each task."""
-    tasks: dict[str, list[Trace]] = {}
-    for row in pq.read_table(DATA / "lcbench.parquet").to_pylist():
-        accuracy = np.array(row["accuracy"])
-        cost = np.full(len(accuracy), np.log10(row["flops"]))
-        trace = Trace(f"{row['network']}", {}, np.stack([accuracy, cost], axis=1))
-        tasks.setdefault(row["task"], []).append(trace)
-    return [Recording(task, traces, 2) for task, traces in tasks.items()]
+class Proposals:
+    """Trials that a searcher proposes: each the recorded one that is nearest and not yet taken."""
 
+    def __init__(self, recording: Recording, searcher: str, workers: int, order: int) -> None:
+        strengths = [trace.config["penalty_strength"] for trace in recording.traces]
+        space = search_space(penalty=(min(strengths), max(strengths)))
+        points = starting_points(space, len(recording.traces), order)
+        self._search = make_searcher(
+            searcher, concurrent=workers, seed=order, points=points, max_t=recording.epochs
+        )
+        self._search.set_search_properties(None, None, space)
+        self._recording = recording
+        self._rest = dict(enumerate(recording.traces))
 
-@dataclass
-class Run:
-    """How a sweep went."""
+    def next_trace(self, identifier: str) -> int | None:
+        """Of those that remain."""
+        if not self._rest:
+            return None
+        config = self._search.suggest(identifier)
+        assert config is not None
 
-    recording: Recording
-    seen: list[tuple[int, int]]
-    """Trace and epoch of every result, in the order of arrival."""
+        def apart(trace: Trace) -> float:
+            strengths = config["penalty_strength"], trace.config["penalty_strength"]
+            other = trace.config["temperature_schedule"] != config["temperature_schedule"]
+            return abs(math.log(strengths[0] / strengths[1])) + 0.2 * other
 
-    stopped: dict[int, int]
-    """The last epoch of each stopped trace."""
+        chosen = min(self._rest, key=lambda i: apart(self._rest[i]))
+        del self._rest[chosen]
+        return chosen
 
-    def shares(self) -> np.ndarray:
-        """(results,) the share of the whole recording's hypervolume after each result."""
-        recording = self.recording
-        whole = hypervolume(recording.every_point, MODES, recording.reference)
-        front = np.empty((0, 2))
-        shares = np.zeros(len(self.seen))
-        share = 0.0
-        for i, (trace, epoch) in enumerate(self.seen):
-            point = recording.traces[trace].points[epoch]
-            if not ((front[:, 0] >= point[0]) & (front[:, 1] <= point[1])).any():
-                front = np.vstack([front, point])
-                front = front[nondominated(front, MODES)]
-                share = hypervolume(front, MODES, recording.reference) / whole
-            shares[i] = share
-        return shares
-
-
-def simulate(
-    recording: Recording,
-    scheduler: ParetoScheduler,
-    next_trace: Callable[[str], int | None],
-    done: Callable[[str, int, int], None],
-    workers: int,
-    generator: np.random.Generator,
-) -> Run:
-    """Run a sweep.
-
-    Args:
-        recording: its trials.
-        scheduler: decides.
-        next_trace: the trace for a trial of that identifier, if there is one.
-        done: told of a trial's identifier, its trace and its last epoch.
-        workers: trials at a time.
-        generator: in which order results arrive that are due at about the same time.
-    """
-    run = Run(recording, [], {})
-    due: list[tuple[float, int, Trial, int, int]] = []
-    count = 0
-
-    def start(now: float) -> None:
-        nonlocal count
-        identifier = f"{count:05d}"
-        trace = next_trace(identifier)
-        if trace is not None:
-            count += 1
-            trial = Trial(
-                "recorded", config=recording.traces[trace].config, trial_id=identifier, stub=True
-            )
-            scheduler.on_trial_add(None, trial)
-            heapq.heappush(due, (now + generator.uniform(0.9, 1.1), count, trial, trace, 0))
-
-    for _ in range(workers):
-        start(0.0)
-    while due:
-        now, number, trial, trace, epoch = heapq.heappop(due)
-        accuracy, cost = recording.traces[trace].points[epoch]
-        ended = epoch + 1 == recording.epochs
-        result = {"epoch": epoch + 1, "child_accuracy": accuracy, "flops": cost, "done": ended}
-        run.seen.append((trace, epoch))
-        # As Tune does: a trial that ends by itself is not asked for.
-        stopped = not ended and scheduler.on_trial_result(None, trial, result) == "STOP"
-        if stopped:
-            run.stopped[trace] = epoch
-        if stopped or ended:
-            scheduler.on_trial_complete(None, trial, {**result, "done": True})
-            done(trial.trial_id, trace, epoch)
-            start(now)
-        else:
-            after = now + generator.uniform(0.9, 1.1)
-            heapq.heappush(due, (after, number, trial, trace, epoch + 1))
-    return run
+    def done(self, identifier: str, trace: int, epoch: int) -> None:
+        """Tell the searcher."""
+        accuracy, flops = self._recording.traces[trace].points[epoch]
+        result = {"epoch": epoch + 1, "child_accuracy": accuracy, "flops": flops}
+        self._search.on_trial_complete(identifier, result)
 
 
 def in_order(order: Iterable[int]) -> Callable[[str], int | None]:
@@ -183,63 +113,154 @@ def in_order(order: Iterable[int]) -> Callable[[str], int | None]:
     return lambda _: next(rest, None)
 
 
-def replay(recording: Recording, rule: Any, order: int, workers: int, factor: float = 3) -> Run:
-    """One rule over one arrival order."""
+def replay(recording: Recording, contender: Contender, order: int, workers: int) -> Run:
+    """One contender over one arrival order."""
     generator = np.random.default_rng([7, order])
     places = generator.permutation(len(recording.traces))
     scheduler = ParetoScheduler(
-        time_attr="epoch", max_t=recording.epochs, grace_period=recording.grace,
-        reduction_factor=factor, rule=rule,
-    )  # fmt: skip
-    return simulate(recording, scheduler, in_order(places), lambda *_: None, workers, generator)
+        time_attr="epoch",
+        max_t=recording.epochs,
+        grace_period=recording.grace,
+        reduction_factor=FACTOR,
+        rule=contender.rule(),
+    )
+    if contender.searcher is None:
+        return simulate(recording, scheduler, in_order(places), lambda *_: None, workers, generator)
+    proposals = Proposals(recording, contender.searcher, workers, order)
+    return simulate(recording, scheduler, proposals.next_trace, proposals.done, workers, generator)
 
 
-@dataclass(frozen=True)
-class Figures:
-    """What is reported of a run; budgets are shares of the epochs of the whole recording."""
-
-    spent: float
-    final: float
-    """Share of the hypervolume at the end."""
-
-    area: float
-    """Mean share of the hypervolume over the budget of the whole recording."""
-
-    to_95: float
-    """Budget to 95 % of the hypervolume; 1 at least if that is never reached."""
-
-    to_99: float
-    cheap_gap: float
-    """Accuracy that is missing at the cost of a true front member in the cheaper third, at most."""
-
-    accurate_gap: float
-    """The same in the dearer third."""
-
-    lost: float
-    """Share of the true front's members of which the trial was stopped before."""
+COLUMNS = {
+    "spent": "epochs run",
+    "final": "share at the end",
+    "area": "area",
+    "to_95": "to 95 %",
+    "to_99": "to 99 %",
+    "cheap_gap": "gap, cheap end",
+    "accurate_gap": "gap, accurate end",
+    "lost": "front lost",
+}
+"""What the table shows, and what it calls it."""
 
 
-def figures(run: Run) -> Figures:
-    """Measure a run."""
-    recording = run.recording
-    total = len(recording.traces) * recording.epochs
-    shares = run.shares()
-    whole = np.concatenate([shares, np.full(max(0, total - len(shares)), shares[-1])])
+def interval(differences: np.ndarray) -> tuple[float, float]:
+    """A 95 % bootstrap interval of the mean of paired differences."""
+    generator = np.random.default_rng(0)
+    draws = generator.integers(0, len(differences), (4000, len(differences)))
+    low, high = np.quantile(differences[draws].mean(axis=1), [0.025, 0.975])
+    return float(low), float(high)
 
-    def budget(share: float) -> float:
-        reached = np.flatnonzero(shares >= share)
-        return float((reached[0] + 1) / total) if len(reached) else float("inf")
 
-    every = recording.every_point
-    members = np.flatnonzero(nondominated(every, MODES))
-    owners, epochs = np.divmod(members, recording.epochs)
-    missed = [run.stopped.get(int(o), recording.epochs) < e for o, e in zip(owners, epochs)]
-    seen = np.array([recording.traces[t].points[e] for t, e in run.seen])
-    true = np.unique(every[members], axis=0)
-    true = true[np.argsort(true[:, 1])]
-    gaps = [a - seen[seen[:, 1] <= c, 0].max(initial=0.0) for a, c in true]
-    third = max(1, len(true) // 3)
-    return Figures(
-        len(run.seen) / total, float(shares[-1]), float(whole.mean()), budget(0.95), budget(0.99),
-        float(max(gaps[:third])), float(max(gaps[-third:])), float(np.mean(missed)),
-    )  # fmt: skip
+def compare(
+    recordings: list[Recording], contenders: Iterable[Contender], orders: int, workers: int
+) -> tuple[dict[str, list[Figures]], dict[str, np.ndarray]]:
+    """Every figure of every run, and the mean share of hypervolume over the budget."""
+    found: dict[str, list[Figures]] = {}
+    curves: dict[str, np.ndarray] = {}
+    for contender in contenders:
+        rows, lines = [], []
+        for recording in recordings:
+            total = len(recording.traces) * recording.epochs
+            for order in range(orders):
+                run = replay(recording, contender, order, workers)
+                rows.append(figures(run))
+                places = np.linspace(0, total - 1, 200).astype(int)
+                shares = run.shares()
+                lines.append(shares[np.minimum(places, len(shares) - 1)])
+        found[contender.name] = rows
+        curves[contender.name] = np.mean(lines, axis=0)
+        print(f"  {contender.name}", flush=True)
+    return found, curves
+
+
+def table(found: dict[str, list[Figures]], base: str = "pareto") -> str:
+    """Medians over all runs; and against the default rule, paired, the means of the differences."""
+    lines = [
+        f"| rule | {' | '.join(COLUMNS.values())} | area - {base}'s | to 95 % - {base}'s |",
+        "|:---|" + "---:|" * (len(COLUMNS) + 2),
+    ]
+    for name, rows in found.items():
+        values = {key: np.array([asdict(row)[key] for row in rows]) for key in COLUMNS}
+        cells = [_shown(float(np.median(values[key]))) for key in COLUMNS]
+        for key in ("area", "to_95"):
+            other = np.array([asdict(row)[key] for row in found[base]])
+            # One that never gets there counts as if it had needed the whole budget.
+            differences = np.minimum(values[key], 1) - np.minimum(other, 1)
+            low, high = interval(differences)
+            cells.append(
+                "" if name == base else f"{differences.mean():+.3f} ({low:+.3f}, {high:+.3f})"
+            )
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _shown(value: float) -> str:
+    return f"{value:.3f}" if math.isfinite(value) else "never"
+
+
+def draw(curves: dict[str, dict[str, np.ndarray]], path: Path) -> None:
+    """The share of the hypervolume over the budget, a panel for each recording."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.6 * len(curves), 3.6), layout="constrained")
+    for place, (title, lines) in enumerate(curves.items()):
+        axes = figure.add_subplot(1, len(curves), place + 1)
+        for name, line in lines.items():
+            strong = name == "pareto"
+            axes.plot(np.linspace(0, 1, len(line)), line, label=name, lw=2.4 if strong else 1.1,
+                      color="black" if strong else None)  # fmt: skip
+        axes.set(title=title, xlabel="epochs, share of the whole sweep's", ylim=(0.7, 1.005))
+        if place == 0:
+            axes.set_ylabel("hypervolume, share of the whole sweep's")
+            axes.legend(fontsize=7, loc="lower right")
+    save(figure, path)
+
+
+def main() -> None:
+    """Compare, and write ``replay.md`` and ``replay.png``."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--recordings", nargs="*", default=["fashion-mnist", "digits"], help="of record_sweep.py")
+    add("--lcbench", action="store_true", help="the recording of record_lcbench.py as well")
+    add("--orders", type=int, default=20, help="arrival orders (default: %(default)s)")
+    add("--workers", type=int, default=4, help="default: %(default)s")
+    add("--out", type=Path, default=Path("docs/records"))
+    args = parser.parse_args()
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    ).stdout.strip()
+    lines = [f"{args.workers} workers, {args.orders} arrival orders, commit {commit}."]
+    curves = {}
+    for name in args.recordings:
+        recording = read_front_file(name)
+        print(name, flush=True)
+        found, curves[name] = compare(
+            [recording], CONTENDERS + WITH_SEARCHER, args.orders, args.workers
+        )
+        size = f"{len(recording.traces)} trials of {recording.epochs} epochs"
+        lines += ["", f"**{name}**, {size}:", "", table(found)]
+    if args.lcbench:
+        tasks = read_lcbench()
+        print("lcbench", flush=True)
+        found, curves["LCBench"] = compare(
+            tasks, CONTENDERS, max(1, args.orders // 5), args.workers
+        )
+        size = f"{len(tasks)} tasks of {len(tasks[0].traces)} networks of {tasks[0].epochs} epochs"
+        lines += [
+            "",
+            f"**LCBench**, {size}, {max(1, args.orders // 5)} orders of each:",
+            "",
+            table(found),
+        ]
+    args.out.mkdir(parents=True, exist_ok=True)
+    (args.out / "replay.md").write_text("\n".join(lines) + "\n")
+    shown = ("fifo", "asha, accuracy", "asha, cost", "asha, scalar", "mo-asha", "pareto")
+    draw({k: {n: c for n, c in v.items() if n in shown} for k, v in curves.items()},
+         args.out / "replay.png")  # fmt: skip
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()

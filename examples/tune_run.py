@@ -11,8 +11,8 @@ from pathlib import Path
 
 from ray import tune
 
-from snas_tune import SnasTrainable, search_space
-from snas_tune.sweep import make_searcher, quiet_ray, sweep_callbacks, sweep_result, trial_name
+from snas_tune import ParetoScheduler, ParetoSearch, SnasTrainable, search_space
+from snas_tune.sweep import quiet_ray, sweep_callbacks, sweep_result, trial_name
 from snas_tune.sweep.experiment import can_restore, check_experiment
 
 
@@ -37,7 +37,8 @@ def main() -> int:
             name="tune-run",
             config=space,
             num_samples=trials,
-            search_alg=make_searcher("tpe", concurrent=2),
+            search_alg=ParetoSearch(concurrent=2, max_t=epochs),
+            scheduler=ParetoScheduler(time_attr="epoch", max_t=epochs, grace_period=1),
             resources_per_trial={"cpu": 1},
             storage_path=str(storage),
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=1, checkpoint_at_end=True),

@@ -35,7 +35,9 @@ def main() -> int:
             quiet_ray()
             tuner = tune.Tuner.restore(str(path), tuner_trainable(), resume_errored=True)
         else:
-            tuner = make_tuner(space, name=path.name, storage_path=str(path.parent), trials=trials)
+            tuner = make_tuner(
+                space, name=path.name, storage_path=str(path.parent), trials=trials, rule="pareto"
+            )
         result = sweep_result(path, tuner.fit(), trials)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from snas_tune.method.checkpoint import load_search, save_search
     from snas_tune.method.child import ChildNetwork
     from snas_tune.method.search import Search
-    from snas_tune.sweep import SnasTrainable, make_tuner, run_sweep, search_space
+    from snas_tune.sweep import (
+        ParetoScheduler,
+        ParetoSearch,
+        SnasTrainable,
+        make_tuner,
+        run_sweep,
+        search_space,
+    )
 
 __version__ = "0.1.0"
 
@@ -24,6 +31,8 @@ _HOMES = {
     "ChildNetwork": "method.child",
     "Genotype": "genotype",
     "ParetoFront": "front",
+    "ParetoScheduler": "sweep",
+    "ParetoSearch": "sweep",
     "Search": "method.search",
     "SearchConfig": "config",
     "SnasTrainable": "sweep",
@@ -38,6 +47,8 @@ __all__ = [
     "ChildNetwork",
     "Genotype",
     "ParetoFront",
+    "ParetoScheduler",
+    "ParetoSearch",
     "Search",
     "SearchConfig",
     "SnasTrainable",

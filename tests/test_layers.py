@@ -18,11 +18,12 @@ ROOMS = {
     "words": ((), ()),
     "data": (("words",), ("numpy", "PIL")),
     "front": (("words",), ("numpy", "pyarrow", "pandas")),
+    "schedule": (("words", "front"), ("numpy", "pyarrow")),
     "pictures": (("words",), ("numpy", "matplotlib")),
     "method": (("words", "data"), ("numpy", "torch")),
     "report": (("words", "front", "pictures"), ("tensorboard", "tensorboardX")),
     "sweep": (
-        ("words", "data", "front", "pictures", "method", "report"),
+        ("words", "data", "front", "schedule", "pictures", "method", "report"),
         ("numpy", "pyarrow", "torch", "ray", "optuna"),
     ),
 }
@@ -74,6 +75,7 @@ def test_every_room_is_listed():
     [
         ("import snas_tune", ("torch", "ray", "pyarrow", "matplotlib", "tensorboard")),
         ("import snas_tune.method.search", ("ray", "pyarrow", "matplotlib")),
+        ("import snas_tune.schedule", ("torch", "ray", "matplotlib", "optuna")),
         ("import snas_tune.front", ("torch", "ray", "matplotlib", "pandas")),
         ("import snas_tune.report", ("ray", "snas_tune.method")),
         ("import snas_tune.pictures.svg", ("torch", "ray", "matplotlib", "numpy")),

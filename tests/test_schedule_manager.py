@@ -244,6 +244,9 @@ def test_a_resumed_experiment_goes_on_and_a_new_one_starts_anew(tmp_path):
     again = trial(2)
     again.trial_id = "another"
     assert told(resumed, again, 3, 0.99, 5) == "STOP"
+    unpickled = pickle.loads(pickle.dumps(first))  # as Tuner.restore has it
+    unpickled.on_trial_add(None, trial(9, storage=Storage(tmp_path)))
+    assert unpickled.manager.lines == resumed.manager.lines
     new = scheduler()
     new.on_trial_add(None, trial(0, storage=Storage(tmp_path, "2027")))
     assert new.manager.lines == []

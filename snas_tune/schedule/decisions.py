@@ -195,20 +195,26 @@ class LagCorrected:
 class Pareto:
     """The default: :class:`LagCorrected`, but the best of each niche always goes on.
 
-    So neither end of the front can die while the trials of the middle are ahead of it.
+    So neither end of the front can die while the trials of the middle are ahead of it. After the
+    first rung fewer are stopped: what is left then differs less, and what a trial has cost so far
+    is lost with it. docs/scheduling.md has the replays from which these numbers come.
 
     Args:
-        reduction_factor: the inverse of the share that goes on.
+        reduction_factor: the inverse of the share that goes on at the first rung.
+        later: the same at the other rungs, if that is less.
         niche: trials of a niche; one that is the best of them in any objective is never stopped.
     """
 
     reduction_factor: float
+    later: float = 2.0
     niche: int = 9
 
     def __call__(self, history: History, report: Report) -> bool:
-        return best_of_niche(history, report, self.niche) or LagCorrected(self.reduction_factor)(
-            history, report
-        )
+        factor = self.reduction_factor
+        if report.rung:
+            factor = min(factor, self.later)
+        best = best_of_niche(history, report, self.niche)
+        return best or LagCorrected(factor)(history, report)
 
 
 MARGIN = 0.1

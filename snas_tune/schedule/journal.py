@@ -44,6 +44,8 @@ class Journal:
         self.lines: list[dict[str, Any]] = self._read()
         """What is known, oldest first."""
         self._written = len(self.lines)
+        self._segment = -1
+        self._text: list[bytes] = []  # of the last file
 
     def add(self, line: Mapping[str, Any]) -> None:
         """Append a line and write it; one that cannot be written now goes with the next one.
@@ -63,10 +65,11 @@ class Journal:
         while self._written < len(self.lines):
             segment = self._written // SEGMENT
             end = min((segment + 1) * SEGMENT, len(self.lines))
-            lines = self.lines[segment * SEGMENT : end]
-            rows = [json.dumps(row, separators=(",", ":")) for row in (self.head, *lines)]
-            text = "".join(f"{row}\n" for row in rows)
-            replace_file(self._filesystem, self._file(segment), text.encode())
+            if segment != self._segment:
+                self._segment, self._text = segment, [_encoded(self.head)]
+            have = len(self._text) - 1
+            self._text += map(_encoded, self.lines[segment * SEGMENT + have : end])
+            replace_file(self._filesystem, self._file(segment), b"".join(self._text))
             self._written = end
 
     def _file(self, segment: int) -> str:
@@ -92,3 +95,7 @@ class Journal:
                 f"journal {self._path} must be one of this version, got {first_line(error)}"
             ) from error
         return lines
+
+
+def _encoded(line: Mapping[str, Any]) -> bytes:
+    return json.dumps(line, separators=(",", ":")).encode() + b"\n"

@@ -3,7 +3,10 @@
 =========================  =========================================================================
 :class:`SnasTrainable`     one search as a trial
 :func:`search_space`       what a sweep varies and what it holds, as a Tune search space
-:func:`make_searcher`      Optuna with two objectives, reproducible at any concurrency
+:class:`ParetoScheduler`   stops trials by two objectives, at rungs
+:class:`ParetoSearch`      proposes trials where the front is thin
+:func:`make_scheduler`     the scheduler of a sweep of searches
+:func:`make_searcher`      a searcher with two objectives by its name
 :func:`sweep_callbacks`    the front file, TensorBoard and progress of a sweep
 :func:`run_sweep`          all of it in one call, from a check of every input to the front
 :func:`make_tuner`         the same as a ``tune.Tuner``
@@ -14,21 +17,25 @@
 
 Modules: ``prepare`` (all that is checked before the first trial), ``run``, ``result``,
 ``experiment`` (an experiment's directory and description), ``cluster`` (Ray), ``callbacks``,
-``searcher``, ``space``, ``trainable``.
+``scheduler``, ``searcher``, ``space``, ``trainable``.
 """
 
 from snas_tune.sweep.callbacks import sweep_callbacks
 from snas_tune.sweep.cluster import quiet_ray
 from snas_tune.sweep.result import SweepResult, sweep_result, write_pictures
 from snas_tune.sweep.run import make_tuner, run_sweep, tuner_trainable
-from snas_tune.sweep.searcher import BatchedOptuna, make_searcher
+from snas_tune.sweep.scheduler import ParetoScheduler, make_scheduler
+from snas_tune.sweep.searcher import BatchedOptuna, ParetoSearch, make_searcher
 from snas_tune.sweep.space import search_space, trial_name
 from snas_tune.sweep.trainable import SnasTrainable
 
 __all__ = [
     "BatchedOptuna",
+    "ParetoScheduler",
+    "ParetoSearch",
     "SnasTrainable",
     "SweepResult",
+    "make_scheduler",
     "make_searcher",
     "make_tuner",
     "quiet_ray",

@@ -79,13 +79,20 @@ class ParetoScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's classes are
             "grace_period": grace_period, "reduction_factor": reduction_factor,
             "rule": rule if isinstance(rule, str) else _without_address(repr(rule)), "niche": niche,
         }  # fmt: skip
-        levels = rung_levels(grace_period, reduction_factor, max_t)
-        chosen = make_rule(rule, reduction_factor) if isinstance(rule, str) else rule
-        self.manager = Manager(levels, len(self._metrics), chosen)
+        self._levels = rung_levels(grace_period, reduction_factor, max_t)
+        self._rule = make_rule(rule, reduction_factor) if isinstance(rule, str) else rule
+        self.manager = self._new_manager()
         """What decides, and all that it knows."""
         self._journal: Journal | None = None
         self._attached = False
         self._complained = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A restored tuner's scheduler reads the journal, which may know more.
+        return {**self.__dict__, "_journal": None, "_attached": False}
+
+    def _new_manager(self) -> Manager:
+        return Manager(self._levels, len(self._metrics), self._rule)
 
     def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
         """Refuse a metric of Tune's own: the objectives are this scheduler's arguments."""
@@ -101,7 +108,9 @@ class ParetoScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's classes are
         head = {"experiment": storage._timestamp, **self._settings}
         path = join(storage.experiment_fs_path, JOURNAL)
         self._journal = Journal(path, head, storage.storage_filesystem)
-        self.manager.replay(self._journal.lines)
+        if self._journal.lines:
+            self.manager = self._new_manager()
+            self.manager.replay(self._journal.lines)
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Decide whether the trial goes on."""
