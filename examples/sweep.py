@@ -156,10 +156,12 @@ def show(result: SweepResult, name: str) -> None:
     local = name if remote else result.path
     write_pictures(result, f"{local}/pictures")
     counts = f"{len(result.front)} children, {len(result.front.front)} on the front"
+    box = f"of the box from 100 %, 0 FLOPs to 0 %, {result.dearest_flops / 1e6:.3f} MFLOPs"
     stopped = f"{result.stopped} of {result.trials} trials were stopped early"
     lines = [
         "",
         f"front file    {join(result.path, 'front.parquet')} ({counts})",
+        f"hypervolume   {result.hypervolume:.4f} {box}",
         f"saved         {100 * result.saved:.0f} % of the epochs: {stopped}",
         f"pictures      {local}/pictures/front.svg and {local}/pictures/cells/",
     ]

@@ -6,6 +6,7 @@ nothing of them is saved. Shapes: ``N`` images in all, ``B`` in a batch.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -160,9 +161,13 @@ def batch_indices(images: int, batch_size: int, seed: int, step: int) -> Tensor:
         Shape ``(batch_size,)``. The rest that does not fill a batch differs from epoch to epoch.
     """
     steps = images // batch_size
-    order = torch.randperm(images, generator=generator_for(seed, "order", step // steps))
     start = step % steps * batch_size
-    return order[start : start + batch_size]
+    return _order(images, seed, step // steps)[start : start + batch_size]
+
+
+@functools.lru_cache(maxsize=1)  # the same for all steps of an epoch
+def _order(images: int, seed: int, epoch: int) -> Tensor:
+    return torch.randperm(images, generator=generator_for(seed, "order", epoch))
 
 
 def augment(images: Tensor, config: SearchConfig, generator: torch.Generator) -> Tensor:

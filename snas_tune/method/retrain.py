@@ -113,7 +113,8 @@ def train_child(
             optimiser.param_groups[0]["lr"] = rate
             optimiser.zero_grad()
             loss = _loss(search, child, retraining, step)
-            scaler.scale(loss).backward()
+            with search.runtime.deterministic():
+                scaler.scale(loss).backward()
             scaler.unscale_(optimiser)
             nn.utils.clip_grad_norm_(child.parameters(), retraining.clip)
             scaler.step(optimiser)

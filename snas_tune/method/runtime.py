@@ -80,12 +80,18 @@ class Runtime:
 
     @contextlib.contextmanager
     def numerics(self) -> Iterator[None]:
-        """Autocast, and on a GPU only deterministic kernels: one seed fixes a search."""
+        """Of a forward pass: :meth:`deterministic`, and autocast."""
+        with self.deterministic(), contextlib.ExitStack() as stack:
+            if self.autocast is not None:
+                stack.enter_context(torch.autocast(self.device.type, self.autocast))
+            yield
+
+    @contextlib.contextmanager
+    def deterministic(self) -> Iterator[None]:
+        """On a GPU only deterministic kernels: one seed fixes a search. For a backward pass, too."""
         with contextlib.ExitStack() as stack:
             if self.device.type == "cuda":
                 stack.enter_context(torch.backends.cudnn.flags(deterministic=True, benchmark=False))
-            if self.autocast is not None:
-                stack.enter_context(torch.autocast(self.device.type, self.autocast))
             yield
 
     def scaler(self) -> torch.amp.GradScaler:

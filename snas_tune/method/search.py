@@ -177,7 +177,8 @@ class Search:
         cross_entropy = F.cross_entropy(predicted.to(self.runtime.dtype), labels)
         done = self.step / self.steps
         penalty = self.penalty(draw.sample, draw.log_concrete, logits, temperature, done)
-        self.scaler.scale(cross_entropy + penalty).backward()
+        with self.runtime.deterministic():
+            self.scaler.scale(cross_entropy + penalty).backward()
         _fill_gradients([draw.sample, *self.supernet.parameters()])
         assert draw.sample.grad is not None
         credit = edge_credit(draw.sample, draw.sample.grad) / self.scaler.get_scale()

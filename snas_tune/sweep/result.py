@@ -11,6 +11,7 @@ from snas_tune.front import FILE_NAME, FrontFile, ParetoFront
 from snas_tune.front.storage import join
 from snas_tune.genotype import Genotype
 from snas_tune.pictures import front_figure, genotype_svg, save
+from snas_tune.results import HYPERVOLUME
 from snas_tune.sweep.callbacks import failure_of
 from snas_tune.sweep.space import trial_name
 
@@ -42,6 +43,12 @@ class SweepResult:
 
     saved: float = 0.0
     """The share of all epochs that was not run, as trials were stopped."""
+
+    hypervolume: float = 0.0
+    """Of all children, see :data:`snas_tune.results.HYPERVOLUME`."""
+
+    dearest_flops: float = 0.0
+    """The reference point's cost: multiply-adds of one image, which no child can exceed."""
 
     @property
     def problems(self) -> list[str]:
@@ -83,8 +90,17 @@ def sweep_result(path: str | Path, outcome: Any, trials: int) -> SweepResult:
     front = ParetoFront(FrontFile(join(str(path), FILE_NAME)).table)
     ended = sum(_ended(trial) for trial in found)
     left = [share for share in map(_share_left, found) if share]
+    last = [trial.last_result or {} for trial in found]
     return SweepResult(
-        str(path), front, failed, trials, ended, stopped=len(left), saved=sum(left) / trials
+        str(path),
+        front,
+        failed,
+        trials,
+        ended,
+        stopped=len(left),
+        saved=sum(left) / trials,
+        hypervolume=max((report.get(HYPERVOLUME, 0.0) for report in last), default=0.0),
+        dearest_flops=max((report.get("dearest_flops", 0.0) for report in last), default=0.0),
     )
 
 
