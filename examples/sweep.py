@@ -155,7 +155,8 @@ def show(result: SweepResult, name: str) -> None:
     remote = "://" in result.path
     local = name if remote else result.path
     write_pictures(result, f"{local}/pictures")
-    counts = f"{len(result.front)} children, {len(result.front.front)} on the front"
+    front = result.front
+    counts = f"{len(front)} children, {len(front.front)} on the front, {len(front.cells)} different"
     box = f"of the box from 100 %, 0 FLOPs to 0 %, {result.dearest_flops / 1e6:.3f} MFLOPs"
     stopped = f"{result.stopped} of {result.trials} trials were stopped early"
     lines = [

@@ -370,3 +370,13 @@ def test_a_store_that_cannot_be_reached_gives_one_line():
     with pytest.raises(ValueError, match=r"^front file bucket/sweep cannot be read: ") as caught:
         ParetoFront.read("bucket/sweep", filesystem=nobody)
     assert "\n" not in str(caught.value)
+
+
+def test_a_cell_that_is_found_again_with_the_same_numbers_is_shown_once():
+    same = [row(trial="a", epoch=epoch, child_accuracy=0.9, flops=5) for epoch in (1, 2, 3)]
+    better = row(trial="a", epoch=4, child_accuracy=0.95, flops=5)
+    other = row(trial="b", epoch=1, child_accuracy=0.5, flops=1)
+    assert [r["epoch"] for r in ParetoFront.from_rows([*same, other]).cells] == [1, 1]
+    assert [r["epoch"] for r in ParetoFront.from_rows([*same, better, other]).cells] == [1, 4]
+    assert len(ParetoFront.from_rows([*same, other]).front) == 4
+    assert len(ParetoFront.from_rows([*same, other]).table_text().splitlines()) == 2 + 2

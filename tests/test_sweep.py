@@ -145,7 +145,7 @@ def test_hparams_knows_the_domain_of_what_varies_and_shows_it(swept):
 def test_pictures_of_the_front_and_of_every_cell_on_it_are_written(swept, tmp_path):
     files = write_pictures(swept, tmp_path)
     assert (tmp_path / "front.svg").stat().st_size > 1000
-    assert len(files) == 2 + len(swept.front.front)
+    assert len(files) == 2 + len(swept.front.cells)
     assert all(path.exists() for path in files)
     stale = tmp_path / "cells" / "07-linear-1.00e+00-abcdef-3.svg"
     stale.write_text("of an earlier front")

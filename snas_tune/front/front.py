@@ -123,6 +123,18 @@ class ParetoFront:
         rows: list[dict[str, Any]] = self.table.take(pa.array(places[order])).to_pylist()
         return rows
 
+    @cached_property
+    def cells(self) -> list[dict[str, Any]]:
+        """:attr:`front` without repetitions: of a cell with the same objectives one row, the first.
+
+        A search that has settled derives the same cell, with the same accuracy, epoch after epoch.
+        """
+        kept: dict[tuple[Any, ...], dict[str, Any]] = {}
+        for row in self.front:
+            key = (row["genotype"], *(row[name] for name, _ in self.objectives))
+            kept.setdefault(key, row)
+        return list(kept.values())
+
     def default_reference(self) -> tuple[float, ...]:
         """0 for what is maximised, and for a cost the largest finite value among all points."""
         return tuple(
@@ -209,8 +221,8 @@ class ParetoFront:
         return self._row(int(places[np.lexsort(keys)[0]]))
 
     def table_text(self, limit: int | None = None) -> str:
-        """The front for a terminal, see :func:`snas_tune.front.text.front_text`."""
-        return front_text(self.front, limit)
+        """:attr:`cells` for a terminal, see :func:`snas_tune.front.text.front_text`."""
+        return front_text(self.cells, limit)
 
     def to_pandas(self) -> Any:
         """All points as a pandas ``DataFrame``, with the column ``on_front``.

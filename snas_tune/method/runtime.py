@@ -88,7 +88,7 @@ class Runtime:
 
     @contextlib.contextmanager
     def deterministic(self) -> Iterator[None]:
-        """On a GPU only deterministic kernels: one seed fixes a search. For a backward pass, too."""
+        """On a GPU only deterministic kernels, as one seed fixes a search; also for backward."""
         with contextlib.ExitStack() as stack:
             if self.device.type == "cuda":
                 stack.enter_context(torch.backends.cudnn.flags(deterministic=True, benchmark=False))

@@ -107,14 +107,14 @@ class SweepLog:
         ]
         picture = figure_to_array(front_figure(points, title=f"front after {trials} trials"))
         writer.add_image("front", picture, global_step=trials, dataformats="HWC")
-        for place, row in enumerate(_evenly(members, CELLS_DRAWN)):
+        for place, row in enumerate(_evenly(front.cells, CELLS_DRAWN)):
             title = (
                 f"{100 * row['child_accuracy']:.1f} %, {row['flops'] / 1e6:.3f} MFLOPs, "
                 f"{row['trial']} epoch {row['epoch']}"
             )
             drawing = figure_to_array(cell_figure(Genotype.from_json(row["genotype"]), title))
             writer.add_image(f"cells/{place}", drawing, global_step=trials, dataformats="HWC")
-        writer.add_text("front", _markdown(members), global_step=trials)
+        writer.add_text("front", _markdown(front.cells), global_step=trials)
         writer.flush()
 
     def close(self) -> None:

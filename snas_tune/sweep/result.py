@@ -137,7 +137,7 @@ def write_pictures(result: SweepResult, directory: str | Path) -> list[Path]:
     for suffix in ("svg", "png"):
         files.append(directory / f"front.{suffix}")
         save(figure, files[-1])
-    for place, row in enumerate(front.front):
+    for place, row in enumerate(front.cells):
         title = f"{100 * row['child_accuracy']:.1f} %, {row['flops'] / 1e6:.3f} MFLOPs"
         path = cells / f"{place:02d}-{row['trial']}-{row['epoch']}.svg"
         path.write_text(genotype_svg(Genotype.from_json(row["genotype"]), title=title))
