@@ -12,8 +12,8 @@ from snas_tune.front import hypervolume, nondominated
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
-import replay  # noqa: E402 - the benchmarks are no package
-import simulation  # noqa: E402
+import replay
+import simulation
 
 BY_NAME = {one.name: one for one in (*replay.CONTENDERS, *replay.WITH_SEARCHER)}
 
