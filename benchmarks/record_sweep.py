@@ -10,15 +10,18 @@ whenever this program ends, also early. The same command with ``--resume`` goes 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from ray import tune
 
-from snas_tune.front import FILE_NAME, FrontFile
+from snas_tune.front import FILE_NAME, SCHEMA, FrontFile
 from snas_tune.front.storage import replace_local_file
 from snas_tune.sweep import run_sweep, search_space
+from snas_tune.sweep.experiment import ELSEWHERE
 
 HERE = Path(__file__).resolve().parent
 
@@ -79,15 +82,23 @@ def main() -> int:
     )
     for line in result.problems:
         print(line, file=sys.stderr)
-    table = FrontFile(str(Path(result.path, FILE_NAME))).table
-    recording = HERE / "data" / f"{name}.parquet"
-    recording.parent.mkdir(exist_ok=True)
-    scratch = recording.with_suffix(".parquet.part")
-    pq.write_table(table, scratch, compression="zstd", compression_level=19)
-    replace_local_file(recording, scratch.read_bytes())
-    scratch.unlink()
-    print(f"{recording}: {table.num_rows} epochs of {len(set(table['trial'].to_pylist()))} trials")
+    keep(Path(result.path, FILE_NAME), HERE / "data" / f"{name}.parquet")
     return result.exit_status
+
+
+def keep(front_file: Path, recording: Path) -> None:
+    """Copy a front file, small, and without where the images lay."""
+    rows = FrontFile(str(front_file)).table.to_pylist()
+    for row in rows:
+        config = json.loads(row["config"])
+        row["config"] = json.dumps({k: v for k, v in config.items() if k not in ELSEWHERE})
+    recording.parent.mkdir(exist_ok=True)
+    written = pa.BufferOutputStream()
+    table = pa.Table.from_pylist(rows, schema=SCHEMA)
+    pq.write_table(table, written, compression="zstd", compression_level=19)
+    replace_local_file(recording, written.getvalue().to_pybytes())
+    trials = {row["trial"] for row in rows}
+    print(f"{recording}: {len(rows)} epochs of {len(trials)} trials")
 
 
 if __name__ == "__main__":
