@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from snas_tune.front import RunningFront
 from snas_tune.front.pareto import hypervolume, nondominated, nondominated_rank
 
 NAN, INF = math.nan, math.inf
@@ -221,3 +222,19 @@ def test_arguments_that_do_not_fit_are_refused():
     for reference in ([1.0], [1.0, NAN], [1.0, INF], 3.0):
         with pytest.raises(ValueError, match=r"^reference must be 2 finite numbers, got "):
             hypervolume([[1, 2]], ["max", "min"], reference)
+
+
+@given(fronts(objectives=(2, 3), values=[0.0, 1.0, 2.0, 3.0, NAN]))
+def test_a_running_front_is_that_of_all_points_so_far(case):
+    points, modes = case
+    reference = [4.0 if mode == "min" else -1.0 for mode in modes]
+    running = RunningFront(modes, reference)
+    for i, point in enumerate(points):
+        before = {tuple(p) for p in running.points.tolist()}
+        new = running.add(point)
+        seen = np.array(points[: i + 1], dtype=float)
+        front = {tuple(p) for p in seen[nondominated(seen, modes)].tolist()}
+        assert {tuple(p) for p in running.points.tolist()} == front
+        assert len(running.points) == len(front)
+        assert new == (tuple(point) in front - before)
+        assert running.hypervolume == pytest.approx(hypervolume(seen, modes, reference))

@@ -244,9 +244,10 @@ def test_a_resumed_experiment_goes_on_and_a_new_one_starts_anew(tmp_path):
     again = trial(2)
     again.trial_id = "another"
     assert told(resumed, again, 3, 0.99, 5) == "STOP"
-    unpickled = pickle.loads(pickle.dumps(first))  # as Tuner.restore has it
+    unpickled = pickle.loads(pickle.dumps(first))  # as Tuner.restore has it: from the start
+    told(first, trial(5), 3, 0.4, 5)
     unpickled.on_trial_add(None, trial(9, storage=Storage(tmp_path)))
-    assert unpickled.manager.lines == resumed.manager.lines
+    assert unpickled.manager.lines == first.manager.lines
     new = scheduler()
     new.on_trial_add(None, trial(0, storage=Storage(tmp_path, "2027")))
     assert new.manager.lines == []

@@ -58,7 +58,9 @@ def slow_place(costs, row):
         while left:
 
             def score(i, net=net):
-                far = min((np.linalg.norm(points[i] - points[j]) for j in net), default=None)
+                far = min(
+                    (np.linalg.norm(points[[i]] - points[j], axis=1)[0] for j in net), default=None
+                )
                 return (points[i, 0] if far is None else -far, i != row, i)
 
             chosen = min(left, key=score)
@@ -75,6 +77,18 @@ def test_the_place_in_mo_ashas_order_is_the_definitions(costs, data):
     assert epsilon_net_place(np.array(costs), row, len(costs)) == place
     enough = data.draw(st.integers(1, len(costs)))
     assert (epsilon_net_place(np.array(costs), row, enough) < enough) == (place < enough)
+
+
+@given(PAIRS, st.data())
+def test_the_unit_of_an_objective_does_not_matter(costs, data):
+    row = data.draw(st.integers(0, len(costs) - 1))
+    scaled = np.array(costs) * [1, 2.0**20]  # a power of two, so that nothing is rounded
+    assert epsilon_net_place(scaled, row, len(costs)) == slow_place(costs, row)
+
+
+def test_an_epsilon_net_spreads_over_normalised_objectives():
+    costs = np.array([(0, 5.0), (3, 4.9), (4, 1), (5, 0)]) * [1, 1e6]
+    assert [epsilon_net_place(costs, row, 4) for row in range(4)] == [0, 2, 3, 1]
 
 
 @given(PAIRS, st.sampled_from([2.0, 3.0, 4.0]))
