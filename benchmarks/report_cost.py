@@ -89,6 +89,8 @@ def sweep(space: dict[str, Any], args: argparse.Namespace) -> tuple[Run, list[di
             name="sweep",
             storage_path=storage,
             trials=args.trials,
+            searcher="tpe",
+            rule="fifo",
             concurrent=1,
             cpus_per_trial=args.threads,
             gpus_per_trial=1 if torch.cuda.is_available() and args.device != "cpu" else 0,

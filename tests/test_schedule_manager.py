@@ -133,6 +133,18 @@ def test_a_journal_keeps_every_line_across_its_files(tmp_path, monkeypatch):
     assert Journal(path, HEAD).lines == [{"i": j} for j in range(12)]
 
 
+def test_a_last_file_that_no_disk_got_is_as_if_it_were_not_there(tmp_path, monkeypatch):
+    monkeypatch.setattr(journal, "SEGMENT", 2)
+    written = Journal(str(tmp_path), HEAD)
+    for i in range(3):
+        written.add({"i": i})
+    (tmp_path / "journal-000001.jsonl").write_bytes(b"")
+    again = Journal(str(tmp_path), HEAD)
+    assert again.lines == [{"i": 0}, {"i": 1}]
+    again.add({"i": 9})
+    assert Journal(str(tmp_path), HEAD).lines == [{"i": 0}, {"i": 1}, {"i": 9}]
+
+
 def test_another_experiments_journal_is_not_gone_on_with(tmp_path, monkeypatch):
     monkeypatch.setattr(journal, "SEGMENT", 2)
     old = Journal(str(tmp_path), HEAD)

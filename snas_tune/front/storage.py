@@ -74,7 +74,9 @@ def check_writable(path: str, filesystem: fs.FileSystem | None = None) -> None:
         raise ValueError(f"storage path {path} is not writable: {first_line(error)}") from error
 
 
-def replace_file(filesystem: fs.FileSystem, path: str, content: bytes) -> None:
+def replace_file(
+    filesystem: fs.FileSystem, path: str, content: bytes, *, to_disk: bool = True
+) -> None:
     """Replace a file so that a reader sees the old content or the new one, never a part.
 
     On a local file system a temporary file beside it is flushed to disk and renamed over it. An
@@ -85,25 +87,32 @@ def replace_file(filesystem: fs.FileSystem, path: str, content: bytes) -> None:
         filesystem: as :func:`resolve` returns it.
         path: inside the file system.
         content: the whole file.
+        to_disk: wait until a local disk has it. Without, it survives the death of any process, but
+            not that of the machine.
     """
     parent = path.rpartition("/")[0]
+    if isinstance(filesystem, fs.LocalFileSystem):
+        try:
+            replace_local_file(Path(path), content, to_disk=to_disk)
+        except FileNotFoundError:
+            filesystem.create_dir(parent, recursive=True)
+            replace_local_file(Path(path), content, to_disk=to_disk)
+        return
     if parent and filesystem.type_name not in OBJECT_STORES:
         filesystem.create_dir(parent, recursive=True)
-    if isinstance(filesystem, fs.LocalFileSystem):
-        replace_local_file(Path(path), content)
-        return
     with filesystem.open_output_stream(path) as stream:
         stream.write(content)
 
 
-def replace_local_file(path: Path, content: bytes) -> None:
+def replace_local_file(path: Path, content: bytes, *, to_disk: bool = True) -> None:
     """:func:`replace_file` for a local path whose directory is there."""
     # One name for all writes: what a killed writer leaves behind, the next one overwrites.
     temporary = path.with_name(path.name + ".tmp")
     with temporary.open("wb") as stream:
         stream.write(content)
         stream.flush()
-        os.fsync(stream.fileno())
+        if to_disk:
+            os.fsync(stream.fileno())
     temporary.replace(path)
 
 

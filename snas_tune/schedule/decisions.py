@@ -184,7 +184,7 @@ class LagCorrected:
         else:
             rows = np.sort(nearest(rung.by_niche, report.niche, self.window))
         costs = rung.costs[rows]
-        predicted = predict(history, report.rung, rung.niches[rows], costs)
+        predicted = predict(history, report.rung, rung.niches[rows], costs, deviation=False)
         costs = costs if predicted is None else predicted[0]
         most = _most(len(rows), self.reduction_factor)
         place = epsilon_net_place(costs, int(np.searchsorted(rows, own)), most)

@@ -19,7 +19,7 @@ from snas_tune.front.storage import STORAGE_ERRORS, first_line, join, replace_fi
 FORMAT = 1
 """Version of the lines. A reader refuses a newer one."""
 
-SEGMENT = 256
+SEGMENT = 32
 """Lines of a file."""
 
 
@@ -69,7 +69,10 @@ class Journal:
                 self._segment, self._text = segment, [_encoded(self.head)]
             have = len(self._text) - 1
             self._text += map(_encoded, self.lines[segment * SEGMENT + have : end])
-            replace_file(self._filesystem, self._file(segment), b"".join(self._text))
+            # A decision must not wait for a disk: only full files do.
+            full = end == (segment + 1) * SEGMENT
+            content = b"".join(self._text)
+            replace_file(self._filesystem, self._file(segment), content, to_disk=full)
             self._written = end
 
     def _file(self, segment: int) -> str:
@@ -84,7 +87,10 @@ class Journal:
                 if self._filesystem.get_file_info(file).type != fs.FileType.File:
                     break
                 with self._filesystem.open_input_stream(file) as stream:
-                    head, *rows = map(json.loads, stream.read().decode().splitlines())
+                    text = stream.read().decode()
+                if not text:  # the machine died before the disk had it
+                    break
+                head, *rows = map(json.loads, text.splitlines())
                 if head.get("format", FORMAT + 1) > FORMAT:
                     raise ValueError(f"format must be at most {FORMAT}, got {head}")
                 if head != self.head or not rows:  # of an earlier sweep

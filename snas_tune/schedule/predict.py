@@ -14,7 +14,7 @@ ENOUGH = 3
 
 
 def predict(
-    history: History, rung: int, niches: Vector, costs: Costs
+    history: History, rung: int, niches: Vector, costs: Costs, *, deviation: bool = True
 ) -> tuple[Costs, Costs] | None:
     """The costs of trials at their end.
 
@@ -27,6 +27,7 @@ def predict(
         rung: where the trials reported.
         niches: (q,) theirs.
         costs: (q, m) what they reported.
+        deviation: whether it is wanted, too; it is 0 otherwise.
 
     Returns:
         (q, m) expected costs, and (q, m) their standard deviations, which are those of the
@@ -42,5 +43,6 @@ def predict(
         if changes is None:
             return None
         expected = expected + changes.mean(axis=1)
-        variance = variance + changes.var(axis=1)
+        if deviation:
+            variance = variance + changes.var(axis=1)
     return expected, np.sqrt(variance)
