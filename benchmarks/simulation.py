@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ class Recording:
         """Of each trial."""
         return len(self.traces[0].points)
 
-    @property
+    @cached_property
     def every_point(self) -> Points:
         """Of all trials."""
         return np.concatenate([trace.points for trace in self.traces])
@@ -54,6 +55,11 @@ class Recording:
     def reference(self) -> tuple[float, float]:
         """No accuracy, at the cost of the dearest."""
         return 0.0, float(self.every_point[:, 1].max())
+
+    @cached_property
+    def hypervolume(self) -> float:
+        """Of all trials."""
+        return hypervolume(self.every_point, MODES, self.reference)
 
 
 def read_front_file(name: str, grace: int = 3) -> Recording:
@@ -97,13 +103,16 @@ class Run:
 
     def shares(self) -> np.ndarray:
         """(results,) the share of the whole recording's hypervolume after each result."""
+        return self._shares
+
+    @cached_property
+    def _shares(self) -> np.ndarray:
         recording = self.recording
-        whole = hypervolume(recording.every_point, MODES, recording.reference)
         front = RunningFront(MODES, recording.reference)
         shares = np.zeros(len(self.seen))
         for i, (trace, epoch) in enumerate(self.seen):
             front.add(recording.traces[trace].points[epoch])
-            shares[i] = front.hypervolume / whole
+            shares[i] = front.hypervolume / recording.hypervolume
         return shares
 
 

@@ -94,14 +94,15 @@ def hypervolume(points: npt.ArrayLike, modes: Sequence[str], reference: npt.Arra
         raise ValueError(
             f"reference must be {costs.shape[1]} finite numbers, got {corner.tolist()}"
         )
-    corner = corner * _signs(modes)
+    corner = corner * signs(modes)
     inside = costs[(costs < corner).all(axis=1)]  # a comparison with NaN is false
     if np.isinf(inside).any():
         return float("inf")
     return _volume(inside, corner)
 
 
-def _signs(modes: Sequence[str]) -> npt.NDArray[np.float64]:
+def signs(modes: Sequence[str]) -> npt.NDArray[np.float64]:
+    """(m,) what objectives are multiplied by to be minimised: 1 for ``min``, -1 for ``max``."""
     return np.array([1.0 if mode == "min" else -1.0 for mode in modes])
 
 
@@ -116,7 +117,7 @@ def _costs(points: npt.ArrayLike, modes: Sequence[str]) -> npt.NDArray[np.float6
             f"points must have one row a point and one column for each of {len(modes)} modes, "
             f"got shape {array.shape}"
         )
-    return array * _signs(modes)
+    return array * signs(modes)
 
 
 def _distinct(

@@ -10,6 +10,17 @@ import numpy.typing as npt
 from snas_tune.front.pareto import hypervolume, nondominated
 
 
+def joined(
+    front: npt.NDArray[np.float64], point: npt.ArrayLike, modes: Sequence[str]
+) -> npt.NDArray[np.float64] | None:
+    """A front of distinct points with one more; ``None`` if it would not be on it, or is there."""
+    if (front == point).all(axis=1).any():
+        return None
+    candidates = np.vstack([front, point])
+    mask = nondominated(candidates, modes)
+    return candidates[mask] if mask[-1] else None
+
+
 class RunningFront:
     """The points that no other one dominates so far. A point costs as much as the front is long.
 
@@ -28,13 +39,10 @@ class RunningFront:
 
     def add(self, point: Sequence[float]) -> bool:
         """Add a point of m numbers; whether it is on the front and new. One with NaN never is."""
-        if (self.points == point).all(axis=1).any():
+        front = joined(self.points, point, self.modes)
+        if front is None:
             return False
-        candidates = np.vstack([self.points, point])
-        mask = nondominated(candidates, self.modes)
-        if not mask[-1]:
-            return False
-        self.points = candidates[mask]
+        self.points = front
         volume = hypervolume(self.points, self.modes, self.reference)
         self.hypervolume = max(self.hypervolume, volume)  # rounding must not make it fall
         return True

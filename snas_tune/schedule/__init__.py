@@ -3,6 +3,7 @@
 - :mod:`snas_tune.schedule.history`: what trials reported at the rungs.
 - :mod:`snas_tune.schedule.decisions`: the rules, pure functions of it.
 - :mod:`snas_tune.schedule.predict`: where a trial will end, from how its neighbours moved.
+- :mod:`snas_tune.schedule.gaps`: where the front is thin.
 - :mod:`snas_tune.schedule.manager`: :class:`Manager` applies a rule to reports as they come.
 - :mod:`snas_tune.schedule.journal`: :class:`Journal` keeps the history on disk.
 

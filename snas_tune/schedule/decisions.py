@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snas_tune.front.pareto import hypervolume, nondominated_rank
-from snas_tune.schedule.history import Costs, History, Report, nearest
+from snas_tune.schedule.history import Costs, History, Report, nearest, unit_range
 from snas_tune.schedule.predict import predict
 
 
@@ -95,12 +95,6 @@ def _among_best(better: int, count: int, reduction_factor: float) -> bool:
 def _most(count: int, reduction_factor: float) -> int:
     """How many of so many go on."""
     return int(np.ceil(count / reduction_factor))
-
-
-def unit_range(costs: Costs) -> Costs:
-    """(n, m) each objective moved and scaled to 0 to 1; 0 where all are equal."""
-    low, width = costs.min(axis=0), np.ptp(costs, axis=0)
-    return np.asarray((costs - low) / np.where(width > 0, width, 1.0))
 
 
 def epsilon_net_place(costs: Costs, row: int, enough: int) -> int:

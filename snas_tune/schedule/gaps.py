@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from snas_tune.front.pareto import nondominated
+from snas_tune.schedule.history import unit_range
 
 FINEST = 1e-3
 """The narrowest interval that is divided, as a share of the range of niches."""
@@ -49,10 +50,8 @@ def widest_gap(outcomes: Sequence[Outcome], low: float, high: float) -> float | 
         return None
     costs = np.array([outcome.costs for outcome in ended], dtype=np.float64)
     on_front = nondominated(costs, ("min",) * costs.shape[1])
-    width = np.ptp(costs, axis=0)
-    normalised = (costs - costs.min(axis=0)) / np.where(width > 0, width, 1.0)
     members: dict[float, np.ndarray] = {}  # one of each niche: seeds of the same one are no gap
-    for outcome, place, member in zip(ended, normalised, on_front, strict=True):
+    for outcome, place, member in zip(ended, unit_range(costs), on_front, strict=True):
         if member:
             members.setdefault(outcome.niche, place)
     niches = sorted({outcome.niche for outcome in outcomes if low <= outcome.niche <= high})

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from snas_tune.front.running import joined
+
 Costs = npt.NDArray[np.float64]
 """(n, m): a row for each trial and a column for each objective, all of them to be minimised."""
-
 
 Vector = npt.NDArray[np.float64]
 """(m,): one number for each objective; or (q,): one for each of some trials."""
@@ -62,6 +63,12 @@ def rung_levels(grace_period: float, reduction_factor: float, max_t: float) -> t
         levels.append(level)
         level *= reduction_factor
     return (*levels, max_t)
+
+
+def unit_range(costs: Costs) -> Costs:
+    """(n, m) each objective moved and scaled to 0 to 1; 0 where all are equal."""
+    low, width = costs.min(axis=0), np.ptp(costs, axis=0)
+    return np.asarray((costs - low) / np.where(width > 0, width, 1.0))
 
 
 class Rung:
@@ -208,14 +215,10 @@ class History:
         """(m,) the least cost of each objective so far."""
         self.high = np.full(objectives, -np.inf)
         """(m,) the largest."""
-        self._front = np.empty((0, objectives))
+        self.front: Costs = np.empty((0, objectives))
+        """(k, m) what no other report dominates, of all rungs; equal ones once."""
         self.moves = [Moves(objectives) for _ in range(rungs - 1)]
         """How the costs of trials changed from each rung to the next one."""
-
-    @property
-    def front(self) -> Costs:
-        """(k, m) what no other report dominates, of all rungs; equal ones once."""
-        return self._front
 
     @property
     def width(self) -> npt.NDArray[np.float64]:
@@ -251,9 +254,8 @@ class History:
                 here = self.rungs[report.rung - 1].costs[before].copy()
                 self.moves[report.rung - 1].add(report.niche, here, costs - here)
         self.low, self.high = np.minimum(self.low, costs), np.maximum(self.high, costs)
-        if not (self._front <= costs).all(axis=1).any():
-            beaten = (self._front >= costs).all(axis=1)
-            self._front = np.concatenate([self._front[~beaten], costs[None]])
+        front = joined(self.front, costs, ("min",) * len(costs))
+        self.front = self.front if front is None else front
 
     def stop(self, trial: str, rung: int) -> None:
         """Note that a trial was stopped."""

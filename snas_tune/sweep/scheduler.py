@@ -15,7 +15,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from snas_tune.config import SearchConfig
-from snas_tune.front.pareto import MODES
+from snas_tune.front.pareto import MODES, signs
 from snas_tune.front.storage import STORAGE_ERRORS, first_line, join
 from snas_tune.results import OBJECTIVES
 from snas_tune.schedule import Journal, Manager, Rule, make_rule, rung_levels
@@ -71,7 +71,7 @@ class ParetoScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's classes are
         super().__init__()
         check_objectives(metrics, modes)
         self._metrics = tuple(metrics)
-        self._signs = tuple(-1.0 if mode == "max" else 1.0 for mode in modes)
+        self._signs = tuple(signs(modes).tolist())
         self._time_attr = time_attr
         self._niche = niche
         self._settings = {

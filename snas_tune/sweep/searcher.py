@@ -12,6 +12,7 @@ import optuna
 from ray.tune.search.optuna import OptunaSearch
 from ray.tune.search.sample import Domain, Float
 
+from snas_tune.front.pareto import signs
 from snas_tune.results import OBJECTIVES
 from snas_tune.schedule import Outcome, widest_gap
 
@@ -237,8 +238,7 @@ class ParetoSearch(_TwoObjectives):
         values = self._values(result, error)
         left = self._left(result) if result and values else 0.0
         if values is not None and not left and trial_id in self._outcomes:
-            signs = [-1.0 if mode == "max" else 1.0 for mode in self._mode]
-            costs = tuple(sign * value for sign, value in zip(signs, values, strict=True))
+            costs = tuple((signs(self._mode) * values).tolist())
             self._outcomes[trial_id] = Outcome(self._outcomes[trial_id].niche, costs)
         if self._space:
             self._ot_trials[trial_id].set_constraint("left", left)
