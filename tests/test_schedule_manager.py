@@ -145,6 +145,41 @@ def test_a_last_file_that_no_disk_got_is_as_if_it_were_not_there(tmp_path, monke
     assert Journal(str(tmp_path), HEAD).lines == [{"i": 0}, {"i": 1}, {"i": 9}]
 
 
+@pytest.mark.parametrize("cut", range(1, 9))
+def test_a_line_that_a_crash_cut_off_is_none(tmp_path, cut):
+    written = Journal(str(tmp_path), HEAD)
+    for i in range(3):
+        written.add({"i": i})
+    file = tmp_path / "journal-000000.jsonl"
+    file.write_bytes(file.read_bytes()[:-cut])
+    again = Journal(str(tmp_path), HEAD)
+    assert again.lines == [{"i": 0}, {"i": 1}]
+    again.add({"i": 9})
+    again.add({"i": 10})
+    assert Journal(str(tmp_path), HEAD).lines == [{"i": 0}, {"i": 1}, {"i": 9}, {"i": 10}]
+
+
+@pytest.mark.parametrize("lines", [1, 2, 5])
+def test_a_write_that_fails_halfway_leaves_no_half_line(tmp_path, lines, monkeypatch):
+    monkeypatch.setattr(journal, "SEGMENT", 4)
+    written = Journal(str(tmp_path), HEAD)
+    for i in range(lines):
+        written.add({"i": i})
+
+    class Full:
+        def write(self, content):
+            with max(tmp_path.iterdir()).open("ab") as file:
+                file.write(content[: len(content) // 2])
+            raise OSError("no space left")
+
+    written._open = Full()
+    with pytest.raises(OSError, match="no space left"):
+        written.add({"i": lines})
+    assert Journal(str(tmp_path), HEAD).lines == [{"i": i} for i in range(lines)]
+    written.add({"i": lines + 1})
+    assert Journal(str(tmp_path), HEAD).lines == [{"i": i} for i in range(lines + 2)]
+
+
 def test_another_experiments_journal_is_not_gone_on_with(tmp_path, monkeypatch):
     monkeypatch.setattr(journal, "SEGMENT", 2)
     old = Journal(str(tmp_path), HEAD)
@@ -170,7 +205,7 @@ def test_what_the_storage_did_not_take_goes_with_the_next_line(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "reason"),
-    [("{", "Expecting"), ('{"format": 2}\n', "format must be at most 1"), ("[]\n", "list"),
+    [("{\n", "Expecting"), ('{"format": 2}\n', "format must be at most 1"), ("[]\n", "list"),
      ('{"head": 1}\n', "format must be at most 1")],
 )  # fmt: skip
 def test_a_journal_that_cannot_be_read_is_named(text, reason, tmp_path):

@@ -171,7 +171,7 @@ class Moves:
         around = np.clip(around, 0, len(self._niches) - 1)
         apart = np.where(outside, np.inf, np.abs(self._niches[around] - niches[:, None]))
         chosen = np.argsort(apart, axis=1, kind="stable")[:, :count]
-        return np.asarray(self._changes[np.take_along_axis(around, chosen, axis=1)])
+        return np.asarray(self._changes[around[np.arange(len(around))[:, None], chosen]])
 
 
 def nearest(by_niche: Sequence[tuple[float, int]], niche: float, count: int) -> list[int]:

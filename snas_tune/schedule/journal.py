@@ -1,9 +1,9 @@
 """The history of a sweep on disk: every report at a rung and what was decided, as it happens.
 
 A journal is a directory of files of JSON lines. A line is never changed, and only the last file
-grows, which is replaced as a whole, so that a reader or a crash sees whole lines; that works on
-object stores, too, and costs the same however long the sweep is. The first line of a file says
-whose it is.
+grows: on a local disk it is appended to, and a last line that a crash cut off is none; on an object
+store, which cannot append, it is replaced as a whole. Files are short, so that both cost the same
+however long the sweep is. The first line of a file says whose it is.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import pyarrow as pa
 from pyarrow import fs
 
 from snas_tune.front.storage import STORAGE_ERRORS, first_line, join, replace_file, resolve
@@ -44,8 +45,8 @@ class Journal:
         self.lines: list[dict[str, Any]] = self._read()
         """What is known, oldest first."""
         self._written = len(self.lines)
-        self._segment = -1
-        self._text: list[bytes] = []  # of the last file
+        self._open: pa.NativeFile | None = None
+        """The last file, if lines can be appended to it."""
 
     def add(self, line: Mapping[str, Any]) -> None:
         """Append a line and write it; one that cannot be written now goes with the next one.
@@ -63,17 +64,28 @@ class Journal:
             OSError: the storage does not take it now.
         """
         while self._written < len(self.lines):
-            segment = self._written // SEGMENT
-            end = min((segment + 1) * SEGMENT, len(self.lines))
-            if segment != self._segment:
-                self._segment, self._text = segment, [_encoded(self.head)]
-            have = len(self._text) - 1
-            self._text += map(_encoded, self.lines[segment * SEGMENT + have : end])
+            start = self._written - self._written % SEGMENT
+            end = min(start + SEGMENT, len(self.lines))
+            stream, self._open = self._open, None  # what fails halfway is written anew
             # A decision must not wait for a disk: only full files do.
-            full = end == (segment + 1) * SEGMENT
-            content = b"".join(self._text)
-            replace_file(self._filesystem, self._file(segment), content, to_disk=full)
-            self._written = end
+            full = end == start + SEGMENT
+            if stream is not None and not full:
+                stream.write(b"".join(map(_encoded, self.lines[self._written : end])))
+            else:
+                self._replace(start, end, to_disk=full)
+                stream = None if full else self._appending(start)
+            self._open, self._written = stream, end
+
+    def _replace(self, start: int, end: int, *, to_disk: bool) -> None:
+        """Write a file as a whole."""
+        content = b"".join(map(_encoded, [self.head, *self.lines[start:end]]))
+        replace_file(self._filesystem, self._file(start // SEGMENT), content, to_disk=to_disk)
+
+    def _appending(self, start: int) -> pa.NativeFile | None:
+        """A file to append to, unbuffered; ``None`` where the storage cannot."""
+        if not isinstance(self._filesystem, fs.LocalFileSystem):
+            return None
+        return self._filesystem.open_append_stream(self._file(start // SEGMENT))
 
     def _file(self, segment: int) -> str:
         return join(self._inside, f"journal-{segment:06d}.jsonl")
@@ -87,10 +99,10 @@ class Journal:
                 if self._filesystem.get_file_info(file).type != fs.FileType.File:
                     break
                 with self._filesystem.open_input_stream(file) as stream:
-                    text = stream.read().decode()
-                if not text:  # the machine died before the disk had it
+                    whole, _, _ = stream.read().decode().rpartition("\n")
+                if not whole:  # the machine died before the disk had it
                     break
-                head, *rows = map(json.loads, text.splitlines())
+                head, *rows = map(json.loads, whole.splitlines())
                 if head.get("format", FORMAT + 1) > FORMAT:
                     raise ValueError(f"format must be at most {FORMAT}, got {head}")
                 if head != self.head or not rows:  # of an earlier sweep
