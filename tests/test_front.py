@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import fs
 
-from snas_tune.front import FrontFile, ParetoFront, front_text, read_table, short_cell
+from snas_tune.front import FrontFile, ParetoFront, front_text, read_table
 from snas_tune.genotype import Cell, Edge, Genotype
+from snas_tune.short_cell import short_cell
 
 OLD = Path(__file__).parent / "data" / "front_v1.parquet"
 BASE = read_table(str(OLD)).to_pylist()[0]

@@ -21,13 +21,14 @@ ROOMS = {
     "schedule": (("words", "front"), ("numpy", "pyarrow")),
     "pictures": (("words",), ("numpy", "matplotlib")),
     "method": (("words", "data"), ("numpy", "torch")),
-    "report": (("words", "front", "pictures"), ("tensorboard", "tensorboardX")),
+    "report": (("words", "front", "pictures"), ("numpy", "tensorboard", "tensorboardX")),
+    "plugin": (("words", "pictures"), ("numpy", "tensorboard", "werkzeug")),
     "sweep": (
         ("words", "data", "front", "schedule", "pictures", "method", "report"),
         ("numpy", "pyarrow", "torch", "ray", "optuna"),
     ),
 }
-WORDS = ("config", "genotype", "plan", "results", "rules", "schedules")
+WORDS = ("config", "events", "genotype", "plan", "results", "rules", "schedules", "short_cell")
 
 
 def room_of(module: str) -> str:
@@ -80,6 +81,8 @@ def test_every_room_is_listed():
         ("import snas_tune.report", ("ray", "snas_tune.method")),
         ("import snas_tune.pictures.svg", ("torch", "ray", "matplotlib", "numpy")),
         ("import snas_tune.data", ("torch", "ray")),
+        ("import snas_tune.plugin.loader", ("torch", "ray", "numpy", "werkzeug", "pyarrow")),
+        ("import snas_tune.plugin.routes", ("torch", "ray", "pyarrow", "matplotlib", "pandas")),
     ],
 )
 def test_importing_a_room_loads_nothing_from_outside_it(statement, unwanted):

@@ -17,7 +17,7 @@ from snas_tune.front.pareto import hypervolume, nondominated, nondominated_rank
 from snas_tune.front.running import RunningFront
 from snas_tune.front.storage import check_writable
 from snas_tune.front.table import FILE_NAME, FORMAT, SCHEMA, FrontFile, read_table
-from snas_tune.front.text import front_text, short_cell
+from snas_tune.front.text import front_text
 
 __all__ = [
     "FILE_NAME",
@@ -32,5 +32,4 @@ __all__ = [
     "nondominated",
     "nondominated_rank",
     "read_table",
-    "short_cell",
 ]

@@ -14,10 +14,12 @@ from tensorboard.plugins.hparams import plugin_data_pb2, summary_v2
 from tensorboardX import SummaryWriter
 from tensorboardX.proto.summary_pb2 import Summary
 
-from snas_tune.front import ParetoFront, short_cell
+from snas_tune.front import ParetoFront
 from snas_tune.genotype import Genotype
 from snas_tune.pictures import cell_figure, figure_to_array, front_figure
+from snas_tune.report.children import checkpoints_summary, child_summary, settings_summary
 from snas_tune.results import CHILDREN, HYPERVOLUME, METRICS
+from snas_tune.short_cell import short_cell
 
 FRONT_RUN = "front"
 HPARAMS = ("penalty_strength", "temperature_schedule", "temperature_start", "temperature_end")
@@ -47,14 +49,17 @@ class SweepLog:
         directory: a local folder; pass it to ``tensorboard --logdir``.
         varied: what the sweep varies: the two ends of a range as a tuple, or a list of choices.
             If it is not given, HParams finds out by itself from the trials.
+        experiment: the path of the sweep's directory, for commands that take a cell from it.
     """
 
     def __init__(
         self,
         directory: str | Path,
         varied: Mapping[str, tuple[float, float] | list[Any]] | None = None,
+        experiment: str = "",
     ) -> None:
         self.directory = Path(directory)
+        self._experiment = experiment
         self._varied = dict(varied or {})
         self._writers: dict[str, SummaryWriter] = {}
 
@@ -67,15 +72,18 @@ class SweepLog:
                     self._add(run, _experiment(self._varied))
         return self._writers[run]
 
-    def _add(self, run: str, summary: Any) -> None:
+    def _add(self, run: str, summary: Any, step: int = 0) -> None:
         """Write a summary of TensorBoard's own protocol buffers through tensorboardX's."""
-        self._writer(run).file_writer.add_summary(Summary.FromString(summary.SerializeToString()))
+        self._writer(run).file_writer.add_summary(
+            Summary.FromString(summary.SerializeToString()), step
+        )
 
     def start_trial(self, trial: str, config: Mapping[str, Any]) -> None:
         """Open a trial's run and write what the sweep varied."""
         self._writer(FRONT_RUN)
         shown = {name: _shown(config[name]) for name in dict.fromkeys((*HPARAMS, *self._varied))}
         self._add(trial, summary_v2.hparams_pb(shown, trial_id=trial))
+        self._add(trial, settings_summary(trial, config, self._experiment))
 
     def add_result(self, trial: str, report: Mapping[str, Any]) -> None:
         """Write a trial's report: every known metric and every edge's credit, by epoch."""
@@ -85,11 +93,17 @@ class SweepLog:
             value = report.get(name)
             if isinstance(value, (int, float)) and math.isfinite(value):
                 writer.add_scalar(name, value, global_step=report["epoch"])
+        if math.isfinite(report.get("child_accuracy", math.nan)):
+            self._add(trial, child_summary(report), report["epoch"])
         writer.flush()
         if HYPERVOLUME in report:
             self._writer(FRONT_RUN).add_scalar(
                 HYPERVOLUME, report[HYPERVOLUME], global_step=report[CHILDREN]
             )
+
+    def add_checkpoints(self, trial: str, kept: Mapping[int, str]) -> None:
+        """Write where the checkpoints of a trial lie that are kept, by epoch."""
+        self._add(trial, checkpoints_summary(kept), max(kept, default=0))
 
     def end_trial(self, trial: str) -> None:
         """Close a trial's run."""

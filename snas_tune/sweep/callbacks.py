@@ -44,6 +44,16 @@ def _front_file(trial: Trial) -> FrontFile:
         raise FrontUnreadable(first_line(error)) from error
 
 
+def _kept_checkpoints(trial: Trial) -> dict[int, str]:
+    """The checkpoints of a trial that are still kept: paths in the experiment, by epoch."""
+    root = f"{trial.storage.experiment_fs_path}/"
+    return {
+        int(saved.metrics["epoch"]): saved.checkpoint.path.removeprefix(root)
+        for saved in trial.run_metadata.checkpoint_manager.best_checkpoint_results
+        if "epoch" in saved.metrics
+    }
+
+
 def _say(line: str) -> None:
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
@@ -126,12 +136,7 @@ class FrontCallback(Callback):  # type: ignore[misc]
     def on_trial_save(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Name each child's checkpoint, as far as it is still kept."""
         self._add(trial, [])  # knows the rows of the file, then
-        root = f"{trial.storage.experiment_fs_path}/"
-        kept = {
-            int(saved.metrics["epoch"]): saved.checkpoint.path.removeprefix(root)
-            for saved in trial.run_metadata.checkpoint_manager.best_checkpoint_results
-            if "epoch" in saved.metrics
-        }
+        kept = _kept_checkpoints(trial)
         changed = []
         for epoch, row in self._rows.get(trial_name(trial.config), {}).items():
             if row["checkpoint"] != kept.get(epoch):
@@ -168,7 +173,11 @@ class TensorboardCallback(TBXLoggerCallback):  # type: ignore[misc]
 
     def _sweep_log(self, trial: Trial) -> SweepLog:
         if self._log is None:
-            self._log = SweepLog(f"{_local_directory(trial)}/tensorboard", self._varied)
+            self._log = SweepLog(
+                f"{_local_directory(trial)}/tensorboard",
+                self._varied,
+                str(trial.storage.experiment_fs_path),
+            )
         return self._log
 
     def log_trial_start(self, trial: Trial) -> None:
@@ -180,6 +189,10 @@ class TensorboardCallback(TBXLoggerCallback):  # type: ignore[misc]
         """Write the scalars."""
         if FAILURE not in result:
             self._sweep_log(trial).add_result(trial_name(trial.config), result)
+
+    def on_trial_save(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Write where each child's checkpoint lies, as far as it is still kept."""
+        self._sweep_log(trial).add_checkpoints(trial_name(trial.config), _kept_checkpoints(trial))
 
     def log_trial_end(self, trial: Trial, failed: bool = False) -> None:
         """Close the trial's run; the front is written by the callback that follows."""

@@ -1,0 +1,351 @@
+"""Points, curves and cells out of TensorBoard's data provider.
+
+What was read of a run is kept until its time series grow, so that looking again at a sweep of
+thousands of runs costs what is new.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tensorboard.data import provider
+from tensorboard.plugins.hparams import metadata as hparams
+from tensorboard.plugins.scalar import metadata as scalars
+
+from snas_tune.events import (
+    CHECKPOINTS,
+    CHILDREN,
+    GENOTYPES,
+    PLUGIN,
+    SETTINGS,
+    ChildrenForm,
+)
+
+SAMPLES = 100_000
+"""Most values of a time series that are asked for."""
+
+VALUES = ("all", "last", "best")
+"""Which points of a run are shown: each step, the last one, or the one with the best y."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Values of some columns over the steps of a run."""
+
+    steps: npt.NDArray[np.int64]
+    times: npt.NDArray[np.float64]
+    """Seconds since 1970."""
+
+    values: npt.NDArray[np.float64]
+    """(steps, columns)."""
+
+
+@dataclass(slots=True)
+class Points:
+    """What is drawn, in the order that decides ties: fewer params, then run and step."""
+
+    run: list[str] = field(default_factory=list)
+    step: list[int] = field(default_factory=list)
+    x: list[float] = field(default_factory=list)
+    y: list[float] = field(default_factory=list)
+    time: list[float] = field(default_factory=list)
+    without: list[str] = field(default_factory=list)
+    """Runs that do not have both."""
+
+    not_finite: int = 0
+    """Points left out because x or y is NaN or infinite."""
+
+
+class Reader:
+    """Reads one log directory.
+
+    Args:
+        data: TensorBoard's data provider.
+    """
+
+    def __init__(self, data: provider.DataProvider) -> None:
+        self._data = data
+        self._lock = threading.Lock()
+        self._children: dict[tuple[str, str], tuple[Any, Series]] = {}
+
+    def forms(self, context: Any, experiment: str) -> dict[str, ChildrenForm | None]:
+        """What the vectors of children of each run mean; ``None`` where it cannot be read."""
+        forms: dict[str, ChildrenForm | None] = {}
+        known: dict[bytes, ChildrenForm | None] = {}
+        for run, series in self._tensors(context, experiment, CHILDREN).items():
+            content = series.plugin_content
+            if content not in known:
+                try:
+                    known[content] = ChildrenForm.from_json(content)
+                except ValueError:
+                    known[content] = None
+            forms[run] = known[content]
+        return forms
+
+    def tags(self, context: Any, experiment: str) -> dict[str, int]:
+        """How many runs have each scalar."""
+        counts: dict[str, int] = {}
+        listed = self._data.list_scalars(
+            context, experiment_id=experiment, plugin_name=scalars.PLUGIN_NAME
+        )
+        for run, form in self.forms(context, experiment).items():
+            if form is not None:
+                names = {column.name for column in form.columns}
+                listed = {**listed, run: dict.fromkeys([*listed.get(run, ()), *names])}
+        for tags in listed.values():
+            for tag in tags:
+                counts[tag] = counts.get(tag, 0) + 1
+        return dict(sorted(counts.items()))
+
+    def settings(self, context: Any, experiment: str) -> dict[str, dict[str, Any]]:
+        """The hyperparameters of each run that logged some, sorted by name."""
+        found: dict[str, dict[str, Any]] = {}
+        listed = self._data.list_tensors(
+            context,
+            experiment_id=experiment,
+            plugin_name=hparams.PLUGIN_NAME,
+            run_tag_filter=provider.RunTagFilter(tags=[hparams.SESSION_START_INFO_TAG]),
+        )
+        for run, tags in listed.items():
+            series = tags[hparams.SESSION_START_INFO_TAG]
+            session = hparams.parse_session_start_info_plugin_data(series.plugin_content)
+            values = {name: _plain(session.hparams[name]) for name in sorted(session.hparams)}
+            found[run] = {name: value for name, value in values.items() if value is not None}
+        return found
+
+    def points(
+        self, context: Any, experiment: str, x: str, y: str, value: str, maximise: bool
+    ) -> Points:
+        """The points of every run that has both scalars, or has children with both columns.
+
+        Args:
+            context: of the request.
+            experiment: TensorBoard's experiment id.
+            x: name of a scalar.
+            y: likewise.
+            value: one of :data:`VALUES`.
+            maximise: whether the best y is the largest.
+        """
+        pairs = self._child_pairs(context, experiment, x, y)
+        pairs |= self._scalar_pairs(context, experiment, x, y, set(pairs))
+        points = Points()
+        parts = []
+        for run in sorted(pairs):
+            series = pairs[run]
+            keep = np.isfinite(series.values[:, :2]).all(axis=1)
+            points.not_finite += int((~keep).sum())
+            places = _chosen(np.flatnonzero(keep), series.values[:, 1], value, maximise)
+            if len(places):
+                parts.append((run, series, places))
+        if parts:
+            tie = np.concatenate([series.values[places, 2] for _, series, places in parts])
+            order = np.argsort(tie, kind="stable")
+            runs = [run for run, _, places in parts for _ in places]
+            points.run = [runs[i] for i in order.tolist()]
+            points.step = _joined(parts, lambda s: s.steps, order)
+            points.x = _joined(parts, lambda s: s.values[:, 0], order)
+            points.y = _joined(parts, lambda s: s.values[:, 1], order)
+            points.time = _joined(parts, lambda s: s.times, order)
+        points.without = sorted(self._runs(context, experiment) - set(pairs))
+        return points
+
+    def children(
+        self, context: Any, experiment: str, runs: Iterable[str] | None = None
+    ) -> dict[str, Series]:
+        """The vectors of all children, by run; columns as its form says."""
+        with self._lock:
+            return self._read_children(context, experiment, runs)
+
+    def curves(
+        self, context: Any, experiment: str, run: str, tags: Iterable[str]
+    ) -> dict[str, list[tuple[int, float]]]:
+        """Step and value of scalars of a run, NaN and infinite ones left out."""
+        read = self._data.read_scalars(
+            context,
+            experiment_id=experiment,
+            plugin_name=scalars.PLUGIN_NAME,
+            downsample=SAMPLES,
+            run_tag_filter=provider.RunTagFilter(runs=[run], tags=list(tags)),
+        )
+        return {
+            tag: [(d.step, d.value) for d in data if math.isfinite(d.value)]
+            for tag, data in read.get(run, {}).items()
+        }
+
+    def genotypes(
+        self, context: Any, experiment: str, runs: Iterable[str]
+    ) -> dict[str, dict[int, str]]:
+        """The genotypes of runs as JSON, by step."""
+        return self._texts(context, experiment, runs, GENOTYPES)
+
+    def origin(self, context: Any, experiment: str, run: str) -> dict[str, Any]:
+        """What :data:`SETTINGS` says of a run, with its ``checkpoints`` by epoch; or nothing."""
+        return self.origins(context, experiment, [run]).get(run, {})
+
+    def origins(
+        self, context: Any, experiment: str, runs: Iterable[str]
+    ) -> dict[str, dict[str, Any]]:
+        """:meth:`origin` of several runs."""
+        runs = list(runs)
+        kept = self._texts(context, experiment, runs, CHECKPOINTS, last=True)
+        found: dict[str, dict[str, Any]] = {}
+        for run, texts in self._texts(context, experiment, runs, SETTINGS, last=True).items():
+            settings = _object(next(iter(texts.values())))
+            paths = _object(next(iter(kept.get(run, {0: "{}"}).values())))
+            found[run] = {**settings, "checkpoints": paths}
+        return found
+
+    def _tensors(self, context: Any, experiment: str, tag: str) -> dict[str, Any]:
+        """The time series of this tag, by run."""
+        listed = self._data.list_tensors(
+            context,
+            experiment_id=experiment,
+            plugin_name=PLUGIN,
+            run_tag_filter=provider.RunTagFilter(tags=[tag]),
+        )
+        return {run: tags[tag] for run, tags in listed.items() if tag in tags}
+
+    def _read_tensors(
+        self, context: Any, experiment: str, runs: Iterable[str], tag: str
+    ) -> dict[str, Any]:
+        """The data of this tag, by run."""
+        read = self._data.read_tensors(
+            context,
+            experiment_id=experiment,
+            plugin_name=PLUGIN,
+            downsample=SAMPLES,
+            run_tag_filter=provider.RunTagFilter(runs=list(runs), tags=[tag]),
+        )
+        return {run: tags[tag] for run, tags in read.items() if tags.get(tag)}
+
+    def _texts(
+        self, context: Any, experiment: str, runs: Iterable[str], tag: str, last: bool = False
+    ) -> dict[str, dict[int, str]]:
+        """Texts by run and step; of a step that came again the later one."""
+        found = {}
+        for run, data in self._read_tensors(context, experiment, runs, tag).items():
+            data = sorted(data, key=lambda datum: datum.wall_time)[-1 if last else 0 :]
+            found[run] = {int(d.step): _text(d.numpy) for d in data}
+        return found
+
+    def _read_children(
+        self, context: Any, experiment: str, runs: Iterable[str] | None
+    ) -> dict[str, Series]:
+        listed = self._tensors(context, experiment, CHILDREN)
+        wanted = [run for run in listed if runs is None or run in set(runs)]
+        marks = {run: (listed[run].max_step, listed[run].max_wall_time) for run in wanted}
+        stale = [
+            run for run in wanted if self._children.get((experiment, run), (None,))[0] != marks[run]
+        ]
+        read = self._read_tensors(context, experiment, stale, CHILDREN) if stale else {}
+        for run, data in read.items():
+            self._children[experiment, run] = (marks[run], _series(data))
+        return {
+            run: self._children[experiment, run][1]
+            for run in wanted
+            if (experiment, run) in self._children
+        }
+
+    def _child_pairs(self, context: Any, experiment: str, x: str, y: str) -> dict[str, Series]:
+        """x, y and params of the children of each run whose form has x and y."""
+        forms = self.forms(context, experiment)
+        columns: dict[str, list[int]] = {}
+        for run, form in forms.items():
+            names = [column.name for column in form.columns] if form else []
+            if x in names and y in names:
+                third = "params" if "params" in names else x
+                columns[run] = [names.index(name) for name in (x, y, third)]
+        if not columns:
+            return {}
+        children = self.children(context, experiment, columns)
+        return {
+            run: Series(series.steps, series.times, series.values[:, columns[run]])
+            for run, series in children.items()
+            if series.values.shape[1] > max(columns[run])
+        }
+
+    def _scalar_pairs(
+        self, context: Any, experiment: str, x: str, y: str, known: set[str]
+    ) -> dict[str, Series]:
+        """x, y and x of the steps at which a run has both scalars."""
+        read = self._data.read_scalars(
+            context,
+            experiment_id=experiment,
+            plugin_name=scalars.PLUGIN_NAME,
+            downsample=SAMPLES,
+            run_tag_filter=provider.RunTagFilter(tags=[x, y]),
+        )
+        pairs = {}
+        for run, tags in read.items():
+            if run in known or x not in tags or y not in tags:
+                continue
+            first = {d.step: d.value for d in tags[x]}
+            rows = {
+                d.step: (d.wall_time, first[d.step], d.value, first[d.step])
+                for d in tags[y]
+                if d.step in first
+            }
+            table = np.array(list(rows.values()), np.float64).reshape(-1, 4)
+            pairs[run] = Series(np.array(list(rows), np.int64), table[:, 0], table[:, 1:])
+        return pairs
+
+    def _runs(self, context: Any, experiment: str) -> set[str]:
+        return {run.run_name for run in self._data.list_runs(context, experiment_id=experiment)}
+
+
+def _series(data: Iterable[Any]) -> Series:
+    """The vectors in the order of their steps; of a step that came again the later one."""
+    latest = {d.step: d for d in sorted(data, key=lambda d: d.wall_time)}
+    ordered = [latest[step] for step in sorted(latest)]
+    return Series(
+        np.array([d.step for d in ordered], np.int64),
+        np.array([d.wall_time for d in ordered], np.float64),
+        np.stack([np.asarray(d.numpy, np.float64).reshape(-1) for d in ordered]),
+    )
+
+
+def _chosen(
+    places: npt.NDArray[np.intp], y: npt.NDArray[np.float64], value: str, maximise: bool
+) -> npt.NDArray[np.intp]:
+    """Those of the places that are shown."""
+    if value == "all" or not len(places):
+        return places
+    if value == "last":
+        return places[-1:]
+    best = np.argmax(y[places] if maximise else -y[places])
+    return places[best : best + 1]
+
+
+def _joined(parts: Any, column: Any, order: npt.NDArray[np.intp]) -> list[Any]:
+    values: list[Any] = np.concatenate([column(series)[p] for _, series, p in parts])[
+        order
+    ].tolist()
+    return values
+
+
+def _plain(value: Any) -> bool | float | str | None:
+    """A hyperparameter out of its protocol buffer; ``None`` if it has no value that JSON knows."""
+    kind = value.WhichOneof("kind")
+    plain = getattr(value, kind) if kind in ("bool_value", "number_value", "string_value") else None
+    return None if isinstance(plain, float) and not math.isfinite(plain) else plain
+
+
+def _text(array: Any) -> str:
+    item = array.item()
+    return item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item)
+
+
+def _object(text: str) -> Mapping[str, Any]:
+    """A JSON object; an empty one if it is none."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,386 @@
+// The Pareto tab: from the address and TensorBoard's data to the page, and back.
+
+import { curvesChart } from './chart.js';
+import { controls } from './controls.js';
+import { Detail } from './detail.js';
+import { ask, clock, copyButton, count, el, save, shown } from './dom.js';
+import { hypervolumes } from './front.js';
+import { address, onDark, onReload, visible } from './host.js';
+import { Parallel } from './parallel.js';
+import { hint, Plot } from './plot.js';
+import { chosen, filters, onChange, set, setFilter, state } from './state.js';
+import { keyOf, pointsOf, viewOf } from './view.js';
+
+const POLL = 10000; // milliseconds between looks at a sweep that may be running
+const ROWS = 200; // of the table
+const SWEEP_SECONDS = 8; // in which the sweep is played
+
+const page = {};
+let tags = [];
+let all = null; // every point that the backend sent
+let view = null;
+let dark = false;
+
+/** Called by TensorBoard's frame. */
+export async function render() {
+  document.head.append(el('link', { rel: 'stylesheet', href: 'static/style.css' }));
+  document.documentElement.lang = 'en';
+  build();
+  onDark((value) => {
+    dark = value;
+    document.body.classList.toggle('dark', value);
+    if (view) paint();
+  });
+  onChange(changed);
+  onReload(() => load());
+  await load(true);
+  setInterval(() => { if (visible() && !page.playing) load(); }, POLL);
+  new ResizeObserver(() => { if (view) paint(); }).observe(page.main);
+}
+
+function build() {
+  page.aside = el('aside', { 'aria-label': 'Settings' });
+  page.status = el('p', { class: 'status', role: 'status' });
+  page.budget = el('p', { class: 'budget', role: 'status' });
+  page.plot = el('section', { class: 'card' });
+  page.time = el('div', { class: 'timeline' });
+  page.volume = el('section', { class: 'card' });
+  page.parallel = el('section', { class: 'card' });
+  page.table = el('section', { class: 'card' });
+  page.legend = el('p', { class: 'legend' });
+  page.main = el('main', {}, page.status, page.budget, page.plot, page.volume, page.parallel,
+    page.table);
+  page.detail = el('aside', { class: 'detail', 'aria-label': 'The chosen cell', 'aria-live': 'polite' });
+  page.hint = el('div', { class: 'hint', role: 'tooltip' });
+  document.body.replaceChildren(el('div', { id: 'app' }, page.aside, page.main, page.detail), page.hint);
+  const act = { select: (sel) => set({ sel }), pin, filter: setFilter, hover, leave };
+  page.chart = new Plot(page.plot, act);
+  page.plot.append(page.legend, page.time);
+  page.coordinates = new Parallel(page.parallel, act);
+  page.panel = new Detail(page.detail, act);
+  page.link = copyButton('Copy link', () => address(chosen()));
+}
+
+function pin(key) {
+  set({ pin: key });
+}
+
+/** Fetch what is new. The first time the axes are chosen. */
+async function load(first = false) {
+  try {
+    const answer = await (await ask('tags')).json();
+    const grown = answer.tags.length !== tags.length;
+    tags = answer.tags;
+    page.newer = answer.newer;
+    if (!state.x || !state.y) chooseAxes(answer);
+    if (!state.x || !state.y) {
+      page.status.textContent = 'No run has two scalars yet. The tab looks again every '
+        + `${POLL / 1000} seconds.`;
+      return;
+    }
+    if (await fetchPoints() || grown || first) {
+      refresh();
+      if (!page.controls || grown) form();
+    }
+    page.status.classList.remove('error');
+  } catch (error) {
+    page.status.textContent = error.message;
+    page.status.classList.add('error');
+  }
+}
+
+async function fetchPoints() {
+  const { x, y, value, ydir } = state;
+  const query = { x, y, value: value || 'all', ydir };
+  const same = page.asked === JSON.stringify(query);
+  const answer = await (await ask('points', same ? { ...query, since: page.version } : query)).json();
+  if (answer.same) return false;
+  page.asked = JSON.stringify(query);
+  page.version = answer.version;
+  all = pointsOf(answer);
+  page.controls = false;
+  return true;
+}
+
+function chooseAxes(answer) {
+  const names = tags.map((tag) => tag.name);
+  const byMode = (mode) => answer.objectives.find((objective) => objective[1] === mode)?.[0];
+  const like = (pattern) => names.find((name) => pattern.test(name));
+  const y = state.y || answer.y || byMode('max') || like(/acc|auc|f1|reward|score/i)
+    || like(/loss|err/i) || names[0] || '';
+  const x = state.x || answer.x || byMode('min') || like(/flops|params|latency|cost|size|time/i)
+    || names.find((name) => name !== y) || '';
+  const ydir = direction(y) || (/loss|err/i.test(y) ? 'min' : 'max');
+  set({ x, y, ydir: state.y ? state.ydir : ydir, xdir: state.x ? state.xdir : direction(x) || 'min',
+    value: state.value || (answer.objectives.length ? 'all' : 'last') });
+}
+
+const about = (name) => tags.find((tag) => tag.name === name) ?? {};
+const direction = (name) => about(name).direction;
+const unit = (name) => about(name).unit ?? '';
+
+function changed(names) {
+  if (!view) return;
+  if (names.has('x') && direction(state.x)) set({ xdir: direction(state.x) });
+  if (names.has('y') && direction(state.y)) set({ ydir: direction(state.y) });
+  if (['x', 'y', 'value', 'ydir'].some((name) => names.has(name))) {
+    load().then(form);
+    return;
+  }
+  const only = [...names].every((name) => name === 'sel' || name === 'pin');
+  if (only) {
+    page.chart.mark(state);
+    choose();
+    markTable();
+  } else {
+    refresh();
+    if (names.has('filters') || names.has('xdir') || ['rx', 'max', 'min', 'time'].every(
+      (name) => names.has(name) || state[name] === '')) form();
+  }
+}
+
+function form() {
+  if (!all) return;
+  const focused = document.activeElement?.name;
+  controls(page.aside, { tags, points: all }, { csv: () => exported('csv'),
+    json: () => exported('json'), svg: () => save('front.svg', page.chart.toSvg(), 'image/svg+xml'),
+    link: page.link });
+  page.controls = true;
+  if (focused) page.aside.querySelector(`[name="${focused}"]`)?.focus();
+}
+
+/** Compute and draw everything. */
+function refresh() {
+  view = viewOf(all, state, filters());
+  paint();
+  choose();
+}
+
+function paint() {
+  const units = { x: unit(state.x), y: unit(state.y) };
+  const title = (axis) => {
+    const name = state[axis];
+    const of = about(name).unit && about(name).unit !== 'share' ? `, ${about(name).unit}` : '';
+    return `${name}${of} (${state[`${axis}dir`] === 'max' ? 'more' : 'less'} is better)`;
+  };
+  say();
+  page.chart.draw(view, state, units, { x: title('x'), y: title('y') });
+  legend();
+  timeline();
+  volume();
+  page.coordinates.draw(view, all, state, units, filters());
+  table();
+}
+
+function say() {
+  const { places, front, distinct, points, notes } = view;
+  const runs = new Set(places.map((place) => points.run[place])).size;
+  const outside = page.chart.outside ? [] : [];
+  const again = distinct.length < front.length ? ` (${distinct.length} different)` : '';
+  const left = [...notes, ...outside];
+  if (page.newer) left.push('cells of runs that a newer version wrote');
+  page.status.replaceChildren(
+    el('strong', {}, `${count(places.length, 'point')} of ${count(runs, 'run')}, ${
+      front.length.toLocaleString('en')} on the front${again}.`),
+    left.length ? ` Left out: ${left.join('; ')}.` : ' Nothing is left out.');
+  const { best, bounded } = view;
+  page.budget.hidden = !bounded;
+  if (!bounded) return;
+  if (best < 0) {
+    page.budget.replaceChildren('No shown point is within the budget.');
+    return;
+  }
+  const key = keyOf(points, best);
+  page.budget.replaceChildren('Best within the budget: ',
+    el('button', { type: 'button', class: 'link', 'data-key': key, onclick: () => set({ sel: key }) },
+      `${points.runs[points.run[best]].name}, step ${points.step[best]}`),
+    ` with ${state.y} ${shown(points.y[best], unit(state.y))} and ${state.x} ${
+      shown(points.x[best], unit(state.x))}`);
+}
+
+function legend() {
+  const { points } = view;
+  const out = page.chart.outside;
+  const parts = points.sweeps.length > 1 ? points.sweeps.map((sweep, i) =>
+    el('span', { class: 'sweep' }, el('i', { style: `background:${page.chart.colour(i)}` }), sweep))
+    : [];
+  if (out) parts.push(el('span', { class: 'muted' }, `${count(out, 'far point')} outside the picture.`));
+  if (state.seeds === 'band') {
+    parts.push(el('span', { class: 'muted' },
+      'The band is attained by 25 % to 75 % of the seeds, the dashed line by half of them.'));
+  }
+  page.legend.replaceChildren(...parts);
+}
+
+function timeline() {
+  const { points, places, byTime } = view;
+  const text = el('output', {}, `${places.length.toLocaleString('en')} of ${
+    count(byTime.length, 'point')}${places.length ? `, after ${clock(Math.max(0,
+    places.reduce((last, place) => Math.max(last, points.time[place]), 0)
+      - points.time[byTime[0]]))}` : ''}`);
+  if (page.slider?.isConnected && page.playing) { // it must not be replaced while it moves
+    page.slider.value = state.time;
+    page.time.querySelector('output').replaceWith(text);
+    return;
+  }
+  page.slider = el('input', { type: 'range', min: 0, max: 1, step: 0.005, value: state.time,
+    'aria-label': 'How much of the sweep is shown', oninput: () => set({ time: page.slider.value }) });
+  const play = el('button', { type: 'button', onclick: () => (page.playing ? stop() : start(play)) },
+    'Play the sweep');
+  const focused = document.activeElement?.parentElement === page.time;
+  page.time.replaceChildren(play, page.slider, text);
+  if (focused) page.slider.focus();
+}
+
+function start(button) {
+  button.textContent = 'Stop';
+  const began = performance.now();
+  page.playing = true;
+  const frame = (now) => {
+    if (!page.playing) return;
+    const share = Math.min(1, (now - began) / (1000 * SWEEP_SECONDS));
+    set({ time: share.toFixed(3) });
+    if (share < 1) requestAnimationFrame(frame); else stop();
+  };
+  requestAnimationFrame(frame);
+}
+
+function stop() {
+  page.playing = false;
+  set({ time: '1' });
+  timeline();
+}
+
+function volume() {
+  const { points, byTime, sx, sy } = view;
+  const dearest = all.dearest;
+  const ordered = byTime.filter((place) => !filters()[state.x] && !filters()[state.y]
+    || view.places.includes(place));
+  const worst = (column, sign) => ordered.reduce((value, place) =>
+    Math.max(value, sign * column[place]), -Infinity) * sign;
+  const corner = dearest === null || state.xdir !== 'min' || state.ydir !== 'max'
+    ? [worst(points.x, sx), worst(points.y, sy)] : [dearest, 0];
+  const whole = dearest === null ? null : dearest;
+  const trace = hypervolumes(points.x, points.y, ordered, sx, sy, corner)
+    .map((value) => (whole ? value / whole : value));
+  const overTime = state.hv === 'time';
+  const began = ordered.length ? points.time[ordered[0]] : 0;
+  const series = ordered.map((place, i) => [overTime ? (points.time[place] - began) / 60 : i + 1, trace[i]]);
+  const switcher = el('select', { 'aria-label': 'Hypervolume over',
+    onchange: () => set({ hv: switcher.value }) },
+  ...[['children', 'over points'], ['time', 'over minutes']].map(([value, text]) =>
+    el('option', { value, selected: value === state.hv }, text)));
+  const now = trace.length ? trace[trace.length - 1] : 0;
+  const scaled = whole ? ', as a share of the box to every image right at no cost' : '';
+  page.volume.replaceChildren(
+    el('h2', {}, 'Hypervolume ', switcher),
+    curvesChart([{ name: 'hypervolume', points: thinned(series), unit: '' }], { width: Math.max(360,
+      page.volume.clientWidth - 24), height: 130, title: '', steps: true,
+    mark: Number(state.time) < 1 && series.length
+      ? series[Math.min(series.length - 1, Math.round(Number(state.time) * series.length))][0] : null,
+    xTitle: overTime ? 'minutes since the first point' : 'points, in the order of time' }),
+    el('p', { class: 'muted' }, `${now.toPrecision(4)} at the end; reference point: ${state.x} ${
+      shown(corner[0], unit(state.x))}, ${state.y} ${shown(corner[1], unit(state.y))}${scaled}.`));
+}
+
+/** At most about a thousand points, and every change of a step among them. */
+function thinned(points) {
+  if (points.length < 2000) return points;
+  const every = points.length / 1000;
+  return points.filter((point, i) => !i || i === points.length - 1
+    || Math.floor(i / every) !== Math.floor((i - 1) / every));
+}
+
+function table() {
+  const { points, distinct } = view;
+  const settings = [...new Set(distinct.flatMap(([place]) =>
+    Object.keys(points.runs[points.run[place]].settings)))].sort().slice(0, 6);
+  const rows = distinct.slice(0, ROWS).map(([place, times]) => {
+    const run = points.runs[points.run[place]];
+    const key = keyOf(points, place);
+    const values = settings.map((name) => run.settings[name]);
+    return el('tr', { 'data-key': key },
+      el('th', { scope: 'row' }, el('button', { type: 'button', class: 'link',
+        onclick: (event) => (event.shiftKey ? pin(key) : set({ sel: key })) }, run.name)),
+      el('td', {}, `${points.step[place]}${times > 1 ? ` and ${times - 1} more` : ''}`),
+      el('td', {}, shown(points.y[place], unit(state.y))),
+      el('td', {}, shown(points.x[place], unit(state.x))),
+      ...values.map((value) => el('td', {}, typeof value === 'number'
+        ? String(+value.toPrecision(4)) : String(value ?? ''))));
+  });
+  const heads = ['run', 'step', state.y, state.x, ...settings];
+  const hidden = distinct.length - rows.length;
+  page.table.replaceChildren(el('h2', {}, 'The front'), el('div', { class: 'scroll' },
+    el('table', {}, el('thead', {}, el('tr', {}, ...heads.map((head) =>
+      el('th', { scope: 'col' }, head)))), el('tbody', {}, ...rows))),
+  hidden > 0 ? el('p', { class: 'muted' }, `and ${count(hidden, 'more point')}`) : null);
+  markTable();
+}
+
+function markTable() {
+  for (const row of page.table.querySelectorAll('tr[data-key]')) {
+    row.classList.toggle('chosen', row.dataset.key === state.sel);
+    row.classList.toggle('pinned', row.dataset.key === state.pin);
+  }
+}
+
+function choose() {
+  const keys = [state.sel, state.pin].filter((key, i, both) => key && both.indexOf(key) === i);
+  page.panel.draw(keys, { state, dark, unit });
+}
+
+function hover(place, event) {
+  const { title, lines, settings } = hint(view, place, state,
+    { x: unit(state.x), y: unit(state.y) });
+  if (page.hovered !== place) {
+    page.hovered = place;
+    page.cellLine = el('p', { class: 'cellwords' });
+    page.hint.replaceChildren(el('strong', {}, title), el('p', {}, lines.join(', ')),
+      el('p', { class: 'muted' }, settings.join(', ')), page.cellLine);
+    words(place, page.cellLine);
+  }
+  page.hint.style.display = 'block';
+  const { offsetWidth: width, offsetHeight: height } = page.hint;
+  page.hint.style.left = `${Math.max(4, Math.min(event.clientX + 14, innerWidth - width - 8))}px`;
+  page.hint.style.top = `${event.clientY + 14 + height > innerHeight
+    ? event.clientY - height - 10 : event.clientY + 14}px`;
+}
+
+/** The cell in short, when the pointer rests. */
+function words(place, line) {
+  const { points } = view;
+  const run = points.runs[points.run[place]];
+  if (!run.cells) return;
+  setTimeout(async () => {
+    if (page.hovered !== place) return;
+    try {
+      const cell = await (await ask('cell', { run: run.name, step: points.step[place] })).json();
+      line.textContent = cell.short;
+    } catch (error) {
+      line.textContent = error.message;
+    }
+  }, 80);
+}
+
+function leave() {
+  page.hovered = -1;
+  page.hint.style.display = 'none';
+}
+
+async function exported(format) {
+  const { points, places, onFront } = view;
+  const source = points.source ?? points;
+  const some = points.members ? places.flatMap((place) => points.members[place].map((member) =>
+    [member, onFront[place]])) : places.map((place) => [place, onFront[place]]);
+  try {
+    const answer = await ask('export', {}, {
+      format, x: state.x, y: state.y, runs: source.runs.map((run) => run.name),
+      points: some.map(([place, on]) => [source.run[place], source.step[place], on]),
+      xs: some.map(([place]) => source.x[place]), ys: some.map(([place]) => source.y[place]),
+    });
+    save(`front.${format}`, await answer.text(), format === 'csv' ? 'text/csv' : 'application/json');
+  } catch (error) {
+    page.status.textContent = error.message;
+    page.status.classList.add('error');
+  }
+}
