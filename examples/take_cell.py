@@ -1,19 +1,24 @@
-"""Take a cell from a front: best under a budget, with the supernet's weights; train and export it.
+"""Take a cell from a front, the best under a budget or a named one; train and export it.
 
 python examples/take_cell.py results/digits-demo-seed0 --max-mflops 0.2
 python examples/take_cell.py results/digits-demo-seed0 --max-mflops 0.2 --epochs 9 --export cell.pt2
+python examples/take_cell.py results/digits-demo-seed0 --cell linear-8.60e+00-2b990b:6
+
+A cell whose checkpoint was kept has the supernet's weights; another one begins with new ones.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from snas_tune import Genotype, ParetoFront, load_search
+from snas_tune import Genotype, ParetoFront, SearchConfig, load_search
 from snas_tune.data import NoTestImages, load_test
 from snas_tune.front.storage import check_writable
 from snas_tune.method.batches import Images
@@ -32,9 +37,18 @@ def arguments() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("sweep", help="the experiment's directory")
-    add("--max-mflops", type=float, required=True, help="multiply-adds, millions")
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument(
+        "--max-mflops",
+        type=float,
+        metavar="M",
+        help="the most accurate cell of at most so many million multiply-adds",
+    )
+    which.add_argument("--cell", metavar="TRIAL:EPOCH", help="the cell of this trial and epoch")
     add("--epochs", type=int, default=0, help="train the child for so long (default: not at all)")
     add("--drop-path", type=float, help="of the training (default: the search's)")
+    add("--data-root", help="where the images lie (default: where the search had them)")
+    add("--device", help="cpu, cuda, ... (default: the search's)")
     add("--seed", type=int, default=0, help="of the training (default: %(default)s)")
     add("--export", type=Path, metavar="FILE.pt2", help="write the child with torch.export there")
     add("--pixels", choices=("uint8", "float32"), default="uint8",
@@ -42,22 +56,41 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def load(args: argparse.Namespace) -> tuple[Search, ChildNetwork, Retraining]:
+def load(args: argparse.Namespace) -> tuple[dict[str, Any], Search, ChildNetwork, Retraining]:
     """Check all that can be wrong, and load the search and its child."""
     retraining = Retraining(epochs=args.epochs, seed=args.seed, drop_path=args.drop_path or 0.0)
     if args.export is not None:
         check_export(args.export)
         check_writable(str(args.export.parent))
-    front = ParetoFront.read(args.sweep)
-    with_weights = ParetoFront.from_rows(row for row in front.rows if row["checkpoint"])
-    row = with_weights.best(max_flops=args.max_mflops * 1e6)
-    search = load_search(Path(args.sweep, row["checkpoint"]))
+    row = chosen(ParetoFront.read(args.sweep), args)
+    changes = {name: value for name in ("data_root", "device") if (value := getattr(args, name))}
+    if row["checkpoint"]:
+        search = load_search(Path(args.sweep, row["checkpoint"]), **changes)
+    elif args.epochs:
+        print("the checkpoint of this cell was not kept: its training begins with new weights")
+        config = SearchConfig.from_dict({**json.loads(row["config"]), **changes})
+        search = Search(config)
+    else:
+        raise ValueError(
+            f"epochs must be positive for a cell whose checkpoint was not kept, got {args.epochs}"
+        )
     if args.drop_path is None:
         retraining = replace(retraining, drop_path=search.config.drop_path)
     child = search.child(Genotype.from_json(row["genotype"]))
     print(f"{row['trial']}, epoch {row['epoch']}: {row['flops'] / 1e6:.3f} MFLOPs (multiply-adds "
           f"of one image), {row['params']} weights\n{child.genotype.to_text()}")  # fmt: skip
-    return search, child, retraining
+    return row, search, child, retraining
+
+
+def chosen(front: ParetoFront, args: argparse.Namespace) -> dict[str, Any]:
+    """The row of the front file that the command line asks for."""
+    if args.cell is None:
+        with_weights = ParetoFront.from_rows(row for row in front.rows if row["checkpoint"])
+        return with_weights.best(max_flops=args.max_mflops * 1e6)
+    for row in front.rows:
+        if f"{row['trial']}:{row['epoch']}" == args.cell:
+            return row
+    raise ValueError(f"cell must be the TRIAL:EPOCH of a row of the front file, got {args.cell}")
 
 
 def test_images(search: Search) -> Images | None:
@@ -78,7 +111,7 @@ def main() -> int:
     """Pick, measure, train, measure again, export. Exit status 2 if an input is wrong."""
     args = arguments()
     try:
-        search, child, retraining = load(args)
+        row, search, child, retraining = load(args)
         test = test_images(search)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -92,7 +125,8 @@ def main() -> int:
         right = accuracy(lambda images, _: child(images), test, data, search.runtime, size)
         return f"test {100 * right:.1f} %, {text}"
 
-    print(f"with the supernet's weights: {measured()}")
+    if row["checkpoint"]:
+        print(f"with the supernet's weights: {measured()}")
     if args.epochs:
         try:
             train_child(search, child, retraining, lambda report: print(

@@ -14,7 +14,7 @@ from conftest import TINY
 from PIL import Image
 
 from snas_tune.config import SearchConfig
-from snas_tune.front import FrontFile
+from snas_tune.front import FrontFile, ParetoFront
 from snas_tune.front.table import SCHEMA
 from snas_tune.method.checkpoint import save_search
 from snas_tune.method.search import Search
@@ -57,7 +57,8 @@ def take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Take:
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: object) -> int:
-        command = ["take_cell.py", *map(str, arguments), "--max-mflops", "9"]
+        which = () if "--cell" in arguments else ("--max-mflops", "9")
+        command = ["take_cell.py", *map(str, arguments), *which]
         monkeypatch.setattr("sys.argv", command)
         with pytest.raises(SystemExit) as ended:
             runpy.run_path(str(EXAMPLE), run_name="__main__")
@@ -135,3 +136,45 @@ def test_a_wrong_argument_is_refused_before_anything_is_read(
     said = capsys.readouterr()
     assert said.err.startswith(f"error: {message}")
     assert (said.err.count("\n"), said.out) == (1, "")
+
+
+def without_checkpoint(sweep: Path, folder: Path) -> Path:
+    """The same front, whose checkpoint was not kept."""
+    rows = ParetoFront.read(sweep).rows
+    FrontFile(str(folder / "front.parquet")).add([{**row, "checkpoint": None} for row in rows])
+    return folder
+
+
+def test_a_named_cell_is_taken(sweep: Path, take: Take, capsys: pytest.CaptureFixture[str]) -> None:
+    assert take(sweep, "--cell", "trial:1") == 0
+    out = capsys.readouterr().out
+    assert out.startswith("trial, epoch 1: ")
+    assert "with the supernet's weights: validation" in out
+    assert take(sweep, "--cell", "trial:2") == 2
+    assert (
+        "cell must be the TRIAL:EPOCH of a row of the front file, got trial:2"
+        in capsys.readouterr().err
+    )
+
+
+def test_a_cell_whose_checkpoint_was_not_kept_begins_with_new_weights(
+    sweep: Path, take: Take, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bare = without_checkpoint(sweep, tmp_path)
+    assert take(bare, "--cell", "trial:1") == 2
+    assert (
+        "epochs must be positive for a cell whose checkpoint was not kept, got 0"
+        in capsys.readouterr().err
+    )
+    assert take(bare, "--cell", "trial:1", "--epochs", "1") == 0
+    out = capsys.readouterr().out
+    assert "its training begins with new weights" in out
+    assert "with the supernet's weights" not in out
+    assert "\ntrained: validation" in out
+
+
+def test_a_cell_is_taken_with_images_that_moved(
+    sweep: Path, take: Take, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert take(sweep, "--cell", "trial:1", "--device", "nowhere") == 2
+    assert "device must be" in capsys.readouterr().err

@@ -64,7 +64,7 @@ export function windowOf(values, always, log, full = false) {
 export function axes(x, y, box, titles) {
   const group = el('g', { class: 'axes' });
   const wide = (box.right - box.left) / 70;
-  const tall = (box.bottom - box.top) / 40;
+  const tall = (box.bottom - box.top) / 28;
   for (const value of ticks(x, Math.max(2, wide))) {
     const at = x(value);
     group.append(
@@ -126,7 +126,7 @@ export function curvesChart(curves, { width, height, mark = null, title, xTitle,
       svg.append(el('circle', { class: `dot c${i}`, cx: x(px), cy: y(py), r: 2.5 }));
     }
     if (curves.length > 1) {
-      const at = box.right - 8 - 110 * (curves.length - 1 - i);
+      const at = box.right - 8 - 90 * (curves.length - 1 - i);
       svg.append(el('text', { class: `label c${i}`, x: at, y: 12, 'text-anchor': 'end' }, curve.name));
     }
   });

@@ -5,7 +5,7 @@ import { ask, copyButton, el, shown } from './dom.js';
 
 const CHARTS = [
   ['accuracy', ['child_accuracy', 'accuracy']],
-  ['FLOPs (multiply-adds of one image)', ['flops', 'expected_flops']],
+  ['FLOPs (multiply-adds)', ['flops', 'expected_flops']],
   ['entropy', ['entropy']],
   ['temperature', ['temperature']],
 ];
@@ -36,7 +36,7 @@ export class Detail {
     const cards = await Promise.all(keys.map((key, i) => this.card(key, i, context)));
     if (turn !== this.turn) return; // something else was chosen meanwhile
     const nodes = cards.map((card) => card.node);
-    if (cards.length === 2) nodes.push(difference(cards[0], cards[1]));
+    if (cards.length === 2) nodes.unshift(difference(cards[0], cards[1]));
     this.parent.replaceChildren(...nodes);
   }
 
@@ -147,7 +147,7 @@ function charts(about, step, context) {
     const curves = tags.filter((tag) => about.curves[tag]?.length)
       .map((tag) => ({ name: tag, points: about.curves[tag], unit: context.unit(tag) }));
     return curves.length
-      ? curvesChart(curves, { width: 360, height: 96, mark: step, title }) : null;
+      ? curvesChart(curves, { width: 410, height: 96, mark: step, title }) : null;
   }).filter(Boolean);
 }
 

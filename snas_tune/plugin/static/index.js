@@ -9,7 +9,7 @@ import { address, onDark, onReload, visible } from './host.js';
 import { Parallel } from './parallel.js';
 import { hint, Plot } from './plot.js';
 import { chosen, filters, onChange, set, setFilter, state } from './state.js';
-import { keyOf, pointsOf, viewOf } from './view.js';
+import { keyOf, labelOf, pointsOf, viewOf } from './view.js';
 
 const POLL = 10000; // milliseconds between looks at a sweep that may be running
 const ROWS = 200; // of the table
@@ -159,9 +159,9 @@ function refresh() {
 function paint() {
   const units = { x: unit(state.x), y: unit(state.y) };
   const title = (axis) => {
-    const name = state[axis];
-    const of = about(name).unit && about(name).unit !== 'share' ? `, ${about(name).unit}` : '';
-    return `${name}${of} (${state[`${axis}dir`] === 'max' ? 'more' : 'less'} is better)`;
+    const { name = state[axis], unit: of = '', meaning = '' } = about(state[axis]);
+    const words = `${of === 'share' ? '' : of} ${meaning}`.trim();
+    return words && words.length < 60 ? `${name}: ${words}` : name;
   };
   say();
   page.chart.draw(view, state, units, { x: title('x'), y: title('y') });
@@ -175,9 +175,8 @@ function paint() {
 function say() {
   const { places, front, distinct, points, notes } = view;
   const runs = new Set(places.map((place) => points.run[place])).size;
-  const outside = page.chart.outside ? [] : [];
   const again = distinct.length < front.length ? ` (${distinct.length} different)` : '';
-  const left = [...notes, ...outside];
+  const left = [...notes];
   if (page.newer) left.push('cells of runs that a newer version wrote');
   page.status.replaceChildren(
     el('strong', {}, `${count(places.length, 'point')} of ${count(runs, 'run')}, ${
@@ -193,7 +192,7 @@ function say() {
   const key = keyOf(points, best);
   page.budget.replaceChildren('Best within the budget: ',
     el('button', { type: 'button', class: 'link', 'data-key': key, onclick: () => set({ sel: key }) },
-      `${points.runs[points.run[best]].name}, step ${points.step[best]}`),
+      `${labelOf(points, best)}, step ${points.step[best]}`),
     ` with ${state.y} ${shown(points.y[best], unit(state.y))} and ${state.x} ${
       shown(points.x[best], unit(state.x))}`);
 }
@@ -254,18 +253,16 @@ function stop() {
 function volume() {
   const { points, byTime, sx, sy } = view;
   const dearest = all.dearest;
-  const ordered = byTime.filter((place) => !filters()[state.x] && !filters()[state.y]
-    || view.places.includes(place));
-  const worst = (column, sign) => ordered.reduce((value, place) =>
+  const worst = (column, sign) => byTime.reduce((value, place) =>
     Math.max(value, sign * column[place]), -Infinity) * sign;
   const corner = dearest === null || state.xdir !== 'min' || state.ydir !== 'max'
     ? [worst(points.x, sx), worst(points.y, sy)] : [dearest, 0];
   const whole = dearest === null ? null : dearest;
-  const trace = hypervolumes(points.x, points.y, ordered, sx, sy, corner)
+  const trace = hypervolumes(points.x, points.y, byTime, sx, sy, corner)
     .map((value) => (whole ? value / whole : value));
   const overTime = state.hv === 'time';
-  const began = ordered.length ? points.time[ordered[0]] : 0;
-  const series = ordered.map((place, i) => [overTime ? (points.time[place] - began) / 60 : i + 1, trace[i]]);
+  const began = byTime.length ? points.time[byTime[0]] : 0;
+  const series = byTime.map((place, i) => [overTime ? (points.time[place] - began) / 60 : i + 1, trace[i]]);
   const switcher = el('select', { 'aria-label': 'Hypervolume over',
     onchange: () => set({ hv: switcher.value }) },
   ...[['children', 'over points'], ['time', 'over minutes']].map(([value, text]) =>
@@ -301,7 +298,8 @@ function table() {
     const values = settings.map((name) => run.settings[name]);
     return el('tr', { 'data-key': key },
       el('th', { scope: 'row' }, el('button', { type: 'button', class: 'link',
-        onclick: (event) => (event.shiftKey ? pin(key) : set({ sel: key })) }, run.name)),
+        onclick: (event) => (event.shiftKey ? pin(key) : set({ sel: key })) },
+      labelOf(points, place))),
       el('td', {}, `${points.step[place]}${times > 1 ? ` and ${times - 1} more` : ''}`),
       el('td', {}, shown(points.y[place], unit(state.y))),
       el('td', {}, shown(points.x[place], unit(state.x))),
@@ -313,7 +311,7 @@ function table() {
   page.table.replaceChildren(el('h2', {}, 'The front'), el('div', { class: 'scroll' },
     el('table', {}, el('thead', {}, el('tr', {}, ...heads.map((head) =>
       el('th', { scope: 'col' }, head)))), el('tbody', {}, ...rows))),
-  hidden > 0 ? el('p', { class: 'muted' }, `and ${count(hidden, 'more point')}`) : null);
+  ...(hidden > 0 ? [el('p', { class: 'muted' }, `and ${count(hidden, 'more point')}`)] : []));
   markTable();
 }
 

@@ -5,9 +5,9 @@ import { scale, ticks } from './chart.js';
 import { count, el, short, shown } from './dom.js';
 import { varied } from './view.js';
 
-const HEIGHT = 200;
+const HEIGHT = 210;
 const MOST = 4000; // lines; more are drawn evenly spread
-const BOX = { top: 34, bottom: HEIGHT - 14, side: 60 };
+const BOX = { top: 46, bottom: HEIGHT - 14, side: 60 };
 
 /** Inside `parent`; `act.filter(name, filter)` is called with null to take a filter away. */
 export class Parallel {
@@ -28,7 +28,7 @@ export class Parallel {
     const gap = (width - 2 * BOX.side) / Math.max(1, names.length - 1);
     this.axes = names.map((setting, i) => axisOf(setting, all, BOX.side + i * gap, units));
     this.lines(view, width);
-    this.svg.replaceChildren(...this.axes.map((axis) => this.axis(axis, filters)));
+    this.svg.replaceChildren(...this.axes.map((axis, i) => this.axis(axis, i, filters)));
     for (const [name, value] of Object.entries({ width, height: HEIGHT,
       viewBox: `0 0 ${width} ${HEIGHT}`,
       'aria-label': `Parallel coordinates of ${names.map((each) => each.name).join(', ')}` })) {
@@ -73,11 +73,12 @@ export class Parallel {
     draw.stroke();
   }
 
-  axis(axis, filters) {
+  axis(axis, place, filters) {
     const { x, name } = axis;
     const group = el('g', { class: 'paraxis', 'data-name': name },
       el('line', { x1: x, x2: x, y1: BOX.top, y2: BOX.bottom }),
-      el('text', { class: 'title', x, y: 14, 'text-anchor': 'middle' }, name));
+      el('text', { class: 'title', x, y: place % 2 ? 28 : 12, 'text-anchor': 'middle' },
+        name.length > 20 ? `${name.slice(0, 19)}…` : name, el('title', {}, name)));
     for (const [at, text] of axis.marks) {
       group.append(el('text', { x: x + 5, y: at + 4 }, text));
     }

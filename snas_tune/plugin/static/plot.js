@@ -3,7 +3,7 @@
 import { axes, path, scale, windowOf } from './chart.js';
 import { attainment } from './front.js';
 import { count, el, shown } from './dom.js';
-import { bySeed, keyOf } from './view.js';
+import { bySeed, keyOf, labelOf } from './view.js';
 
 export const COLOURS = ['#d55e00', '#0072b2', '#009e73', '#cc79a7', '#56b4e9', '#e69f00', '#8c6bb1',
   '#7f7f7f'];
@@ -272,5 +272,6 @@ export function hint(view, place, state, units) {
   const settings = Object.entries(run.settings).slice(0, 8)
     .map(([name, value]) => `${name} ${typeof value === 'number' ? +value.toPrecision(4) : value}`);
   if (points.members) settings.push(`mean of ${count(points.members[place].length, 'run')}`);
-  return { title: run.name, lines, settings };
+  const sweep = points.sweeps.length > 1 ? ` of ${run.sweep}` : '';
+  return { title: `${labelOf(points, place)}${sweep}`, lines, settings };
 }

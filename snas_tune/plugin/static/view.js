@@ -7,10 +7,22 @@ import { best, frontOf } from './front.js';
 export const keyOf = (points, place) =>
   `${points.runs[points.run[place]].name}|${points.step[place]}`;
 
+/** What a run is called: its last part, or all of it if another run has the same. */
+export const labelOf = (points, place) => points.labels[points.run[place]];
+
+function labels(runs) {
+  const last = runs.map((run) => run.name.slice(run.name.lastIndexOf('/') + 1));
+  const seen = new Map();
+  for (const name of last) seen.set(name, (seen.get(name) ?? 0) + 1);
+  return runs.map((run, i) => (last[i] && last[i] !== '.' && seen.get(last[i]) === 1
+    ? last[i] : run.name));
+}
+
 /** The answer of the backend with typed columns. */
 export function pointsOf(answer) {
   return {
     ...answer,
+    labels: labels(answer.runs),
     run: Int32Array.from(answer.run),
     step: Int32Array.from(answer.step),
     x: Float64Array.from(answer.x),
@@ -64,11 +76,13 @@ export function viewOf(all, state, filters) {
   const late = new Uint8Array(byTime.length);
   for (const place of byTime.slice(shownCount)) late[place] = 1;
   const places = [];
+  const passing = new Uint8Array(points.x.length);
   let filtered = 0;
   for (let place = 0; place < points.x.length; place += 1) {
     const shown = kept[points.run[place]]
       && (!filters[state.x] || within(points.x[place], filters[state.x]))
       && (!filters[state.y] || within(points.y[place], filters[state.y]));
+    passing[place] = shown;
     if (shown && !late[place]) places.push(place);
     filtered += !shown;
   }
@@ -90,7 +104,7 @@ export function viewOf(all, state, filters) {
   const bounded = bounds[0] !== null || bounds[1] !== null;
   return {
     points, places, front, fronts, onFront, sx, sy, bounds, bounded, sweepOf,
-    byTime: byTime.filter((place) => kept[points.run[place]]),
+    byTime: byTime.filter((place) => passing[place]),
     best: bounded ? best(points.x, points.y, places, sx, sy, bounds[0], bounds[1]) : -1,
     notes: [...notes, ...leftOut(all, filtered, late)],
     distinct: distinct(points, front),
