@@ -5,7 +5,9 @@ One run for each trial, under its name, and one run ``front`` for the sweep as a
 
 from __future__ import annotations
 
+import itertools
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,9 @@ from snas_tune.results import CHILDREN, HYPERVOLUME, METRICS
 from snas_tune.short_cell import short_cell
 
 FRONT_RUN = "front"
+
+_OPENED = itertools.count()
+
 HPARAMS = ("penalty_strength", "temperature_schedule", "temperature_start", "temperature_end")
 """The settings that HParams always shows; it also shows what else a sweep varies."""
 
@@ -65,7 +70,12 @@ class SweepLog:
 
     def _writer(self, run: str) -> SummaryWriter:
         if run not in self._writers:
-            self._writers[run] = SummaryWriter(str(self.directory / run), flush_secs=10)
+            # The names of tensorboardX's files count seconds: a run that is opened twice within
+            # one would lose what the first file held.
+            suffix = f".{os.getpid()}.{next(_OPENED)}"
+            self._writers[run] = SummaryWriter(
+                str(self.directory / run), flush_secs=10, filename_suffix=suffix
+            )
             if run == FRONT_RUN:
                 self._writers[run].add_custom_scalars(LAYOUT)
                 if self._varied:
