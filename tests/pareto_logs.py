@@ -69,8 +69,8 @@ def write_sweep(
     file = FrontFile(str(folder / "front.parquet"))
     rows = []
     for strength in np.exp(generator.uniform(np.log(0.01), np.log(10), trials)).tolist():
+        kind = str(generator.choice(["linear", "cosine"]))
         for number in seeds:
-            kind = str(generator.choice(["linear", "cosine"]))
             config = SearchConfig(**{**TINY, "penalty_strength": strength, "seed": number,
                                      "temperature_schedule": kind, "epochs": epochs})  # fmt: skip
             name = trial_name(config.to_dict())

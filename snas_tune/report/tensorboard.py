@@ -25,6 +25,9 @@ from snas_tune.short_cell import short_cell
 
 FRONT_RUN = "front"
 
+FLUSH_SECONDS = 1
+"""After so long an event is in its file; tensorboardX's own flush leaves out what is queued."""
+
 _OPENED = itertools.count()
 
 HPARAMS = ("penalty_strength", "temperature_schedule", "temperature_start", "temperature_end")
@@ -74,7 +77,7 @@ class SweepLog:
             # one would lose what the first file held.
             suffix = f".{os.getpid()}.{next(_OPENED)}"
             self._writers[run] = SummaryWriter(
-                str(self.directory / run), flush_secs=10, filename_suffix=suffix
+                str(self.directory / run), flush_secs=FLUSH_SECONDS, filename_suffix=suffix
             )
             if run == FRONT_RUN:
                 self._writers[run].add_custom_scalars(LAYOUT)
@@ -105,7 +108,6 @@ class SweepLog:
                 writer.add_scalar(name, value, global_step=report["epoch"])
         if math.isfinite(report.get("child_accuracy", math.nan)):
             self._add(trial, child_summary(report), report["epoch"])
-        writer.flush()
         if HYPERVOLUME in report:
             self._writer(FRONT_RUN).add_scalar(
                 HYPERVOLUME, report[HYPERVOLUME], global_step=report[CHILDREN]

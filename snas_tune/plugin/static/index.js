@@ -11,7 +11,8 @@ import { hint, Plot } from './plot.js';
 import { chosen, filters, onChange, set, setFilter, state } from './state.js';
 import { keyOf, labelOf, pointsOf, viewOf } from './view.js';
 
-const POLL = 10000; // milliseconds between looks at a sweep that may be running
+const POLL = 4000; // milliseconds between looks at a sweep that may be running, or more
+const SHARE = 20; // at most one part in so many of the time is spent looking
 const ROWS = 200; // of the table
 const SWEEP_SECONDS = 8; // in which the sweep is played
 
@@ -25,6 +26,7 @@ let dark = false;
 export async function render() {
   document.head.append(el('link', { rel: 'stylesheet', href: 'static/style.css' }));
   document.documentElement.lang = 'en';
+  page.own = new Set(Object.keys(chosen())); // of the axes, what the address or the user chose
   build();
   onDark((value) => {
     dark = value;
@@ -34,8 +36,16 @@ export async function render() {
   onChange(changed);
   onReload(() => load());
   await load(true);
-  setInterval(() => { if (visible() && !page.playing) load(); }, POLL);
+  poll();
   new ResizeObserver(() => { if (view) paint(); }).observe(page.main);
+}
+
+/** Look again and again, the more rarely the longer it takes. */
+async function poll() {
+  const began = performance.now();
+  if (visible() && !page.playing) await load();
+  const took = performance.now() - began;
+  setTimeout(poll, Math.max(POLL, SHARE * took));
 }
 
 function build() {
@@ -72,10 +82,9 @@ async function load(first = false) {
     const grown = answer.tags.length !== tags.length;
     tags = answer.tags;
     page.newer = answer.newer;
-    if (!state.x || !state.y) chooseAxes(answer);
+    chooseAxes(answer);
     if (!state.x || !state.y) {
-      page.status.textContent = 'No run has two scalars yet. The tab looks again every '
-        + `${POLL / 1000} seconds.`;
+      page.status.textContent = 'No run has two scalars yet. The tab looks again by itself.';
       return;
     }
     if (await fetchPoints() || grown || first) {
@@ -102,17 +111,22 @@ async function fetchPoints() {
   return true;
 }
 
+/** Choose what neither the user nor the address has: anew each time, as a sweep that begins does
+    not have all of its scalars. */
 function chooseAxes(answer) {
   const names = tags.map((tag) => tag.name);
+  const asked = (name) => (page.own.has(name) ? state[name] : '');
   const byMode = (mode) => answer.objectives.find((objective) => objective[1] === mode)?.[0];
   const like = (pattern) => names.find((name) => pattern.test(name));
-  const y = state.y || answer.y || byMode('max') || like(/acc|auc|f1|reward|score/i)
+  const y = asked('y') || answer.y || byMode('max') || like(/acc|auc|f1|reward|score/i)
     || like(/loss|err/i) || names[0] || '';
-  const x = state.x || answer.x || byMode('min') || like(/flops|params|latency|cost|size|time/i)
+  const x = asked('x') || answer.x || byMode('min') || like(/flops|params|latency|cost|size|time/i)
     || names.find((name) => name !== y) || '';
   const ydir = direction(y) || (/loss|err/i.test(y) ? 'min' : 'max');
-  set({ x, y, ydir: state.y ? state.ydir : ydir, xdir: state.x ? state.xdir : direction(x) || 'min',
-    value: state.value || (answer.objectives.length ? 'all' : 'last') });
+  page.choosing = true;
+  set({ x, y, ydir: asked('ydir') || ydir, xdir: asked('xdir') || direction(x) || 'min',
+    value: asked('value') || (answer.objectives.length ? 'all' : 'last') });
+  page.choosing = false;
 }
 
 const about = (name) => tags.find((tag) => tag.name === name) ?? {};
@@ -120,6 +134,8 @@ const direction = (name) => about(name).direction;
 const unit = (name) => about(name).unit ?? '';
 
 function changed(names) {
+  if (page.choosing) return;
+  for (const name of names) page.own.add(name);
   if (!view) return;
   if (names.has('x') && direction(state.x)) set({ xdir: direction(state.x) });
   if (names.has('y') && direction(state.y)) set({ ydir: direction(state.y) });

@@ -118,8 +118,8 @@ function axisOf(setting, all, x, units) {
   const { name, scalar } = setting;
   if (!scalar && !setting.numeric) return choiceAxis(setting, x);
   const known = scalar ? all[scalar] : setting.values;
-  const low = known.reduce((a, b) => Math.min(a, b), Infinity);
-  const high = known.reduce((a, b) => Math.max(a, b), -Infinity);
+  const low = known.length ? known.reduce((a, b) => Math.min(a, b)) : 0;
+  const high = known.length ? known.reduce((a, b) => Math.max(a, b)) : 1;
   const log = low > 0 && high / low > 30;
   const y = scale(low, high > low ? high : low + 1, BOX.bottom, BOX.top, log);
   const unit = scalar ? units[scalar] : '';

@@ -1,0 +1,535 @@
+"""The Pareto tab in a real browser, on the log of a real sweep and on written ones."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import numpy as np
+import pytest
+import ray
+from browsers import Tab, chromium
+from conftest import TINY
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pareto_logs import serve, some_report, write_sweep
+from ray import tune
+from test_pareto_tab import unimportable
+
+from snas_tune.config import SearchConfig
+from snas_tune.front import ParetoFront, hypervolume, nondominated
+from snas_tune.genotype import Genotype
+from snas_tune.report import SweepLog
+from snas_tune.sweep import quiet_ray, run_sweep, search_space
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("written")
+    return folder, write_sweep(folder, trials=10, epochs=4)
+
+
+@pytest.fixture(scope="module")
+def server(written):
+    with serve(written[0] / "tensorboard") as tensorboard:
+        yield tensorboard.with_points(len(written[1]))
+
+
+@pytest.fixture(scope="module")
+def page(browser, server):
+    """One page for the tests of the written sweep; each opens the tab anew."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
+    yield Tab(context.new_page(), server.url)
+    context.close()
+
+
+@pytest.fixture
+def tab(page):
+    page.problems.clear()
+    page.open()
+    yield page
+    page.check()
+
+
+@pytest.fixture
+def front(written):
+    return written[1]
+
+
+def key(row):
+    return f"{row['trial']}|{row['epoch']}"
+
+
+def open_tab(browser, server, **settings):
+    return Tab(browser.new_page(viewport={"width": 1280, "height": 800}), server.url, **settings)
+
+
+def saved(tab, label):
+    with tab.page.expect_download() as download:
+        tab.find(f"button:text-is('{label}')").click()
+    return Path(download.value.path()).read_text()
+
+
+def chosen(tab):
+    return tab.find("section.card.chosen").get_attribute("data-key")
+
+
+def test_the_front_is_that_of_the_front_file(tab, front):
+    tab.count(len(front))
+    members = len(front.front)
+    assert f"{members} on the front" in tab.text(".status")
+    assert "Left out: 1 run without both (“front”)" in tab.text(".status")
+    assert tab.keys() == [key(row) for row in front.cells]
+    drawn = [c.get_attribute("data-key") for c in tab.find("circle.member").all()]
+    assert drawn == tab.keys()
+    assert len(front.cells) > 3
+
+
+def test_a_click_on_a_point_of_the_front_shows_its_cells(tab, front):
+    for row in (front.cells[0], front.cells[-1]):
+        tab.click_point(key(row))
+        tab.wait("k => document.querySelector('section.chosen')?.dataset.key === k", key(row))
+        tab.wait("() => document.querySelector('img.cells')?.naturalWidth > 100")
+        genotype = Genotype.from_json(row["genotype"])
+        assert tab.text("code.genotype") == genotype.to_text()
+        # The picture that is shown is the cell's: its words list the edges.
+        source = tab.find("img.cells").get_attribute("src")
+        svg = tab.page.request.get(f"{tab.url}data/plugin/pareto/{source}").text()
+        edges = len(genotype.normal.edges) + len(genotype.reduction.edges)
+        assert svg.count('class="pill"') == edges
+        command = tab.text("code.command")
+        assert f"--cell {row['trial']}:{row['epoch']} " in command
+        titles = tab.find("section.chosen svg .title").all_text_contents()
+        assert {"accuracy", "FLOPs (multiply-adds)", "entropy", "temperature"} <= set(titles)
+    assert tab.find("circle.ring.chosen").count() == 1
+
+
+def test_pinning_a_second_point_names_the_ops_that_differ(tab, front):
+    one, other = front.cells[0], front.cells[-1]
+    tab.click_point(key(one))
+    tab.wait("() => document.querySelector('section.chosen')")
+    tab.click_point(key(other), shift=True)
+    tab.wait("() => document.querySelector('section.difference table')")
+    told = {
+        tuple(cell.inner_text() for cell in row.locator("th, td").all())
+        for row in tab.find("section.difference tbody tr").all()
+    }
+    expected = set()
+    cells = [Genotype.from_json(row["genotype"]) for row in (one, other)]
+    for name in ("normal", "reduction"):
+        ops = [{(e.source, e.target): e.op for e in getattr(c, name).edges} for c in cells]
+        for edge in {*ops[0], *ops[1]}:
+            pair = [op.get(edge, "no edge") for op in ops]
+            if pair[0] != pair[1]:
+                expected.add((f"{name} {edge[0]} → {edge[1]}", *pair))
+    assert told == expected
+    tab.find("section.pinned button:text-is('Let go')").click()
+    tab.wait("() => !document.querySelector('section.pinned')")
+
+
+def test_a_budget_names_the_cell_that_the_front_file_has_for_it(tab, front):
+    flops = sorted(row["flops"] for row in front.rows)
+    accuracies = sorted(row["child_accuracy"] for row in front.rows)
+    for share in (0.1, 0.5, 1.0):
+        bound = flops[int(share * (len(flops) - 1))]
+        least = accuracies[int(0.3 * len(accuracies))]
+        tab.find("input[name=max]").fill(str(bound))
+        tab.find("input[name=min]").fill("")
+        best = front.best(max_flops=bound)
+        assert tab.find(".budget button").get_attribute("data-key") == key(best)
+        tab.find("input[name=min]").fill(f"{100 * least} %")
+        try:
+            best = front.best(max_flops=bound, min_child_accuracy=least)
+        except ValueError:
+            assert tab.text(".budget") == "No shown point is within the budget."
+        else:
+            assert tab.find(".budget button").get_attribute("data-key") == key(best)
+    tab.find(".budget button").click()
+    tab.wait("k => document.querySelector('section.chosen')?.dataset.key === k", key(best))
+    tab.find("input[name=max]").fill("much")
+    assert "the bound “much” is no number" in tab.text(".status")
+
+
+def test_a_filter_by_run_and_by_hyperparameter_shows_the_front_of_what_is_left(tab, front):
+    tab.find("input[name=rx]").fill("^linear")
+    kept = [row for row in front.rows if row["trial"].startswith("linear")]
+    tab.count(len(kept))
+    assert tab.keys() == [key(row) for row in ParetoFront.from_rows(kept).cells]
+    strengths = sorted({row["penalty_strength"] for row in kept})
+    tab.find("input[data-filter=penalty_strength]").first.fill(str(strengths[1]))
+    tab.find("input[data-filter=penalty_strength]").first.press("Enter")
+    kept = [row for row in kept if row["penalty_strength"] >= strengths[1]]
+    tab.count(len(kept))
+    assert tab.keys() == [key(row) for row in ParetoFront.from_rows(kept).cells]
+    assert f"{len(front) - len(kept)} points by the filters" in tab.text(".status")
+    tab.find("input[name=rx]").fill("(")
+    assert "no regular expression" in tab.text(".status")
+    tab.find("button:text-is('Clear filters and budget')").click()
+    tab.count(len(front))
+
+
+def test_dragging_along_a_parallel_axis_filters_and_a_double_click_lets_go(tab, front):
+    handle = tab.find('.paraxis[data-name="temperature_schedule"] .handle')
+    handle.scroll_into_view_if_needed()
+    box = handle.bounding_box()
+    x, mouse = box["x"] + box["width"] / 2, tab.page.mouse
+    mouse.move(x, box["y"] + 1)  # the upper end is the last one in the alphabet
+    mouse.down()
+    mouse.move(x, box["y"] + box["height"] / 2, steps=4)
+    mouse.up()
+    kept = [row for row in front.rows if row["temperature_schedule"] == "linear"]
+    tab.count(len(kept))
+    assert tab.keys() == [key(row) for row in ParetoFront.from_rows(kept).cells]
+    tab.find('.paraxis[data-name="temperature_schedule"] .handle').dblclick()
+    tab.count(len(front))
+
+
+def test_a_link_shows_the_same_again(tab, front):
+    row = front.cells[2]
+    tab.find("input[name=rx]").fill("linear|cosine")
+    tab.find("input[name=logx]").check()
+    tab.find("select[name=value]").select_option("last")
+    tab.wait("n => document.querySelector('.status').innerText.includes(n)", "10 points")
+    last = [r for r in front.rows if r["epoch"] == 4]
+    assert tab.keys() == [key(r) for r in ParetoFront.from_rows(last).cells]
+    tab.find("select[name=value]").select_option("all")
+    tab.count(len(front))
+    tab.click_point(key(row))
+    tab.wait("() => document.querySelector('section.chosen')")
+    address = tab.page.url
+    tab.page.goto("about:blank")
+    tab.page.goto(address)
+    tab.frame.wait_for_selector("section.chosen")
+    assert chosen(tab) == key(row)
+    assert tab.find("input[name=rx]").input_value() == "linear|cosine"
+    assert tab.find("input[name=logx]").is_checked()
+    assert tab.page.url == address
+
+
+def test_what_is_saved_equals_the_front_file(tab, front, tmp_path):
+    tab.count(len(front))
+    front.to_csv(tmp_path / "front.csv")
+    assert saved(tab, "CSV") == (tmp_path / "front.csv").read_text()
+    rows = json.loads(saved(tab, "JSON"))
+    assert [row["genotype"] for row in rows] == [row["genotype"] for row in front.rows]
+    assert [row["on_front"] for row in rows] == front.mask.tolist()
+    svg = ET.fromstring(saved(tab, "SVG"))
+    drawn = [c for c in svg.iter("{http://www.w3.org/2000/svg}circle")]
+    assert len(drawn) == len(front.cells) + (~front.mask).sum()
+
+
+def test_the_slider_shows_the_cells_of_other_steps(tab, front):
+    row = front.cells[-1]
+    tab.click_point(key(row))
+    slider = tab.find("section.chosen input[type=range]")
+    slider.focus()
+    slider.press("Home")
+    first = f"{row['trial']}|1"
+    tab.wait("k => document.querySelector('section.chosen')?.dataset.key === k", first)
+    genotype = next(r["genotype"] for r in front.rows if key(r) == first)
+    tab.wait(
+        "t => document.querySelector('code.genotype')?.innerText === t",
+        Genotype.from_json(genotype).to_text(),
+    )
+
+
+def test_the_sweep_can_be_looked_at_as_it_was(tab, front):
+    tab.find(".timeline input").focus()
+    tab.page.keyboard.press("Home")
+    tab.count(0)
+    assert f"{len(front)} later points" in tab.text(".status")
+    tab.find("button:text-is('Play the sweep')").click()
+    tab.wait("() => /^[1-9]/.test(document.querySelector('.status').innerText)")
+    tab.find(".timeline button").click()
+    tab.count(len(front))
+
+
+def test_the_hypervolume_is_that_of_the_front_file(tab, front):
+    tab.count(len(front))
+    share = front.hypervolume((0.0, 7e7)) / 7e7
+    assert tab.text("section:has(h2:has-text('Hypervolume')) p").startswith(f"{share:.4g}"[:6])
+    assert "reference point: flops 70M, child_accuracy 0.00 %" in tab.text("main")
+    tab.find("select[aria-label='Hypervolume over']").select_option("time")
+    assert "minutes since the first point" in tab.find("main").inner_html()
+
+
+def test_the_keyboard_walks_along_the_front(tab, front):
+    keys = [key(row) for row in front.cells]
+    tab.find(".plot").focus()
+    for wanted in (keys[0], keys[1], keys[2]):
+        tab.page.keyboard.press("ArrowRight")
+        tab.wait("k => document.querySelector('section.chosen')?.dataset.key === k", wanted)
+    tab.page.keyboard.press("p")
+    tab.page.keyboard.press("ArrowLeft")
+    tab.wait("k => document.querySelector('section.chosen')?.dataset.key === k", keys[1])
+    tab.wait("k => document.querySelector('section.pinned')?.dataset.key === k", keys[2])
+    tab.page.keyboard.press("Escape")
+    tab.wait("() => !document.querySelector('section.pinned')")
+    label = tab.find(".plot svg").get_attribute("aria-label")
+    assert f"{len(front)} points, {len(front.front)} of them on the front" in label
+
+
+def test_a_hint_names_the_config_and_the_cell(tab, front):
+    row = front.cells[1]
+    circle = tab.find(f'circle.member[data-key="{key(row)}"]').bounding_box()
+    tab.page.mouse.move(circle["x"] + 3, circle["y"] + 3)
+    tab.wait("() => document.querySelector('.cellwords')?.innerText.startsWith('N ')")
+    hint = tab.text(".hint")
+    assert row["trial"] in hint
+    assert f"penalty_strength {row['penalty_strength']:.4g}"[:20] in hint
+    tab.page.mouse.move(2, 300)
+    assert not tab.find(".hint").is_visible()
+
+
+def test_dark_mode_follows_tensorboard(tab):
+    def paper():
+        return tab.frame.evaluate("() => getComputedStyle(document.body).backgroundColor")
+
+    light = paper()
+    tab.page.evaluate("() => document.body.classList.add('dark-mode')")
+    tab.wait("() => document.body.classList.contains('dark')")
+    assert paper() != light
+    tab.find("tr[data-key] button").first.click()
+    tab.wait("() => document.querySelector('img.cells')?.src.includes('dark=1')")
+
+
+def test_another_cost_axis_has_a_front_of_its_own(tab, front):
+    tab.find("select[name=x]").select_option("params")
+    other = ParetoFront(front.table, (("child_accuracy", "max"), ("params", "min")))
+    tab.wait("k => document.querySelector('tr[data-key]')?.dataset.key === k",
+             key(other.cells[0]))  # fmt: skip
+    assert tab.keys() == [key(row) for row in other.cells]
+    assert "params: weights of the child network" in tab.find(".plot").inner_html()
+    tab.find("select[name=x]").select_option("latency_ms")
+    tab.count(0)
+    assert f"{len(front)} points that are NaN or infinite" in tab.text(".status")
+
+
+numbers = st.integers(0, 6).map(float)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    points=st.lists(st.tuples(numbers, numbers), min_size=1, max_size=25),
+    modes=st.tuples(st.sampled_from(["min", "max"]), st.sampled_from(["min", "max"])),
+)
+def test_dominance_in_the_browser_is_that_of_the_front(page, points, modes):
+    xs, ys = zip(*points, strict=True)
+    signs = [1 if mode == "min" else -1 for mode in modes]
+    corner = [7.0 if mode == "min" else -1.0 for mode in modes]
+    front, volumes, least = page.frame.evaluate(
+        """async ([xs, ys, [sx, sy], corner]) => {
+          const front = await import('/data/plugin/pareto/static/front.js');
+          const places = [...xs.keys()];
+          return [front.frontOf(xs, ys, places, sx, sy),
+            front.hypervolumes(xs, ys, places, sx, sy, corner),
+            front.best(xs, ys, places, sx, sy, xs[0], null)];
+        }""",
+        [xs, ys, signs, corner],
+    )
+    assert sorted(front) == np.flatnonzero(nondominated(points, modes)).tolist()
+    expected = [hypervolume(points[: i + 1], modes, corner) for i in range(len(points))]
+    assert volumes == pytest.approx(expected)
+    within = [i for i, x in enumerate(xs) if signs[0] * x <= signs[0] * xs[0]]
+    assert least == min(within, key=lambda i: (signs[1] * ys[i], signs[0] * xs[i], i))
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    groups=st.lists(
+        st.lists(st.tuples(numbers, numbers), min_size=1, max_size=6), min_size=1, max_size=5
+    )
+)
+def test_the_attained_band_is_that_of_its_definition(page, groups):
+    points = [point for group in groups for point in group]
+    xs, ys = zip(*points, strict=True)
+    places, start = [], 0
+    for group in groups:
+        places.append(list(range(start, start + len(group))))
+        start += len(group)
+    levels = [0.25, 0.5, 0.75]
+    curves = page.frame.evaluate(
+        """async ([xs, ys, groups, levels]) => {
+          const front = await import('/data/plugin/pareto/static/front.js');
+          return front.attainment(xs, ys, groups, 1, -1, levels);
+        }""",
+        [xs, ys, places, levels],
+    )
+    for level, curve in zip(levels, curves, strict=True):
+        for x in range(7):
+            # The best y of each group at a cost of at most x; the level's share of groups attains
+            # the y below which no more of them are.
+            best = sorted(
+                (max((y for a, y in group if a <= x), default=-1.0) for group in groups),
+                reverse=True,
+            )
+            attained = best[max(0, int(np.ceil(level * len(groups))) - 1)]
+            told = [y for a, y in curve if a <= x]
+            assert (told[-1] if told else -1.0) == attained
+
+
+def test_points_appear_while_a_sweep_writes(browser, tmp_path):
+    generator = np.random.default_rng(0)
+    log = SweepLog(tmp_path)
+    config = SearchConfig(penalty_strength=1.0).to_dict()
+    log.start_trial("one", config)
+    log.add_result("one", some_report(generator, 1, 1.0))
+    with serve(tmp_path) as tensorboard:
+        tab = open_tab(browser, tensorboard.with_points(1))
+        tab.count(1)
+        assert tab.keys() == ["one|1"]
+        for epoch in (2, 3):
+            log.add_result("one", some_report(generator, epoch, 1.0))
+        log.start_trial("two", config)
+        log.add_result("two", some_report(generator, 1, 1.0))
+        tab.count(4)  # by itself: nobody pressed reload
+        assert "4 points of 2 runs" in tab.text(".status")
+        log.add_result("two", some_report(generator, 2, 1.0))
+        tensorboard.with_points(5)
+        tab.page.locator(".reload-button, [aria-label*=eload]").first.click()
+        tab.count(5)
+        log.close()
+        tab.check()
+        tab.page.close()
+
+
+HTML = "<img src=x onerror=alert(1)>"
+
+
+def test_names_with_html_are_texts_and_no_runs_are_said(browser, tmp_path):
+    with serve(tmp_path) as tensorboard:
+        tab = open_tab(browser, tensorboard)
+        assert "No run has two scalars yet." in tab.text(".status")
+        log = SweepLog(tmp_path)
+        config = SearchConfig(penalty_strength=1.0, data=f"{HTML}&'\"").to_dict()
+        log.start_trial(HTML.replace("/", ""), config)
+        report = some_report(np.random.default_rng(0), 1, 1.0)
+        log.add_result(HTML, {**report, "child_accuracy": 0.5})
+        log.close()
+        tab.count(1)
+        assert tab.keys() == [f"{HTML}|1"]
+        tab.find("tr[data-key] button").click()
+        tab.wait("() => document.querySelector('section.chosen code.genotype')")
+        assert HTML in tab.text("section.chosen h2")
+        assert tab.find("img:not(.cells)").count() == 0
+        tab.check()
+        tab.page.close()
+
+
+def test_a_cell_of_a_newer_version_is_said(browser, tmp_path):
+    log = SweepLog(tmp_path)
+    log.start_trial("one", SearchConfig(penalty_strength=1.0).to_dict())
+    report = some_report(np.random.default_rng(0), 1, 1.0)
+    newer = json.dumps({**json.loads(report["genotype"]), "format": 7})
+    log.add_result("one", {**report, "genotype": newer})
+    log.close()
+    with serve(tmp_path) as tensorboard:
+        tab = open_tab(browser, tensorboard.with_points(1), sel="one|1")
+        tab.wait("() => document.querySelector('section.chosen .error')")
+        assert "genotype format must be 1, got 7" in tab.text("section.chosen .error")
+        assert tab.problems == [p for p in tab.problems if "status of 400" in p]
+        tab.page.close()
+
+
+def test_seeds_and_several_sweeps(browser, tmp_path):
+    fronts = [
+        write_sweep(tmp_path / name, 4, 3, seeds=(0, 1, 2), seed=i) for i, name in enumerate("ab")
+    ]
+    with serve(tmp_path) as tensorboard:
+        tab = open_tab(browser, tensorboard.with_points(72))
+        assert [s.inner_text() for s in tab.find(".legend .sweep").all()] == ["a", "b"]
+        lines = tab.find("path.front")
+        assert lines.count() == 2
+        assert lines.first.get_attribute("stroke") != lines.last.get_attribute("stroke")
+        rows = [{**row, "trial": f"{n}/tensorboard/{row['trial']}"}
+                for n, front in zip("ab", fronts, strict=True) for row in front.rows]  # fmt: skip
+        assert tab.keys() == [key(row) for row in ParetoFront.from_rows(rows).cells]
+        text = saved(tab, "CSV").splitlines()
+        assert text[0].startswith("sweep,trial,epoch,")
+        assert [line.partition(",")[0] for line in text[1:]] == ["a"] * 36 + ["b"] * 36
+        tab.find("select[name=seeds]").select_option("mean")
+        tab.count(24)
+        assert tab.find("path.whisker").count() == 24
+        tab.find("select[name=seeds]").select_option("band")
+        tab.count(72)
+        assert tab.find("path.band").count() == tab.find("path.median").count() == 1
+        tab.check()
+        tab.page.close()
+
+
+def sphere(config):
+    for step in range(3):
+        tune.report({"error": config["x"] ** 2 + 1 / (1 + step), "cost": 10 * config["y"]})
+
+
+@pytest.fixture(scope="module")
+def ray_logs(tmp_path_factory):
+    """A real sweep of ours, and one of Ray Tune with a trainable that knows nothing of us."""
+    folder = tmp_path_factory.mktemp("ray")
+    quiet_ray(cpus=2)
+    import test_pareto_browser
+
+    ray.cloudpickle.register_pickle_by_value(test_pareto_browser)
+    try:
+        swept = run_sweep(
+            search_space(**{**TINY, "epochs": 2}), name="ours", storage_path=str(folder / "snas"),
+            trials=2, rule="fifo",
+        )  # fmt: skip
+        tune.run(
+            sphere, config={"x": tune.grid_search([0.5, 1, 2]), "y": 3}, verbose=0,
+            storage_path=str(folder / "any"), name="theirs",
+        )  # fmt: skip
+    finally:
+        ray.cloudpickle.unregister_pickle_by_value(test_pareto_browser)
+        ray.shutdown()
+    return folder, swept
+
+
+def test_the_log_of_a_real_sweep(browser, ray_logs, tmp_path):
+    folder, swept = ray_logs
+    with serve(folder / "snas") as tensorboard:
+        tab = open_tab(browser, tensorboard.with_points(len(swept.front)))
+        prefix = "ours/tensorboard/"
+        assert tab.keys() == [f"{prefix}{key(row)}" for row in swept.front.cells]
+        swept.front.to_csv(tmp_path / "front.csv")
+        assert saved(tab, "CSV") == (tmp_path / "front.csv").read_text()
+        tab.click_point(f"{prefix}{key(swept.front.cells[-1])}")
+        tab.wait("() => document.querySelector('code.genotype')")
+        # So short a search has several points in the same place.
+        row = next(r for r in swept.front.rows if f"{prefix}{key(r)}" == chosen(tab))
+        assert tab.text("code.genotype") == Genotype.from_json(row["genotype"]).to_text()
+        assert f"take_cell.py {swept.path} --cell {row['trial']}:" in tab.text("code.command")
+        tab.check()
+        tab.page.close()
+
+
+def test_the_log_of_any_ray_tune_run(browser, ray_logs):
+    with serve(ray_logs[0] / "any") as tensorboard:
+        tensorboard.with_points(9, "ray/tune/cost", "ray/tune/error")
+        tab = open_tab(browser, tensorboard, x="ray/tune/cost", y="ray/tune/error", ydir="min")
+        tab.count(3)
+        assert tab.find("tr[data-key]").count() == 1
+        tab.find("tr[data-key] button").click()
+        tab.wait("() => document.querySelector('section.chosen')")
+        assert "This run logged no cells." in tab.text("section.chosen")
+        assert "x" in tab.text("section.chosen table.settings")
+        tab.check()
+        tab.page.close()
+
+
+def test_the_tab_opens_where_ray_and_torch_cannot_be_imported(browser, written, tmp_path):
+    environment = unimportable(tmp_path)
+    with serve(written[0] / "tensorboard", environment=environment) as tensorboard:
+        tab = open_tab(browser, tensorboard.with_points(len(written[1])))
+        tab.count(len(written[1]))
+        tab.check()
+        tab.page.close()
