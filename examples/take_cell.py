@@ -36,7 +36,7 @@ def arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("sweep", help="the experiment's directory")
+    add("sweep", help="the experiment's directory, or the front file in it")
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument(
         "--max-mflops",
@@ -65,7 +65,8 @@ def load(args: argparse.Namespace) -> tuple[dict[str, Any], Search, ChildNetwork
     row = chosen(ParetoFront.read(args.sweep), args)
     changes = {name: value for name in ("data_root", "device") if (value := getattr(args, name))}
     if row["checkpoint"]:
-        search = load_search(Path(args.sweep, row["checkpoint"]), **changes)
+        folder = Path(args.sweep).parent if Path(args.sweep).is_file() else Path(args.sweep)
+        search = load_search(folder / row["checkpoint"], **changes)
     elif args.epochs:
         print("the checkpoint of this cell was not kept: its training begins with new weights")
         config = SearchConfig.from_dict({**json.loads(row["config"]), **changes})

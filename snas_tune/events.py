@@ -47,6 +47,11 @@ class ChildrenForm:
     objectives: tuple[tuple[str, str], ...] = OBJECTIVES
     """Name and mode of each objective of the sweep."""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Those of the columns."""
+        return tuple(column.name for column in self.columns)
+
     def to_json(self) -> bytes:
         """The bytes of the metadata's content."""
         return json.dumps(

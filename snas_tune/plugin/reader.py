@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import math
 import threading
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -63,78 +65,109 @@ class Points:
     """Points left out because x or y is NaN or infinite."""
 
 
+class Cache:
+    """What was read for earlier requests, of all experiments."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.children: dict[tuple[str, str], tuple[Any, Series]] = {}
+        """By experiment and run: the step and time of the last vector, and all of them."""
+
+        self.forms: dict[bytes, ChildrenForm | None] = {}
+        self.settings: dict[bytes, dict[str, Any]] = {}
+
+
 class Reader:
-    """Reads one log directory.
+    """Reads one log directory for one request.
 
     Args:
         data: TensorBoard's data provider.
+        cache: shared by all requests.
+        context: of the request.
+        experiment: TensorBoard's experiment id.
     """
 
-    def __init__(self, data: provider.DataProvider) -> None:
+    def __init__(
+        self, data: provider.DataProvider, cache: Cache, context: Any, experiment: str
+    ) -> None:
         self._data = data
-        self._lock = threading.Lock()
-        self._children: dict[tuple[str, str], tuple[Any, Series]] = {}
+        self._cache = cache
+        self._context = context
+        self._experiment = experiment
 
-    def forms(self, context: Any, experiment: str) -> dict[str, ChildrenForm | None]:
-        """What the vectors of children of each run mean; ``None`` where it cannot be read."""
-        forms: dict[str, ChildrenForm | None] = {}
-        known: dict[bytes, ChildrenForm | None] = {}
-        for run, series in self._tensors(context, experiment, CHILDREN).items():
-            content = series.plugin_content
-            if content not in known:
-                try:
-                    known[content] = ChildrenForm.from_json(content)
-                except ValueError:
-                    known[content] = None
-            forms[run] = known[content]
-        return forms
-
-    def tags(self, context: Any, experiment: str) -> dict[str, int]:
-        """How many runs have each scalar."""
-        counts: dict[str, int] = {}
-        listed = self._data.list_scalars(
-            context, experiment_id=experiment, plugin_name=scalars.PLUGIN_NAME
+    @cached_property
+    def _listed(self) -> dict[str, Any]:
+        """The time series of children, by run."""
+        listed = self._data.list_tensors(
+            self._context,
+            experiment_id=self._experiment,
+            plugin_name=PLUGIN,
+            run_tag_filter=provider.RunTagFilter(tags=[CHILDREN]),
         )
-        for run, form in self.forms(context, experiment).items():
-            if form is not None:
-                names = {column.name for column in form.columns}
-                listed = {**listed, run: dict.fromkeys([*listed.get(run, ()), *names])}
-        for tags in listed.values():
-            for tag in tags:
-                counts[tag] = counts.get(tag, 0) + 1
+        return {run: tags[CHILDREN] for run, tags in listed.items() if CHILDREN in tags}
+
+    @cached_property
+    def forms(self) -> dict[str, ChildrenForm | None]:
+        """What the vectors of children of each run mean; ``None`` where it cannot be read."""
+        return {run: self._form(series.plugin_content) for run, series in self._listed.items()}
+
+    def _form(self, content: bytes) -> ChildrenForm | None:
+        if content not in self._cache.forms:
+            try:
+                form = ChildrenForm.from_json(content)
+            except ValueError:
+                form = None
+            self._cache.forms[content] = form
+        return self._cache.forms[content]
+
+    def tags(self) -> dict[str, int]:
+        """How many runs have each scalar, or a column of that name."""
+        listed = self._data.list_scalars(
+            self._context, experiment_id=self._experiment, plugin_name=scalars.PLUGIN_NAME
+        )
+        counts: Counter[str] = Counter()
+        for run in {*listed, *self.forms}:
+            form = self.forms.get(run)
+            counts.update({*listed.get(run, ()), *(form.names if form else ())})
         return dict(sorted(counts.items()))
 
-    def settings(self, context: Any, experiment: str) -> dict[str, dict[str, Any]]:
+    @cached_property
+    def settings(self) -> dict[str, dict[str, Any]]:
         """The hyperparameters of each run that logged some, sorted by name."""
-        found: dict[str, dict[str, Any]] = {}
         listed = self._data.list_tensors(
-            context,
-            experiment_id=experiment,
+            self._context,
+            experiment_id=self._experiment,
             plugin_name=hparams.PLUGIN_NAME,
             run_tag_filter=provider.RunTagFilter(tags=[hparams.SESSION_START_INFO_TAG]),
         )
-        for run, tags in listed.items():
-            series = tags[hparams.SESSION_START_INFO_TAG]
-            session = hparams.parse_session_start_info_plugin_data(series.plugin_content)
-            values = {name: _plain(session.hparams[name]) for name in sorted(session.hparams)}
-            found[run] = {name: value for name, value in values.items() if value is not None}
-        return found
+        return {
+            run: self._settings(tags[hparams.SESSION_START_INFO_TAG].plugin_content)
+            for run, tags in listed.items()
+        }
 
-    def points(
-        self, context: Any, experiment: str, x: str, y: str, value: str, maximise: bool
-    ) -> Points:
+    def _settings(self, content: bytes) -> dict[str, Any]:
+        if content not in self._cache.settings:
+            session = hparams.parse_session_start_info_plugin_data(content)
+            values = {name: _plain(session.hparams[name]) for name in sorted(session.hparams)}
+            known = {name: value for name, value in values.items() if value is not None}
+            self._cache.settings[content] = known
+        return self._cache.settings[content]
+
+    def points(self, x: str, y: str, value: str, maximise: bool) -> Points:
         """The points of every run that has both scalars, or has children with both columns.
 
         Args:
-            context: of the request.
-            experiment: TensorBoard's experiment id.
             x: name of a scalar.
             y: likewise.
             value: one of :data:`VALUES`.
             maximise: whether the best y is the largest.
         """
-        pairs = self._child_pairs(context, experiment, x, y)
-        pairs |= self._scalar_pairs(context, experiment, x, y, set(pairs))
+        runs = {
+            run.run_name
+            for run in self._data.list_runs(self._context, experiment_id=self._experiment)
+        }
+        pairs = self._child_pairs(x, y)
+        pairs |= self._scalar_pairs(x, y, runs - set(pairs))
         points = Points()
         parts = []
         for run in sorted(pairs):
@@ -147,29 +180,35 @@ class Reader:
         if parts:
             tie = np.concatenate([series.values[places, 2] for _, series, places in parts])
             order = np.argsort(tie, kind="stable")
-            runs = [run for run, _, places in parts for _ in places]
-            points.run = [runs[i] for i in order.tolist()]
+            names = [run for run, _, places in parts for _ in places]
+            points.run = [names[i] for i in order.tolist()]
             points.step = _joined(parts, lambda s: s.steps, order)
             points.x = _joined(parts, lambda s: s.values[:, 0], order)
             points.y = _joined(parts, lambda s: s.values[:, 1], order)
             points.time = _joined(parts, lambda s: s.times, order)
-        points.without = sorted(self._runs(context, experiment) - set(pairs))
+        points.without = sorted(runs - set(pairs))
         return points
 
-    def children(
-        self, context: Any, experiment: str, runs: Iterable[str] | None = None
-    ) -> dict[str, Series]:
-        """The vectors of all children, by run; columns as its form says."""
-        with self._lock:
-            return self._read_children(context, experiment, runs)
+    def children(self, runs: Iterable[str]) -> dict[str, Series]:
+        """The vectors of all children of runs; columns as their forms say."""
+        wanted = [run for run in dict.fromkeys(runs) if run in self._listed]
+        marks = {
+            run: (self._listed[run].max_step, self._listed[run].max_wall_time) for run in wanted
+        }
+        with self._cache.lock:
+            known = self._cache.children
+            keys = {run: (self._experiment, run) for run in wanted}
+            stale = [run for run in wanted if known.get(keys[run], (None,))[0] != marks[run]]
+            read = self._read_tensors(stale, CHILDREN) if stale else {}
+            for run, data in read.items():
+                known[keys[run]] = (marks[run], _series(data))
+            return {run: known[keys[run]][1] for run in wanted if keys[run] in known}
 
-    def curves(
-        self, context: Any, experiment: str, run: str, tags: Iterable[str]
-    ) -> dict[str, list[tuple[int, float]]]:
+    def curves(self, run: str, tags: Iterable[str]) -> dict[str, list[tuple[int, float]]]:
         """Step and value of scalars of a run, NaN and infinite ones left out."""
         read = self._data.read_scalars(
-            context,
-            experiment_id=experiment,
+            self._context,
+            experiment_id=self._experiment,
             plugin_name=scalars.PLUGIN_NAME,
             downsample=SAMPLES,
             run_tag_filter=provider.RunTagFilter(runs=[run], tags=list(tags)),
@@ -179,46 +218,30 @@ class Reader:
             for tag, data in read.get(run, {}).items()
         }
 
-    def genotypes(
-        self, context: Any, experiment: str, runs: Iterable[str]
-    ) -> dict[str, dict[int, str]]:
+    def genotypes(self, runs: Iterable[str]) -> dict[str, dict[int, str]]:
         """The genotypes of runs as JSON, by step."""
-        return self._texts(context, experiment, runs, GENOTYPES)
+        return self._texts(runs, GENOTYPES)
 
-    def origin(self, context: Any, experiment: str, run: str) -> dict[str, Any]:
+    def origin(self, run: str) -> dict[str, Any]:
         """What :data:`SETTINGS` says of a run, with its ``checkpoints`` by epoch; or nothing."""
-        return self.origins(context, experiment, [run]).get(run, {})
+        return self.origins([run]).get(run, {})
 
-    def origins(
-        self, context: Any, experiment: str, runs: Iterable[str]
-    ) -> dict[str, dict[str, Any]]:
+    def origins(self, runs: Iterable[str]) -> dict[str, dict[str, Any]]:
         """:meth:`origin` of several runs."""
         runs = list(runs)
-        kept = self._texts(context, experiment, runs, CHECKPOINTS, last=True)
+        kept = self._texts(runs, CHECKPOINTS, last=True)
         found: dict[str, dict[str, Any]] = {}
-        for run, texts in self._texts(context, experiment, runs, SETTINGS, last=True).items():
+        for run, texts in self._texts(runs, SETTINGS, last=True).items():
             settings = _object(next(iter(texts.values())))
             paths = _object(next(iter(kept.get(run, {0: "{}"}).values())))
             found[run] = {**settings, "checkpoints": paths}
         return found
 
-    def _tensors(self, context: Any, experiment: str, tag: str) -> dict[str, Any]:
-        """The time series of this tag, by run."""
-        listed = self._data.list_tensors(
-            context,
-            experiment_id=experiment,
-            plugin_name=PLUGIN,
-            run_tag_filter=provider.RunTagFilter(tags=[tag]),
-        )
-        return {run: tags[tag] for run, tags in listed.items() if tag in tags}
-
-    def _read_tensors(
-        self, context: Any, experiment: str, runs: Iterable[str], tag: str
-    ) -> dict[str, Any]:
+    def _read_tensors(self, runs: Iterable[str], tag: str) -> dict[str, Any]:
         """The data of this tag, by run."""
         read = self._data.read_tensors(
-            context,
-            experiment_id=experiment,
+            self._context,
+            experiment_id=self._experiment,
             plugin_name=PLUGIN,
             downsample=SAMPLES,
             run_tag_filter=provider.RunTagFilter(runs=list(runs), tags=[tag]),
@@ -226,65 +249,46 @@ class Reader:
         return {run: tags[tag] for run, tags in read.items() if tags.get(tag)}
 
     def _texts(
-        self, context: Any, experiment: str, runs: Iterable[str], tag: str, last: bool = False
+        self, runs: Iterable[str], tag: str, last: bool = False
     ) -> dict[str, dict[int, str]]:
         """Texts by run and step; of a step that came again the later one."""
         found = {}
-        for run, data in self._read_tensors(context, experiment, runs, tag).items():
+        for run, data in self._read_tensors(runs, tag).items():
             data = sorted(data, key=lambda datum: datum.wall_time)[-1 if last else 0 :]
             found[run] = {int(d.step): _text(d.numpy) for d in data}
         return found
 
-    def _read_children(
-        self, context: Any, experiment: str, runs: Iterable[str] | None
-    ) -> dict[str, Series]:
-        listed = self._tensors(context, experiment, CHILDREN)
-        wanted = [run for run in listed if runs is None or run in set(runs)]
-        marks = {run: (listed[run].max_step, listed[run].max_wall_time) for run in wanted}
-        stale = [
-            run for run in wanted if self._children.get((experiment, run), (None,))[0] != marks[run]
-        ]
-        read = self._read_tensors(context, experiment, stale, CHILDREN) if stale else {}
-        for run, data in read.items():
-            self._children[experiment, run] = (marks[run], _series(data))
-        return {
-            run: self._children[experiment, run][1]
-            for run in wanted
-            if (experiment, run) in self._children
-        }
-
-    def _child_pairs(self, context: Any, experiment: str, x: str, y: str) -> dict[str, Series]:
+    def _child_pairs(self, x: str, y: str) -> dict[str, Series]:
         """x, y and params of the children of each run whose form has x and y."""
-        forms = self.forms(context, experiment)
         columns: dict[str, list[int]] = {}
-        for run, form in forms.items():
-            names = [column.name for column in form.columns] if form else []
+        for run, form in self.forms.items():
+            names = form.names if form else ()
             if x in names and y in names:
                 third = "params" if "params" in names else x
                 columns[run] = [names.index(name) for name in (x, y, third)]
         if not columns:
             return {}
-        children = self.children(context, experiment, columns)
+        children = self.children(columns)
         return {
             run: Series(series.steps, series.times, series.values[:, columns[run]])
             for run, series in children.items()
             if series.values.shape[1] > max(columns[run])
         }
 
-    def _scalar_pairs(
-        self, context: Any, experiment: str, x: str, y: str, known: set[str]
-    ) -> dict[str, Series]:
-        """x, y and x of the steps at which a run has both scalars."""
+    def _scalar_pairs(self, x: str, y: str, runs: set[str]) -> dict[str, Series]:
+        """x, y and x of the steps at which a run of these has both scalars."""
+        if not runs:
+            return {}
         read = self._data.read_scalars(
-            context,
-            experiment_id=experiment,
+            self._context,
+            experiment_id=self._experiment,
             plugin_name=scalars.PLUGIN_NAME,
             downsample=SAMPLES,
-            run_tag_filter=provider.RunTagFilter(tags=[x, y]),
+            run_tag_filter=provider.RunTagFilter(runs=runs, tags=[x, y]),
         )
         pairs = {}
         for run, tags in read.items():
-            if run in known or x not in tags or y not in tags:
+            if x not in tags or y not in tags:
                 continue
             first = {d.step: d.value for d in tags[x]}
             rows = {
@@ -295,9 +299,6 @@ class Reader:
             table = np.array(list(rows.values()), np.float64).reshape(-1, 4)
             pairs[run] = Series(np.array(list(rows), np.int64), table[:, 0], table[:, 1:])
         return pairs
-
-    def _runs(self, context: Any, experiment: str) -> set[str]:
-        return {run.run_name for run in self._data.list_runs(context, experiment_id=experiment)}
 
 
 def _series(data: Iterable[Any]) -> Series:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import mimetypes
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,13 +19,17 @@ from werkzeug import wrappers
 from snas_tune.events import PLUGIN
 from snas_tune.genotype import Genotype
 from snas_tune.pictures.svg import genotype_svg
-from snas_tune.plugin.reader import VALUES, Reader
+from snas_tune.plugin.reader import VALUES, Cache, Reader
 from snas_tune.plugin.rows import Point, child_rows, scalar_rows, sweep_of, to_csv, to_json
+from snas_tune.results import OBJECTIVES
 from snas_tune.short_cell import short_cell
 
 STATIC = Path(__file__).parent / "static"
 
-Handler = Callable[["ParetoPlugin", wrappers.Request, Any, str], Any]
+Handler = Callable[["ParetoPlugin", wrappers.Request, Reader], Any]
+
+DEAREST = "dearest_flops"
+"""The column that says what no child of a supernet costs more than."""
 
 CURVES = ("accuracy", "flops", "expected_flops", "entropy", "temperature", "child_accuracy")
 """Scalars whose curves are drawn for a trial of a sweep, beside both axes."""
@@ -40,7 +45,8 @@ class ParetoPlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoard i
     plugin_name = PLUGIN
 
     def __init__(self, context: base_plugin.TBContext) -> None:
-        self._reader = Reader(context.data_provider)
+        self._data = context.data_provider
+        self._cache = Cache()
         self._axes = tuple(getattr(context.flags, f"pareto_{axis}", "") or "" for axis in "xy")
 
     def is_active(self) -> bool:
@@ -73,17 +79,19 @@ class ParetoPlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoard i
         @wrappers.Request.application
         def app(request: wrappers.Request) -> Any:
             context = plugin_util.context(request.environ)
+            experiment = plugin_util.experiment_id(request.environ)
+            reader = Reader(self._data, self._cache, context, experiment)
             try:
-                return handler(self, request, context, plugin_util.experiment_id(request.environ))
+                return handler(self, request, reader)
             except (ValueError, KeyError, errors.PublicError) as error:
                 text = f"no such data: {error}" if isinstance(error, KeyError) else str(error)
                 return http_util.Respond(request, {"error": text}, "application/json", code=400)
 
         return app
 
-    def _tags(self, request: wrappers.Request, context: Any, experiment: str) -> Any:
+    def _tags(self, request: wrappers.Request, reader: Reader) -> Any:
         """The scalars that can be axes, and what is known of them."""
-        forms = list(dict.fromkeys(self._reader.forms(context, experiment).values()))
+        forms = list(dict.fromkeys(reader.forms.values()))
         known = [form for form in forms if form is not None]
         columns = {c.name: c for form in known for c in form.columns}
         tags = [
@@ -93,7 +101,7 @@ class ParetoPlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoard i
                 if (c := columns.get(name))
                 else {}
             )
-            for name, runs in self._reader.tags(context, experiment).items()
+            for name, runs in reader.tags().items()
         ]
         answer = {
             "tags": tags,
@@ -104,7 +112,7 @@ class ParetoPlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoard i
         }
         return _json(request, answer)
 
-    def _points(self, request: wrappers.Request, context: Any, experiment: str) -> Any:
+    def _points(self, request: wrappers.Request, reader: Reader) -> Any:
         """Columns of points, with a list of the runs that the column ``run`` counts in.
 
         ``since`` is the version of an earlier answer: if that still holds, nothing is sent.
@@ -114,9 +122,9 @@ class ParetoPlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoard i
         if value not in VALUES:
             raise ValueError(f"value must be one of {', '.join(VALUES)}, got {value!r}")
         maximise = request.args.get("ydir", "max") == "max"
-        points = self._reader.points(context, experiment, x, y, value, maximise)
-        settings = self._reader.settings(context, experiment)
-        forms = self._reader.forms(context, experiment)
+        points = reader.points(x, y, value, maximise)
+        settings = reader.settings
+        forms = reader.forms
         names = sorted(set(points.run))
         places = {name: i for i, name in enumerate(names)}
         answer = {
@@ -129,7 +137,7 @@ class ParetoPlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoard i
             "step": points.step, "x": points.x, "y": points.y, "time": points.time,
             "without": len(points.without), "not_finite": points.not_finite,
             "example": points.without[:3],
-            "dearest": self._dearest(context, experiment, x, y, names),
+            "dearest": _dearest(reader, x, y, names),
         }  # fmt: skip
         text = json.dumps(answer, separators=(",", ":"))
         version = hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -137,30 +145,15 @@ class ParetoPlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoard i
             return _json(request, {"version": version, "same": True})
         return http_util.Respond(request, f'{{"version":"{version}",{text[1:]}', "application/json")
 
-    def _dearest(
-        self, context: Any, experiment: str, x: str, y: str, runs: list[str]
-    ) -> float | None:
-        """What no child of the sweep costs more than, if x and y are accuracy and FLOPs."""
-        if (x, y) != ("flops", "child_accuracy"):
-            return None
-        forms = self._reader.forms(context, experiment)
-        dearest = []
-        for run, series in self._reader.children(context, experiment, runs).items():
-            form = forms[run]
-            names = [column.name for column in form.columns] if form else []
-            if "dearest_flops" in names:
-                dearest.append(float(series.values[:, names.index("dearest_flops")].max()))
-        return max(dearest, default=None)
-
-    def _run(self, request: wrappers.Request, context: Any, experiment: str) -> Any:
+    def _run(self, request: wrappers.Request, reader: Reader) -> Any:
         """What is known of one run: settings, where it came from, its cells' steps, its curves."""
         run = _argument(request, "run")
         tags = dict.fromkeys([*request.args.getlist("tag"), *CURVES])
-        origin = self._reader.origin(context, experiment, run)
-        genotypes = self._reader.genotypes(context, experiment, [run]).get(run, {})
-        curves = self._reader.curves(context, experiment, run, tags)
+        origin = reader.origin(run)
+        genotypes = reader.genotypes([run]).get(run, {})
+        curves = reader.curves(run, tags)
         answer = {
-            "settings": self._reader.settings(context, experiment).get(run, {}),
+            "settings": reader.settings.get(run, {}),
             "trial": origin.get("trial", run.rpartition("/")[2]),
             "experiment": origin.get("experiment", ""),
             "checkpoints": origin.get("checkpoints", {}),
@@ -169,9 +162,9 @@ class ParetoPlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoard i
         }
         return _json(request, answer)
 
-    def _cell(self, request: wrappers.Request, context: Any, experiment: str) -> Any:
+    def _cell(self, request: wrappers.Request, reader: Reader) -> Any:
         """A genotype as an object, as the text of DARTS, and the edges of both cells."""
-        text, genotype = self._genotype(request, context, experiment)
+        text, genotype = _genotype(request, reader)
         cells = {"normal": genotype.normal, "reduction": genotype.reduction}
         answer = {
             "json": text,
@@ -184,9 +177,9 @@ class ParetoPlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoard i
         }
         return _json(request, answer)
 
-    def _cell_svg(self, request: wrappers.Request, context: Any, experiment: str) -> Any:
+    def _cell_svg(self, request: wrappers.Request, reader: Reader) -> Any:
         """Both cells drawn."""
-        _, genotype = self._genotype(request, context, experiment)
+        _, genotype = _genotype(request, reader)
         picture = genotype_svg(
             genotype,
             title=request.args.get("title", ""),
@@ -194,16 +187,7 @@ class ParetoPlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoard i
         )
         return http_util.Respond(request, picture, "image/svg+xml")
 
-    def _genotype(
-        self, request: wrappers.Request, context: Any, experiment: str
-    ) -> tuple[str, Genotype]:
-        run, step = _argument(request, "run"), int(_argument(request, "step"))
-        steps = self._reader.genotypes(context, experiment, [run]).get(run, {})
-        if step not in steps:
-            raise ValueError(f"run {run} logged no cell at step {step}")
-        return steps[step], Genotype.from_json(steps[step])
-
-    def _export(self, request: wrappers.Request, context: Any, experiment: str) -> Any:
+    def _export(self, request: wrappers.Request, reader: Reader) -> Any:
         """The rows of the points that the page shows; it sends them, and which are on its front."""
         if request.method != "POST":
             raise ValueError(f"export must be asked for with POST, got {request.method}")
@@ -211,12 +195,12 @@ class ParetoPlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoard i
         points: list[Point] = [
             (asked["runs"][run], int(step), bool(front)) for run, step, front in asked["points"]
         ]
-        forms = self._reader.forms(context, experiment)
+        forms = reader.forms
         x, y = asked["x"], asked["y"]
         if points and all(_has_columns(forms.get(run), x, y) for run, _, _ in points):
-            names, rows = child_rows(self._reader, context, experiment, points)
+            names, rows = child_rows(reader, points)
         else:
-            settings = self._reader.settings(context, experiment)
+            settings = reader.settings
             values = zip(points, asked["xs"], asked["ys"], strict=True)
             names, rows = scalar_rows(list(values), (x, y), settings)
         if asked["format"] == "csv":
@@ -224,8 +208,29 @@ class ParetoPlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoard i
         return http_util.Respond(request, to_json(names, rows), "application/json")
 
 
+def _genotype(request: wrappers.Request, reader: Reader) -> tuple[str, Genotype]:
+    """The genotype that a request asks for, as text and decoded."""
+    run, step = _argument(request, "run"), int(_argument(request, "step"))
+    steps = reader.genotypes([run]).get(run, {})
+    if step not in steps:
+        raise ValueError(f"run {run} logged no cell at step {step}")
+    return steps[step], Genotype.from_json(steps[step])
+
+
+def _dearest(reader: Reader, x: str, y: str, runs: list[str]) -> float | None:
+    """What no child of the sweep costs more than, if x and y are its objectives."""
+    if (y, x) != tuple(name for name, _ in OBJECTIVES):
+        return None
+    dearest: list[float] = []
+    for run, series in reader.children(runs).items():
+        form = reader.forms[run]
+        if form and DEAREST in form.names:
+            dearest += series.values[:, form.names.index(DEAREST)].tolist()
+    return max(filter(math.isfinite, dearest), default=None)
+
+
 def _has_columns(form: Any, x: str, y: str) -> bool:
-    return form is not None and {x, y} <= {column.name for column in form.columns}
+    return form is not None and {x, y} <= set(form.names)
 
 
 @wrappers.Request.application

@@ -19,9 +19,7 @@ Point = tuple[str, int, bool]
 """Run, step, and whether it is on the front."""
 
 
-def child_rows(
-    reader: Reader, context: Any, experiment: str, points: Sequence[Point]
-) -> tuple[list[str], list[dict[str, Any]]]:
+def child_rows(reader: Reader, points: Sequence[Point]) -> tuple[list[str], list[dict[str, Any]]]:
     """The names and the rows of points of sweeps, as their front files have them.
 
     In the order of sweep, trial and epoch. With children of more than one sweep the first column
@@ -29,18 +27,16 @@ def child_rows(
 
     Args:
         reader: of the log directory.
-        context: of the request.
-        experiment: TensorBoard's experiment id.
         points: of runs that have children.
 
     Raises:
         KeyError: a run or step has none.
     """
     runs = sorted({run for run, _, _ in points})
-    forms = {run: form for run, form in reader.forms(context, experiment).items() if form}
-    children = reader.children(context, experiment, runs)
-    genotypes = reader.genotypes(context, experiment, runs)
-    origins = reader.origins(context, experiment, runs)
+    forms = {run: form for run, form in reader.forms.items() if form}
+    children = reader.children(runs)
+    genotypes = reader.genotypes(runs)
+    origins = reader.origins(runs)
     places = {
         run: {step: i for i, step in enumerate(series.steps.tolist())}
         for run, series in children.items()
