@@ -4,18 +4,24 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
-.PHONY: demo test lint slow clean
+.PHONY: demo test lint browser slow clean
 
 demo: $(STAMP)  ## a sweep on real images that ends in a Pareto front, a few minutes on two cores
 	$(BIN)/python examples/sweep.py
 
-test: lint  ## lint, types and the whole suite
+test: lint browser  ## lint, types and the whole suite
 	$(BIN)/pytest
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+browser:  ## Chromium for the tests of the Pareto tab; without it they are skipped
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null \
+		|| command -v google-chrome >/dev/null \
+		|| { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } >/dev/null 2>&1 \
+		|| echo "no browser could be installed: the tests of the Pareto tab will be skipped"
 
 slow: $(STAMP)  ## the longer checks
 	$(BIN)/pytest -m slow --timeout 3600
