@@ -102,10 +102,12 @@ def test_a_click_on_a_point_of_the_front_shows_its_cells(tab, front):
         genotype = Genotype.from_json(row["genotype"])
         assert tab.text("code.genotype") == genotype.to_text()
         # The picture that is shown is the cell's: its words list the edges.
-        source = tab.find("img.cells").get_attribute("src")
-        svg = tab.page.request.get(f"{tab.url}data/plugin/pareto/{source}").text()
-        edges = len(genotype.normal.edges) + len(genotype.reduction.edges)
-        assert svg.count('class="pill"') == edges
+        for image, cell in zip(
+            tab.find("img.cells").all(), (genotype.normal, genotype.reduction), strict=True
+        ):
+            source = image.get_attribute("src")
+            svg = tab.page.request.get(f"{tab.url}data/plugin/pareto/{source}").text()
+            assert svg.count('class="pill"') == len(cell.edges)
         command = tab.text("code.command")
         assert f"--cell {row['trial']}:{row['epoch']} " in command
         titles = tab.find("section.chosen svg .title").all_text_contents()

@@ -174,10 +174,13 @@ def test_a_run_has_its_curves_its_checkpoints_and_where_it_came_from(served, swe
         ("points", {**AXES, "value": "mean"}, "value must be one of all, last, best, got 'mean'"),
         ("cell", {"run": "front", "step": 1}, "run front logged no cell at step 1"),
         ("cell", {"run": "front", "step": "one"}, "invalid literal for int"),
+        ("cell.svg", {"run": "RUN", "step": 1, "cell": "big"}, "must be one of normal, reduction"),
         ("export", {}, "export must be asked for with POST, got GET"),
     ],
 )
-def test_a_wrong_question_gets_one_line(served, path, query, error):
+def test_a_wrong_question_gets_one_line(served, sweep, path, query, error):
+    if query.get("run") == "RUN":
+        query = {**query, "run": sweep[1].rows[0]["trial"]}
     assert error in served.get(path, **query)["error"]
 
 

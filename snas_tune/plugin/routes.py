@@ -18,7 +18,7 @@ from werkzeug import wrappers
 
 from snas_tune.events import PLUGIN
 from snas_tune.genotype import Genotype
-from snas_tune.pictures.svg import genotype_svg
+from snas_tune.pictures.svg import cell_svg, genotype_svg
 from snas_tune.plugin.reader import VALUES, Cache, Reader
 from snas_tune.plugin.rows import Point, child_rows, scalar_rows, sweep_of, to_csv, to_json
 from snas_tune.results import OBJECTIVES
@@ -178,13 +178,16 @@ class ParetoPlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoard i
         return _json(request, answer)
 
     def _cell_svg(self, request: wrappers.Request, reader: Reader) -> Any:
-        """Both cells drawn."""
+        """Both cells drawn, or the one that is asked for."""
         _, genotype = _genotype(request, reader)
-        picture = genotype_svg(
-            genotype,
-            title=request.args.get("title", ""),
-            dark=request.args.get("dark") == "1",
-        )
+        dark, name = request.args.get("dark") == "1", request.args.get("cell")
+        cells = {"normal": genotype.normal, "reduction": genotype.reduction}
+        if name is None:
+            picture = genotype_svg(genotype, dark=dark)
+        elif name in cells:
+            picture = cell_svg(cells[name], title=f"{name} cell", dark=dark)
+        else:
+            raise ValueError(f"cell must be one of {', '.join(cells)}, got {name!r}")
         return http_util.Respond(request, picture, "image/svg+xml")
 
     def _export(self, request: wrappers.Request, reader: Reader) -> Any:

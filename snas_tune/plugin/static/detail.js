@@ -79,10 +79,16 @@ export class Detail {
       node.append(el('p', { class: 'muted' }, `No cell was logged at step ${step}.`));
       return null;
     }
-    const image = el('img', { class: 'cells', alt: `Cells of ${about.trial} at step ${step}`,
-      src: `cell.svg?${new URLSearchParams({ ...words, dark: context.dark ? '1' : '0' })}` });
-    const picture = el('a', { class: 'cellbox', href: image.src, target: '_blank',
-      title: 'Open the picture' }, image);
+    const images = ['normal', 'reduction'].map((name) => el('img', { class: 'cells',
+      alt: `The ${name} cell of ${about.trial} at step ${step}`, 'data-cell': name }));
+    const draw = (at) => images.forEach((image) => {
+      image.src = `cell.svg?${new URLSearchParams({ run, step: at, cell: image.dataset.cell,
+        dark: context.dark ? '1' : '0' })}`;
+    });
+    draw(step);
+    const both = new URLSearchParams({ ...words, dark: context.dark ? '1' : '0' });
+    const picture = el('a', { class: 'cellbox', href: `cell.svg?${both}`, target: '_blank',
+      title: 'Open the picture' }, ...images);
     let cell = null;
     try {
       cell = await (await ask('cell', words)).json();
@@ -90,13 +96,13 @@ export class Detail {
     } catch (error) {
       node.append(el('p', { class: 'error' }, error.message));
     }
-    if (about.steps.length > 1) node.append(this.slider(run, step, place, about, image, context));
+    if (about.steps.length > 1) node.append(this.slider(run, step, place, about, draw));
     if (cell) node.append(commands(about, step, cell));
     return cell;
   }
 
   /** Walks through the trial's cells; the picture follows at once, the rest when it rests. */
-  slider(run, step, place, about, image, context) {
+  slider(run, step, place, about, draw) {
     const text = el('output', {}, `step ${step} of ${about.steps[about.steps.length - 1]}`);
     const at = (input) => about.steps[Number(input.value)];
     const input = el('input', {
@@ -104,8 +110,7 @@ export class Detail {
       'aria-label': `Step of ${about.trial} whose cells are drawn`,
       oninput: () => {
         text.textContent = `step ${at(input)} of ${about.steps[about.steps.length - 1]}`;
-        image.src = `cell.svg?${new URLSearchParams(
-          { run, step: at(input), dark: context.dark ? '1' : '0' })}`;
+        draw(at(input));
       },
       onchange: () => {
         const key = `${run}|${at(input)}`;
