@@ -4,6 +4,7 @@ python examples/sweep.py                                   # digits, shipped wit
 python examples/sweep.py --data cifar10 --preset small
 python examples/sweep.py --data path/to/class/folders --image-size 32
 python examples/sweep.py --data my_module:my_dataset --preset paper --gpus-per-trial 0.5
+python examples/sweep.py --address auto --results s3://bucket/sweeps ...   # on a cluster's head
 python examples/sweep.py ... --resume                      # go on after an interruption
 
 The exit status is 0, or 1 if a trial failed, 2 if an input is wrong, 130 if it was interrupted.
@@ -72,6 +73,12 @@ def arguments() -> argparse.Namespace:
     add("--concurrent", type=int, help="searches at a time (default: as many as the CPUs allow)")
     add("--cpus-per-trial", type=float, default=1)
     add("--gpus-per-trial", type=float, default=0, help="a fraction shares a GPU")
+    add("--max-failures", type=int, default=1, help="how often a trial whose process or node died "
+        "is tried again, from its last checkpoint (default: %(default)s; spot: 5)")  # fmt: skip
+    add("--checkpoint-every", type=int, default=1, help="epochs between checkpoints, which "
+        "is what a lost node costs (default: %(default)s)")  # fmt: skip
+    add("--keep-checkpoints", type=int, help="the last ones of each trial that are kept; a child "
+        "whose checkpoint is gone stays in the front file (default: all)")  # fmt: skip
     add("--address", help="of a Ray cluster, such as auto (default: this machine)")
     add("--results", default="results", help="folder or URI for everything that is written")
     add("--name", default=None, help="of the experiment (default: from data, preset and seed, with "
@@ -134,6 +141,9 @@ def main() -> int:
             reduction_factor=args.reduction_factor,
             seed=args.seed,
             resume=args.resume,
+            checkpoint_every=args.checkpoint_every,
+            keep_checkpoints=args.keep_checkpoints,
+            max_failures=args.max_failures,
             address=args.address,
         )
     except ValueError as error:
