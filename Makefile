@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
-.PHONY: demo test lint slow clean
+.PHONY: demo test lint slow cluster clean
 
 demo: $(STAMP)  ## a sweep on real images that ends in a Pareto front, a few minutes on two cores
 	$(BIN)/python examples/sweep.py
@@ -20,9 +20,12 @@ lint: $(STAMP)
 slow: $(STAMP)  ## the longer checks
 	$(BIN)/pytest -m slow --timeout 3600
 
+cluster: $(STAMP)  ## `ray up` on hosts made of namespaces, and their death (root; Debian's
+	$(BIN)/pytest -m slow --timeout 900 tests/cluster  # openssh-server, rsync and iproute2)
+
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev,cluster]'
 	touch $(STAMP)
 
 clean:

@@ -70,7 +70,8 @@ def arguments() -> argparse.Namespace:
     add("--grace-period", type=int, help="epochs to the first rung (default: a ninth of a search)")
     add("--reduction-factor", type=float, default=3.0, help="between the epochs of two rungs")
     add("--seed", type=int, default=0, help="fixes searcher and searches")
-    add("--concurrent", type=int, help="searches at a time (default: as many as the CPUs allow)")
+    add("--concurrent", type=int, help="searches at a time (default: as many as there is room for "
+        "now; must be given where all nodes are still to start)")  # fmt: skip
     add("--cpus-per-trial", type=float, default=1)
     add("--gpus-per-trial", type=float, default=0, help="a fraction shares a GPU")
     add("--max-failures", type=int, default=1, help="how often a trial whose process or node died "
@@ -80,6 +81,7 @@ def arguments() -> argparse.Namespace:
     add("--keep-checkpoints", type=int, help="the last ones of each trial that are kept; a child "
         "whose checkpoint is gone stays in the front file (default: all)")  # fmt: skip
     add("--address", help="of a Ray cluster, such as auto (default: this machine)")
+    add("--nodes", type=int, default=1, help="of the cluster, the head among them, to wait for")
     add("--results", default="results", help="folder or URI for everything that is written")
     add("--name", default=None, help="of the experiment (default: from data, preset and seed, with "
         "-2, -3 and so on if there is one already)")  # fmt: skip
@@ -145,6 +147,7 @@ def main() -> int:
             keep_checkpoints=args.keep_checkpoints,
             max_failures=args.max_failures,
             address=args.address,
+            nodes=args.nodes,
         )
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
