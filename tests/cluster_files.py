@@ -71,6 +71,8 @@ def ray_problems(config: dict[str, Any]) -> list[str]:
     for target, source in prepared["file_mounts"].items():
         if not target.startswith(("/", "~")):
             problems.append(f"file_mounts must name absolute paths of a node, got {target}")
+        if Path(target).name == "snas_tune":  # of no package, where a submitted script lies
+            problems.append(f"file_mounts must not be called as the package, got {target}")
         if not source.startswith("~") and not (ROOT / source).exists():
             problems.append(f"file_mounts must name what is here, got {source}")
     if prepared["provider"]["type"] == "aws":
