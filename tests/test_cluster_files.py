@@ -232,3 +232,37 @@ def test_the_commands_of_a_file_are_ones_that_the_example_knows(path, monkeypatc
         asked = arguments()
         assert asked.address == "auto"
         assert asked.results.startswith(("s3://", "/shared"))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+def test_ray_makes_machines_of_the_file_in_a_stand_in_for_aws(tmp_path, monkeypatch):
+    """All of Ray's own bootstrap: profile, key, subnets, security group, resources of a type."""
+    from moto import mock_aws
+    from ray.autoscaler._private.aws import config as aws_config
+    from ray.autoscaler._private.commands import _bootstrap_config
+
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("HOME", str(tmp_path))  # where it puts the key
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "x")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", read(AWS)["provider"]["region"])
+    monkeypatch.setattr(aws_config.time, "sleep", lambda seconds: None)  # nothing spreads here
+    with mock_aws(config={"iam": {"load_aws_managed_policies": True}}):
+        made = _bootstrap_config(read(AWS), no_config_cache=True)
+    types = made["available_node_types"]
+    assert types["head"]["resources"]["CPU"] == 0
+    for name in ("gpu_spot", "gpu_on_demand"):
+        has = types[name]["resources"]
+        assert (has["CPU"], has["GPU"]) == (4, 1)
+        assert has["accelerator_type:A10G"] == 1
+    for node_type in types.values():
+        machine = node_type["node_config"]
+        assert len(machine["SubnetIds"]) == 3  # one in each zone
+        assert machine["SecurityGroupIds"]
+        assert machine["KeyName"].startswith("ray-autoscaler")
+    assert types["gpu_spot"]["node_config"]["InstanceMarketOptions"] == {"MarketType": "spot"}
+    assert "InstanceMarketOptions" not in types["head"]["node_config"]
+    # Ray gives the head the profile of this name; the workers ask for the same.
+    profile = made["head_node"]["IamInstanceProfile"]["Arn"].rpartition("/")[2]
+    assert types["gpu_spot"]["node_config"]["IamInstanceProfile"] == {"Name": profile}
