@@ -34,7 +34,8 @@ def node(cpus=0.0, gpus=0.0, memory=64 * GIB, address="10.0.0.1"):
         ((4, 1), 1, 1, 1),
         ((8, 1), 1, 0.25, 4),
         ((8, 1), 1, 1 / 3, 3),
-        ((8, 2), 1, 0.4, 4),  # two on each; not five, as none may lie on two GPUs
+        ((16, 1), 1, 0.1, 10),
+        ((8, 2), 1, 0.35, 4),  # two on each; not five, as none may lie on two GPUs
         ((2, 1), 1, 0.25, 2),
         ((8, 4), 1, 2, 2),
         ((0, 0), 1, 0, 0),

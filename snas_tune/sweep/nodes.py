@@ -159,7 +159,7 @@ def _answer(node: Node, task: ray.ObjectRef) -> Answer:
     except RayError as error:
         last = str(error).strip().splitlines()[-1].strip()
         raise ValueError(
-            f"node {node.address} must have the packages of constraints.txt, got {last}"
+            f"node {node.address} must be able to run this package, got {last}"
         ) from error
     return answer
 
