@@ -11,8 +11,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import ray
 
-from snas_tune.method.footprint import CONTEXT, HELD, MIB, PROCESS, WORKSPACE, Footprint
+from snas_tune.config import SearchConfig
+from snas_tune.method.footprint import CONTEXT, HELD, MIB, PROCESS, WORKSPACE, Footprint, footprint
+from snas_tune.method.search import Search
+from snas_tune.sweep import SnasTrainable, quiet_ray
 from snas_tune.sweep import nodes as nodes_module
 from snas_tune.sweep.nodes import Answer, Node, check_growing, file_system
 from snas_tune.sweep.packing import packing_line
@@ -183,6 +187,26 @@ def test_the_estimate_is_what_a_real_search_takes(settings):
         for which in ("estimated", "real")
     )  # fmt: skip
     assert estimated - PROCESS == pytest.approx(real, rel=0.25)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
+def test_the_estimate_is_what_a_trial_of_ray_takes():
+    """With what its process takes before there is a search."""
+
+    def peak(config: dict[str, object]) -> int:
+        SnasTrainable(config).train()
+        (line,) = [x for x in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in x]
+        return int(line.split()[1]) * 1024
+
+    config = SearchConfig(cells=3, channels=8, nodes=3, epochs=2, threads=1, supernet="fast")
+    estimated = footprint(Search(config)).on_cpu
+    quiet_ray(cpus=1)
+    try:
+        real = ray.get(ray.remote(peak).remote(config.to_dict()))
+    finally:
+        ray.shutdown()
+    assert estimated == pytest.approx(real, rel=0.15)
 
 
 ALONE = ["unshare", "--mount", "--pid", "--fork", "--mount-proc"]

@@ -28,7 +28,7 @@ DRAWS = 8
 
 MIB = 2**20
 
-PROCESS = 430 * MIB
+PROCESS = 500 * MIB
 """What a trial's process takes before its search is built: Python, torch, Ray and this package."""
 
 HELD = 1.15

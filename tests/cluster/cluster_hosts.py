@@ -177,7 +177,9 @@ class Hosts:
     def cut_off(self, name: str) -> None:
         """Plug a host's cable out; the shared folder is then out of its reach, too."""
         self.link(name, up=False)
-        run("nsenter", "-t", str(self.first_process(name)), "-m", "umount", "-l", "/shared")
+        done = self.call(name, "umount -l /shared")
+        if done.returncode:
+            raise RuntimeError(done.stderr)
 
     def power_off(self, name: str) -> None:
         """End all of a host's processes at once; its peers are not told."""
