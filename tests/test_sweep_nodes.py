@@ -10,10 +10,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import ray
 
 from snas_tune.config import SearchConfig
+from snas_tune.data import ImageSet
 from snas_tune.method.footprint import CONTEXT, HELD, MIB, PROCESS, WORKSPACE, Footprint, footprint
 from snas_tune.method.search import Search
 from snas_tune.sweep import SnasTrainable, quiet_ray
@@ -142,30 +144,31 @@ def test_a_local_disk_is_refused_where_every_trial_runs_on_a_node_to_come(monkey
         check_growing("/x", head, 1, 0)
 
 
+SIZE = {"cells": 3, "channels": 8, "nodes": 3, "epochs": 2, "threads": 1}
 REAL = """
 import json, sys
-import numpy as np, torch
+import torch
+from test_sweep_nodes import images, taken
 from snas_tune.config import SearchConfig
-from snas_tune.data import ImageSet
-from snas_tune.method.footprint import MIB, footprint
 from snas_tune.method.search import Search
 
 torch.set_num_threads(1)
-noise = np.random.default_rng(0).integers(0, 256, (200, 3, 24, 24), dtype=np.uint8)
-images = ImageSet(noise, np.arange(200) % 10, tuple("abcdefghij"))
-config = SearchConfig(cells=3, channels=8, nodes=3, epochs=2, threads=1, **json.loads(sys.argv[1]))
-
-def taken(name):
-    (line,) = [x for x in open("/proc/self/status") if x.startswith(name)]
-    return int(line.split()[1]) * 1024
-
-if sys.argv[2] == "estimated":
-    print(footprint(Search(config, images)).on_cpu)
-else:
-    before = taken("VmRSS")  # of a process that has torch, but neither Ray nor images
-    Search(config, images).run_epoch()
-    print(taken("VmHWM") - before)
+before = taken("VmRSS")  # of a process that has torch, but neither a search nor its images
+Search(SearchConfig(**json.loads(sys.argv[1])), images()).run_epoch()
+print(taken("VmHWM") - before)
 """
+
+
+def images() -> ImageSet:
+    noise = np.random.default_rng(0).integers(0, 256, (200, 3, 24, 24), dtype=np.uint8)
+    return ImageSet(noise, np.arange(200) % 10, tuple("abcdefghij"))
+
+
+def taken(name: str) -> int:
+    """Bytes of this process: now (VmRSS), or the most so far (VmHWM)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (line,) = [line for line in lines if line.startswith(name)]
+    return int(line.split()[1]) * 1024
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux says what is taken")
@@ -181,12 +184,11 @@ else:
     ],
 )
 def test_the_estimate_is_what_a_real_search_takes(settings):
-    estimated, real = (
-        int(subprocess.run([sys.executable, "-c", REAL, json.dumps(settings), which],
-                           capture_output=True, text=True, check=True).stdout)
-        for which in ("estimated", "real")
-    )  # fmt: skip
-    assert estimated - PROCESS == pytest.approx(real, rel=0.25)
+    estimated = footprint(Search(SearchConfig(**SIZE, **settings), images())).on_cpu - PROCESS
+    command = [sys.executable, "-c", REAL, json.dumps({**SIZE, **settings})]
+    done = subprocess.run(command, capture_output=True, text=True, check=True,
+                          cwd=Path(__file__).parent)  # fmt: skip
+    assert estimated == pytest.approx(int(done.stdout), rel=0.25)
 
 
 @pytest.mark.slow
@@ -197,9 +199,9 @@ def test_the_estimate_is_what_a_trial_of_ray_takes():
     def peak(config: dict[str, object]) -> int:
         SnasTrainable(config).train()
         (line,) = [x for x in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in x]
-        return int(line.split()[1]) * 1024
+        return int(line.split()[1]) * 1024  # as taken(), which a worker cannot import
 
-    config = SearchConfig(cells=3, channels=8, nodes=3, epochs=2, threads=1, supernet="fast")
+    config = SearchConfig(**SIZE, supernet="fast")
     estimated = footprint(Search(config)).on_cpu
     quiet_ray(cpus=1)
     try:

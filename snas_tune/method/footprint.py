@@ -33,8 +33,8 @@ PROCESS = 500 * MIB
 
 HELD = 1.15
 """What the process grows by in a step, over what is allocated at once: torch and the C library keep
-freed blocks. With :data:`WORKSPACE` measured on seven searches on a CPU, which it met within 10 %
-or 25 MiB (docs/benchmarks.md)."""
+freed blocks. With :data:`WORKSPACE` chosen on seven searches on a CPU; tests compare the estimate
+with what real ones take."""
 
 WORKSPACE = 50 * MIB
 """What a process takes for its first step besides: code, and the buffers of matrix products."""
