@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from snas_tune.config import SearchConfig
 from snas_tune.data import ImageSet
 from snas_tune.method.footprint import CONTEXT, HELD, MIB, PROCESS, WORKSPACE, Footprint, footprint
 from snas_tune.method.search import Search
-from snas_tune.sweep import SnasTrainable, quiet_ray
+from snas_tune.sweep import SnasTrainable, prepare, quiet_ray
 from snas_tune.sweep import nodes as nodes_module
 from snas_tune.sweep.nodes import Answer, Node, check_growing, file_system
 from snas_tune.sweep.packing import packing_line
@@ -142,6 +143,33 @@ def test_a_local_disk_is_refused_where_every_trial_runs_on_a_node_to_come(monkey
     for kind in ("nfs4", "fuse.s3fs", "lustre"):
         kinds["kind"] = kind
         check_growing("/x", head, 1, 0)
+
+
+def test_a_node_is_refused_by_its_address_if_it_differs_or_cannot_use_the_storage():
+    same = {name: nodes_module._version(name) for name in nodes_module.SAME}
+    assert "none" not in same.values()
+    good = Answer("", same, 0)
+    nodes_module._check_answers("/x", {"10.0.0.1": good})
+    for name in same:
+        other = {"10.0.0.1": good, "10.0.0.2": Answer("", {**same, name: "0.9"}, 0)}
+        message = (
+            f"{name} of every node must be {same[name]}, as on the .* got 0.9 on node 10.0.0.2"
+        )
+        with pytest.raises(ValueError, match=message):
+            nodes_module._check_answers("/x", other)
+    with pytest.raises(
+        ValueError, match=r"got s3://b, which node 10.0.0.2 does not \(AccessDenied"
+    ):
+        nodes_module._check_answers("s3://b", {"10.0.0.2": Answer("AccessDenied", same, 0)})
+
+
+def test_trials_at_a_time_must_be_given_where_no_node_has_room_yet():
+    asked = SimpleNamespace(cpus_per_trial=1, gpus_per_trial=0.5)
+    assert prepare._slots(asked, [node(0), node(8, 1), node(8, 2)]) == 6
+    with pytest.raises(
+        ValueError, match="concurrent must be given where no node that is alive has"
+    ):
+        prepare._slots(asked, [node(0), node(8)])
 
 
 SIZE = {"cells": 3, "channels": 8, "nodes": 3, "epochs": 2, "threads": 1}

@@ -202,7 +202,7 @@ def _check_answers(storage: str, answers: dict[str, Answer]) -> None:
         for name, found in answer.versions.items():
             if found != _version(name):
                 raise ValueError(
-                    f"{name} of every node must be {_version(name)}, as on the driver's, "
+                    f"{name} of every node must be {_version(name)}, as on the driver's own, "
                     f"got {found} on node {address}"
                 )
 

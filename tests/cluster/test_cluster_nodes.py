@@ -19,6 +19,7 @@ from ray.cluster_utils import Cluster
 
 from snas_tune.front import FrontFile
 from snas_tune.sweep import SweepResult, quiet_ray, run_sweep, search_space
+from snas_tune.sweep.nodes import wait_for_nodes
 
 pytestmark = [
     pytest.mark.slow,
@@ -106,6 +107,14 @@ def test_without_retries_a_dead_node_fails_its_trials_and_the_sweep_says_so(clus
     assert result.exit_status == 1
     assert 1 <= len(result.failed) <= 2
     assert result.problems[-1].startswith(f"{len(result.failed)} of {TRIALS} trials failed")
+
+
+def test_a_node_that_does_not_come_is_not_waited_for_for_ever(cluster):
+    assert len(wait_for_nodes(3)) == 3
+    with pytest.raises(
+        ValueError, match=r"nodes must be 4 within 1 s, got 3: the head's .*monitor"
+    ):
+        wait_for_nodes(4, timeout=1)
 
 
 def drain(cluster: Cluster, node: Any) -> None:
