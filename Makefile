@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
+CLUSTER = $(VENV)/.cluster
 
 .PHONY: demo test lint slow cluster clean
 
@@ -17,16 +18,20 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-slow: $(STAMP)  ## the longer checks
+slow: $(CLUSTER)  ## the longer checks
 	$(BIN)/pytest -m slow --timeout 3600
 
-cluster: $(STAMP)  ## `ray up` on hosts made of namespaces, and their death (root; Debian's
+cluster: $(CLUSTER)  ## `ray up` on hosts made of namespaces, and their death (root; Debian's
 	$(BIN)/pytest -m slow --timeout 900 tests/cluster  # openssh-server, rsync and iproute2)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q -c constraints.txt -e '.[dev,cluster]'
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
 	touch $(STAMP)
+
+$(CLUSTER): $(STAMP)
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev,cluster]'
+	touch $(CLUSTER)
 
 clean:
 	rm -rf $(VENV) results
