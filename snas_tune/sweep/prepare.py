@@ -146,6 +146,11 @@ class Prepared:
     restore: bool
     """Whether Tune has saved a state to go on from."""
 
+    reuse_actors: bool
+    """Whether a trial may take over the process of one that has ended. Not on a cluster: Tune gives
+    a trial whose node died the idle processes of the same dead node, one after another, and each
+    counts as a failure of the trial."""
+
 
 def prepare(request: SweepRequest) -> Prepared:
     """Check everything, the quick things first, start Ray, and note what the sweep is.
@@ -192,6 +197,7 @@ def prepare(request: SweepRequest) -> Prepared:
         ),
         scheduler=scheduler,
         restore=request.resume and can_restore(path),
+        reuse_actors=not answers,
     )
 
 

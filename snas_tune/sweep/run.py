@@ -118,7 +118,7 @@ def run_sweep(
             max_failures=max_failures,
             callbacks=sweep_callbacks(trials, progress=progress, space=ready.space),
             resume="AUTO+ERRORED" if ready.restore else None,
-            reuse_actors=True,
+            reuse_actors=ready.reuse_actors,
             raise_on_failed_trial=False,
             verbose=0,
         )
@@ -207,7 +207,7 @@ def make_tuner(
             num_samples=trials,
             search_alg=ready.search_alg,
             scheduler=ready.scheduler,
-            reuse_actors=True,
+            reuse_actors=ready.reuse_actors,
             trial_name_creator=_name_of,
             trial_dirname_creator=_name_of,
         ),
