@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
+CLUSTER = $(VENV)/.cluster
 
-.PHONY: demo test lint browser slow clean
+.PHONY: demo test lint browser slow cluster clean
 
 demo: $(STAMP)  ## a sweep on real images that ends in a Pareto front, a few minutes on two cores
 	$(BIN)/python examples/sweep.py
@@ -23,13 +24,20 @@ browser:  ## Chromium for the tests of the Pareto tab; without it they are skipp
 		|| { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } >/dev/null 2>&1 \
 		|| echo "no browser could be installed: the tests of the Pareto tab will be skipped"
 
-slow: $(STAMP)  ## the longer checks
+slow: $(CLUSTER) browser  ## the longer checks
 	$(BIN)/pytest -m slow --timeout 3600
+
+cluster: $(CLUSTER)  ## `ray up` on hosts made of namespaces, and their death (root; Debian's
+	$(BIN)/pytest -m slow --timeout 900 tests/cluster  # openssh-server, rsync and iproute2)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
 	touch $(STAMP)
+
+$(CLUSTER): $(STAMP)
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev,cluster]'
+	touch $(CLUSTER)
 
 clean:
 	rm -rf $(VENV) results

@@ -4,6 +4,7 @@ python examples/sweep.py                                   # digits, shipped wit
 python examples/sweep.py --data cifar10 --preset small
 python examples/sweep.py --data path/to/class/folders --image-size 32
 python examples/sweep.py --data my_module:my_dataset --preset paper --gpus-per-trial 0.5
+python examples/sweep.py --address auto --results s3://bucket/sweeps ...   # on a cluster's head
 python examples/sweep.py ... --resume                      # go on after an interruption
 
 The exit status is 0, or 1 if a trial failed, 2 if an input is wrong, 130 if it was interrupted.
@@ -69,10 +70,18 @@ def arguments() -> argparse.Namespace:
     add("--grace-period", type=int, help="epochs to the first rung (default: a ninth of a search)")
     add("--reduction-factor", type=float, default=3.0, help="between the epochs of two rungs")
     add("--seed", type=int, default=0, help="fixes searcher and searches")
-    add("--concurrent", type=int, help="searches at a time (default: as many as the CPUs allow)")
+    add("--concurrent", type=int, help="searches at a time (default: as many as there is room for "
+        "now; must be given where all nodes are still to start)")  # fmt: skip
     add("--cpus-per-trial", type=float, default=1)
     add("--gpus-per-trial", type=float, default=0, help="a fraction shares a GPU")
+    add("--max-failures", type=int, default=1, help="how often a trial whose process or node died "
+        "is tried again, from its last checkpoint (default: %(default)s; spot: 5)")  # fmt: skip
+    add("--checkpoint-every", type=int, default=1, help="epochs between checkpoints, which "
+        "is what a lost node costs (default: %(default)s)")  # fmt: skip
+    add("--keep-checkpoints", type=int, help="the last ones of each trial that are kept; a child "
+        "whose checkpoint is gone stays in the front file (default: all)")  # fmt: skip
     add("--address", help="of a Ray cluster, such as auto (default: this machine)")
+    add("--nodes", type=int, default=1, help="of the cluster, the head among them, to wait for")
     add("--results", default="results", help="folder or URI for everything that is written")
     add("--name", default=None, help="of the experiment (default: from data, preset and seed, with "
         "-2, -3 and so on if there is one already)")  # fmt: skip
@@ -134,7 +143,11 @@ def main() -> int:
             reduction_factor=args.reduction_factor,
             seed=args.seed,
             resume=args.resume,
+            checkpoint_every=args.checkpoint_every,
+            keep_checkpoints=args.keep_checkpoints,
+            max_failures=args.max_failures,
             address=args.address,
+            nodes=args.nodes,
         )
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)

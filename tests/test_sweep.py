@@ -177,7 +177,8 @@ def test_if_all_trials_fail_the_front_is_empty_and_only_our_own_lines_are_printe
     assert result.exit_status == 1
     assert result.problems[-1] == "2 of 2 trials failed"
     assert not logging.getLogger("ray.tune.tune").isEnabledFor(logging.ERROR)
-    lines = capfd.readouterr().err.splitlines()
+    memory, *lines = capfd.readouterr().err.splitlines()
+    assert re.match(r"memory: about \S+ GiB a trial; 2 fit on this machine", memory)
     assert len(lines) == 2
     for line in lines:  # with the reason, at once
         assert re.match(r"trial \S+ failed: .*SearchDiverged: loss must be finite, got ", line)

@@ -102,6 +102,11 @@ def test_a_storage_path_without_permission_is_refused(tmp_path):
             "searcher must be one of pareto, tpe, nsga2, gp, random, got 'grid'",
         ),
         ({"concurrent": 0}, "concurrent must be a positive whole number, got 0"),
+        ({"checkpoint_every": 0}, "checkpoint_every must be positive, got 0"),
+        ({"keep_checkpoints": 0}, "keep_checkpoints must be positive, got 0"),
+        ({"nodes": 0}, "nodes must be positive, got 0"),
+        ({"nodes": 2}, "nodes must be 1 without the address of a cluster, got 2"),
+        ({"max_failures": -1}, "max_failures must be 0 or more, got -1"),
     ],
 )
 def test_wrong_arguments_of_a_sweep_are_refused(tmp_path, arguments, message):

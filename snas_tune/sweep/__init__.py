@@ -16,8 +16,9 @@
 =========================  =========================================================================
 
 Modules: ``prepare`` (all that is checked before the first trial), ``run``, ``result``,
-``experiment`` (an experiment's directory and description), ``cluster`` (Ray), ``callbacks``,
-``scheduler``, ``searcher``, ``space``, ``trainable``.
+``experiment`` (an experiment's directory and description), ``cluster`` (Ray), ``nodes`` and
+``packing`` (a cluster's nodes, and how many trials fit), ``callbacks``, ``scheduler``,
+``searcher``, ``space``, ``trainable``.
 """
 
 from snas_tune.sweep.callbacks import sweep_callbacks

@@ -32,6 +32,10 @@ def quiet_ray(*, address: str | None = None, cpus: int | None = None) -> None:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     # Experiment state is small: save it often, so that a killed driver repeats little.
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "5")
+    if joined(address):
+        # Tune lets one trial wait at a time, so a cluster would grow by a node at a time. The
+        # searcher bounds how many there are.
+        os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", "256")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if not ray.is_initialized():
         _check_reachable(address or os.environ.get("RAY_ADDRESS") or "")
@@ -89,7 +93,7 @@ def check_resources(
     Raises:
         ValueError: the machine has less.
     """
-    if address or os.environ.get("RAY_ADDRESS"):
+    if joined(address):
         return
     has = ray.cluster_resources()
     for name, wanted in (("CPU", cpus_per_trial), ("GPU", gpus_per_trial)):
@@ -101,6 +105,6 @@ def check_resources(
             )
 
 
-def cores() -> int:
-    """How many CPUs the running Ray has."""
-    return int(ray.cluster_resources().get("CPU", 1))
+def joined(address: str | None) -> bool:
+    """Whether Ray is a cluster that was there before, which may have other nodes and may grow."""
+    return bool(address or os.environ.get("RAY_ADDRESS"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,14 @@ import torch
 
 from snas_tune.config import SearchConfig
 from snas_tune.data import check
+from snas_tune.method.footprint import footprint
 from snas_tune.method.ops import check_ops, import_ops
 from snas_tune.method.runtime import choose_device
 from snas_tune.method.search import Search
-from snas_tune.sweep.cluster import check_request, check_resources, cores, quiet_ray
+from snas_tune.sweep.cluster import check_request, check_resources, joined, quiet_ray
 from snas_tune.sweep.experiment import Description, can_restore, check_experiment
+from snas_tune.sweep.nodes import Answer, Node, check_growing, check_nodes, wait_for_nodes
+from snas_tune.sweep.packing import packing_line
 from snas_tune.sweep.scheduler import ParetoScheduler, make_scheduler
 from snas_tune.sweep.searcher import BatchedOptuna, ParetoSearch, check_searcher, make_searcher
 from snas_tune.sweep.space import absolute_paths, first_config, starting_points
@@ -71,13 +76,22 @@ def check_sweep(space: Mapping[str, Any], address: str | None = None) -> SearchC
     return config
 
 
-def _build_search(config: SearchConfig, gpus: float = 0) -> None:
+def _build_search(config: SearchConfig, gpus: float = 0) -> Search:
     """Build a search on the CPU; for trials on a GPU its form is measured there, and not here."""
-    changes = {"device": "cpu"} | ({"supernet": "plain"} if gpus else {})
+    changes: dict[str, Any] = {"device": "cpu"} | ({"supernet": "plain"} if gpus else {})
+    if config.compile:  # under which the plain form runs; to compile it here would take minutes
+        changes |= {"supernet": "plain", "compile": False}
+    with _threads_of(config):
+        return Search(SearchConfig.from_dict({**config.to_dict(), **changes}))
+
+
+@contextmanager
+def _threads_of(config: SearchConfig) -> Iterator[None]:
+    """As many threads as the trials will have."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(config.threads or threads)  # as the trials will
+    torch.set_num_threads(config.threads or threads)
     try:
-        Search(SearchConfig.from_dict({**config.to_dict(), **changes}))
+        yield
     finally:
         torch.set_num_threads(threads)
 
@@ -105,6 +119,11 @@ class SweepRequest:
     seed: int
     resume: bool
     address: str | None
+    nodes: int
+    checkpoint_every: int
+    keep_checkpoints: int | None
+    max_failures: int
+    progress: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +145,11 @@ class Prepared:
 
     restore: bool
     """Whether Tune has saved a state to go on from."""
+
+    reuse_actors: bool
+    """Whether a trial may take over the process of one that has ended. Not on a cluster: Tune gives
+    a trial whose node died the idle processes of the same dead node, one after another, and each
+    counts as a failure of the trial."""
 
 
 def prepare(request: SweepRequest) -> Prepared:
@@ -154,8 +178,10 @@ def prepare(request: SweepRequest) -> Prepared:
         concurrent = recorded.concurrent
     quiet_ray(address=request.address)
     check_resources(request.cpus_per_trial, request.gpus_per_trial, request.address)
-    _build_search(config, request.gpus_per_trial)
-    concurrent = concurrent or max(1, int(cores() // request.cpus_per_trial))
+    nodes = wait_for_nodes(request.nodes)
+    answers = _check_cluster(request, storage, nodes)
+    concurrent = concurrent or _slots(request, nodes)
+    _say_what_fits(request, config, nodes, answers)
     if not request.resume:
         _description(request, space, concurrent).write(path)
     return Prepared(
@@ -171,13 +197,57 @@ def prepare(request: SweepRequest) -> Prepared:
         ),
         scheduler=scheduler,
         restore=request.resume and can_restore(path),
+        reuse_actors=not answers,
     )
 
 
+def _check_cluster(request: SweepRequest, storage: str, nodes: list[Node]) -> Mapping[str, Answer]:
+    if not joined(request.address) and len(nodes) == 1:
+        return {}
+    check_growing(storage, nodes, request.cpus_per_trial, request.gpus_per_trial)
+    return check_nodes(storage, nodes)
+
+
+def _slots(request: SweepRequest, nodes: list[Node]) -> int:
+    """As many trials at a time as there is room for."""
+    slots = sum(node.slots(request.cpus_per_trial, request.gpus_per_trial) for node in nodes)
+    if not slots:
+        raise ValueError(
+            "concurrent must be given where no node that is alive has room for a trial, got None"
+        )
+    return slots
+
+
+def _say_what_fits(
+    request: SweepRequest,
+    config: SearchConfig,
+    nodes: list[Node],
+    answers: Mapping[str, Answer],
+) -> None:
+    search = _build_search(config, request.gpus_per_trial)
+    if not request.progress:
+        return
+    with _threads_of(config):
+        need = footprint(search)
+    cpus, gpus = request.cpus_per_trial, request.gpus_per_trial
+    sys.stderr.write(f"{packing_line(need, nodes, answers, cpus, gpus)}\n")
+
+
 def _check_numbers(request: SweepRequest) -> None:
-    trials = request.trials
-    if not isinstance(trials, int) or trials < 1:
-        raise ValueError(f"trials must be positive, got {trials!r}")
+    positive = {
+        "trials": request.trials,
+        "nodes": request.nodes,
+        "checkpoint_every": request.checkpoint_every,
+    }
+    if request.keep_checkpoints is not None:
+        positive["keep_checkpoints"] = request.keep_checkpoints
+    for name, number in positive.items():
+        if not isinstance(number, int) or number < 1:
+            raise ValueError(f"{name} must be positive, got {number!r}")
+    if not isinstance(request.max_failures, int) or request.max_failures < 0:
+        raise ValueError(f"max_failures must be 0 or more, got {request.max_failures!r}")
+    if request.nodes > 1 and not joined(request.address):
+        raise ValueError(f"nodes must be 1 without the address of a cluster, got {request.nodes}")
     check_request(request.cpus_per_trial, request.gpus_per_trial)
     check_searcher(request.searcher, request.concurrent)
 

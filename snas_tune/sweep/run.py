@@ -37,6 +37,7 @@ def run_sweep(
     keep_checkpoints: int | None = None,
     max_failures: int = 1,
     address: str | None = None,
+    nodes: int = 1,
     progress: bool = True,
 ) -> SweepResult:
     """Run a sweep with ``tune.run`` and return its front.
@@ -46,9 +47,10 @@ def run_sweep(
     Args:
         space: from :func:`snas_tune.sweep.search_space`.
         name: of the experiment: its directory in the storage. A new one, unless ``resume``.
-        storage_path: a folder, or a URI that all nodes reach.
+        storage_path: a folder, or a URI such as ``s3://bucket/sweeps``. On a cluster all nodes
+            must reach it, which is tried out first: each reads what another wrote.
         trials: searches in all.
-        concurrent: searches at a time; as many as the CPUs allow if not given.
+        concurrent: searches at a time; as many as the CPUs and GPUs allow if not given.
         cpus_per_trial: cores of a trial; torch uses as many threads.
         gpus_per_trial: a fraction lets several trials share a GPU.
         searcher: ``pareto`` proposes where the front is thin; ``tpe``, ``nsga2``, ``gp`` and
@@ -61,10 +63,13 @@ def run_sweep(
             one trial at a time; at any number, if the rule is ``fifo`` and the searcher a sampler.
         resume: go on with the experiment of that name; all that is asked for must be the same. What
             had finished stays, what was stopped stays stopped, failed trials are tried again.
-        checkpoint_every: epochs between checkpoints; there is always one at the end.
+        checkpoint_every: epochs between checkpoints; there is always one at the end, and after an
+            epoch in which Ray was told that the trial's node will go.
         keep_checkpoints: the last ones that are kept for each trial; all if not given.
-        max_failures: how often a trial whose process died is tried again from its last checkpoint.
+        max_failures: how often a trial whose process or node died is tried again from its last
+            checkpoint. A node that Ray was told would go does not count.
         address: of a Ray cluster; a local one is started if not given.
+        nodes: of the cluster, the head among them, to wait for before anything is counted.
         progress: write lines to standard error.
 
     Raises:
@@ -86,6 +91,11 @@ def run_sweep(
             seed=seed,
             resume=resume,
             address=address,
+            nodes=nodes,
+            checkpoint_every=checkpoint_every,
+            keep_checkpoints=keep_checkpoints,
+            max_failures=max_failures,
+            progress=progress,
         )
     )
     with _termination_as_interrupt(), _storage_errors_named(ready.storage):
@@ -108,7 +118,7 @@ def run_sweep(
             max_failures=max_failures,
             callbacks=sweep_callbacks(trials, progress=progress, space=ready.space),
             resume="AUTO+ERRORED" if ready.restore else None,
-            reuse_actors=True,
+            reuse_actors=ready.reuse_actors,
             raise_on_failed_trial=False,
             verbose=0,
         )
@@ -183,6 +193,11 @@ def make_tuner(
             seed=seed,
             resume=False,
             address=address,
+            nodes=1,
+            checkpoint_every=1,
+            keep_checkpoints=None,
+            max_failures=max_failures,
+            progress=True,
         )
     )
     return tune.Tuner(
@@ -192,7 +207,7 @@ def make_tuner(
             num_samples=trials,
             search_alg=ready.search_alg,
             scheduler=ready.scheduler,
-            reuse_actors=True,
+            reuse_actors=ready.reuse_actors,
             trial_name_creator=_name_of,
             trial_dirname_creator=_name_of,
         ),

@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import ray
 import torch
 from ray import tune
+from ray._private.state import state as cluster_state
+from ray.tune.result import SHOULD_CHECKPOINT
 
 from snas_tune.config import SearchConfig
 from snas_tune.method.checkpoint import read_state, save_search
@@ -64,6 +67,8 @@ class SnasTrainable(tune.Trainable):  # type: ignore[misc]  # Ray's classes are 
         if self._failure is None:
             with self._noting_failure():
                 report = self.search.run_epoch()
+                if node_will_go():
+                    report[SHOULD_CHECKPOINT] = True
                 return {**report, "done": self.search.finished}
         if self._told:
             self._raise_failure()
@@ -100,3 +105,14 @@ class SnasTrainable(tune.Trainable):  # type: ignore[misc]  # Ray's classes are 
         """Become another trial in the same process (``reuse_actors``), which saves its start."""
         self._build(new_config)
         return True
+
+
+def node_will_go() -> bool:
+    """Whether Ray was told that this process's node will be taken away (``ray drain-node``).
+
+    The trials of such a node save themselves at the end of their epoch, at whatever frequency they
+    do otherwise. Ray has no public way to ask; ``ray.train`` asks in the same way.
+    """
+    if not ray.is_initialized():
+        return False
+    return ray.get_runtime_context().get_node_id() in cluster_state.get_draining_nodes()

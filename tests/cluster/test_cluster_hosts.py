@@ -1,0 +1,278 @@
+"""`ray up` for real: a laptop, a head and two workers, which die while a sweep runs on them.
+
+`make cluster` runs this, and prints what it saw. The hosts are namespaces of this machine, see
+cluster_hosts.py; their `ray_cluster.local.yaml` is the repository's, but for what says SET.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cluster_hosts import ADDRESSES, ROOT, Hosts, why_not
+
+from snas_tune.front import FrontFile
+
+REASON = why_not()
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(bool(REASON), reason=REASON),
+]
+
+NODES = ("head", "w1", "w2")
+TRIALS, EPOCHS = 8, 8
+FILE = "/shared/cluster.yaml"
+SWEEP = (
+    f"--address auto --nodes 3 --preset demo --epochs {EPOCHS} --sampling gdas --supernet plain "
+    f"--rule fifo --searcher random --trials {TRIALS} --max-failures 3"
+)
+"""Plain, so that no node's measurement decides by which sums a trial's numbers are rounded."""
+
+
+class Laptop:
+    """What a user does: commands on the laptop, and looks into the shared folder."""
+
+    def __init__(self, hosts: Hosts, show: Any) -> None:
+        self.hosts = hosts
+        self._show = show
+
+    def say(self, line: str) -> None:
+        """Print a figure, also where output is captured."""
+        with self._show.global_and_fixture_disabled():
+            print(f"\n{line}", end="", flush=True)
+
+    def do(self, line: str, timeout: float = 300) -> str:
+        """Run a command that must succeed; what it printed."""
+        done = self.hosts.call("laptop", f"{SETTINGS}; {line}", timeout)
+        assert done.returncode == 0, f"{line}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout + done.stderr
+
+    def up(self) -> None:
+        """Start the cluster, and say how long it takes until all of it is there."""
+        start = time.monotonic()
+        self.do(f"ray up -y --no-config-cache {FILE}")
+        ready = time.monotonic() - start
+        line = "from snas_tune.sweep.nodes import wait_for_nodes as w; import ray, sys;"
+        line += "ray.init('auto', log_to_driver=False, logging_level='ERROR'); w(3, 120)"
+        done = self.hosts.call("head", f'python -c "{line}"')
+        assert done.returncode == 0, done.stderr
+        self.say(
+            f"ray up: {ready:.0f} s; 3 nodes: {time.monotonic() - start:.0f} s after its start"
+        )
+
+    def sweep(self, name: str, more: str = "") -> subprocess.Popen[str]:
+        """Submit the sweep."""
+        line = f"ray submit {FILE} examples/sweep.py --results /shared/sweeps --name {name} {SWEEP}"
+        return subprocess.Popen(
+            self.hosts.command("laptop", f"{SETTINGS}; {line} {more}"),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+
+    def wait_for_checkpoints(self, name: str, trials: int, epoch: int) -> None:
+        """Until so many trials have one of that epoch."""
+        end = time.monotonic() + 180
+        pattern = f"sweeps/{name}/*/checkpoint_{epoch - 1:06d}"
+        while len(list(self.hosts.shared.glob(pattern))) < trials:
+            assert time.monotonic() < end, f"{name}: too few checkpoints after three minutes"
+            time.sleep(0.2)
+
+    def rows(self, name: str) -> list[str]:
+        """The rows of the front file, but for where checkpoints lie; as text, as NaN equals NaN."""
+        table = FrontFile(str(self.hosts.shared / "sweeps" / name / "front.parquet")).table
+        rows = [{**row, "checkpoint": None} for row in table.to_pylist()]
+        return sorted(repr(sorted(row.items())) for row in rows)
+
+
+SETTINGS = "export RAY_UP_enable_autoscaler_v2=0 RAY_AUTH_MODE=token"
+
+
+@pytest.fixture(scope="module")
+def laptop(tmp_path_factory, request) -> Iterator[Laptop]:
+    base = tmp_path_factory.mktemp("hosts")
+    hosts = Hosts(base)
+    try:
+        for name in ADDRESSES:
+            hosts.boot(name)
+        config = yaml.safe_load((ROOT / "ray_cluster.local.yaml").read_text())
+        config["provider"] |= {"head_ip": ADDRESSES["head"],
+                               "worker_ips": [ADDRESSES["w1"], ADDRESSES["w2"]]}  # fmt: skip
+        config["auth"]["ssh_user"] = "root"
+        (hosts.shared / "cluster.yaml").write_text(yaml.safe_dump(config))
+        user = Laptop(hosts, request.config.pluginmanager.getplugin("capturemanager"))
+        user.do("ray get-auth-token --generate")
+        yield user
+    finally:
+        hosts.close()
+    assert hosts.left() == []
+    assert str(base) not in Path("/proc/mounts").read_text()
+
+
+@pytest.fixture(scope="module")
+def cluster(laptop) -> Iterator[Laptop]:
+    laptop.up()
+    yield laptop
+    said = laptop.do(f"ray down -y {FILE}")
+    assert "0 nodes remaining" in said or "No nodes remaining" in said, said
+    left = laptop.hosts.call("head", "pgrep -x 'raylet|gcs_server' | wc -l").stdout
+    assert left.strip() == "0"
+
+
+@pytest.fixture(scope="module")
+def undisturbed(cluster) -> Laptop:
+    start = time.monotonic()
+    process = cluster.sweep("undisturbed")
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    report(cluster, "undisturbed", time.monotonic() - start)
+    return cluster
+
+
+def results(laptop: Laptop, name: str) -> dict[str, list[dict[str, Any]]]:
+    """What each trial reported, in the order in which it did."""
+    found = {}
+    for path in (laptop.hosts.shared / "sweeps" / name).glob("*/result.json"):
+        found[path.parent.name] = [json.loads(line) for line in path.read_text().splitlines()]
+    return found
+
+
+def processes(reports: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """A trial's reports by the process that made them; one more than its retries."""
+    key = lambda report: (report["node_ip"], report["pid"])  # noqa: E731
+    return [list(group) for _, group in itertools.groupby(reports, key)]
+
+
+def report(laptop: Laptop, name: str, seconds: float) -> Counter[str]:
+    """Print a sweep's figures; the number of trials that ended on each node."""
+    by_address = {address: host for host, address in ADDRESSES.items()}
+    found = results(laptop, name)
+    assert len(found) == TRIALS
+    ended = Counter(by_address[reports[-1]["node_ip"]] for reports in found.values())
+    retries = sum(len(processes(reports)) - 1 for reports in found.values())
+    nodes = ", ".join(f"{host} {ended[host]}" for host in NODES)
+    laptop.say(f"{name}: {seconds:.0f} s, trials per node: {nodes}; retries: {retries}")
+    return ended
+
+
+def rescheduling(laptop: Laptop, name: str, host: str, death: float) -> list[float]:
+    """Seconds from a node's death to the epoch with which each of its trials went on elsewhere."""
+    waits = []
+    for reports in results(laptop, name).values():
+        for before, after in itertools.pairwise(processes(reports)):
+            if before[-1]["node_ip"] == ADDRESSES[host] and after[0]["timestamp"] >= death:
+                waits.append(after[0]["timestamp"] - after[0]["time_this_iter_s"] - death)
+    return waits
+
+
+def test_a_folder_that_is_not_shared_is_refused_before_any_trial(cluster):
+    command = f"ray submit {FILE} examples/sweep.py --address auto --nodes 3 --results private"
+    done = cluster.hosts.call("laptop", f"{SETTINGS}; {command}")
+    assert done.returncode != 0, done
+    said = done.stdout + done.stderr
+    (line,) = [line for line in said.splitlines() if line.startswith("error:")] or [said]
+    assert "storage path must be one that every node shares, such as s3://bucket/sweeps" in line
+    assert "private, which node 10.77.0.11 does not (what the driver wrote is not there)" in line
+    assert "Traceback" not in said
+
+
+def test_trials_spread_over_all_nodes(undisturbed):
+    found = results(undisturbed, "undisturbed")
+    started = {reports[0]["node_ip"] for reports in found.values()}
+    assert started == {ADDRESSES[host] for host in NODES}
+    assert all(len(processes(reports)) == 1 for reports in found.values())
+    assert len(undisturbed.rows("undisturbed")) == TRIALS * EPOCHS
+
+
+def test_a_job_outlives_the_connection_that_submitted_it(undisturbed):
+    """Through the dashboard, from the laptop, with a working directory that travels with it."""
+    forward = subprocess.Popen(
+        undisturbed.hosts.command("laptop", f"{SETTINGS}; ray dashboard {FILE}"),
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        undisturbed.do(
+            "timeout 60 bash -c 'until ss -Hltn sport = :8265 | grep -q .; do sleep 0.2; done'"
+        )
+        job = "ray job submit --address http://127.0.0.1:8265 --no-wait --submission-id first"
+        sweep = SWEEP.replace(f"--trials {TRIALS}", "--trials 2").replace(
+            f"--epochs {EPOCHS}", "--epochs 1"
+        )
+        undisturbed.do(
+            f"{job} --working-dir . -- python examples/sweep.py --results /shared/sweeps "
+            f"--data-root /tmp/data --name job {sweep}"
+        )
+    finally:
+        forward.terminate()
+        forward.wait(timeout=20)
+    end = time.monotonic() + 120
+    status = ""
+    while "succeeded" not in status:
+        assert time.monotonic() < end, status
+        assert "failed" not in status, status
+        time.sleep(1)
+        command = "RAY_AUTH_MODE=token ray job status --address http://127.0.0.1:8265 first"
+        done = undisturbed.hosts.call("head", command)
+        status = (done.stdout + done.stderr).lower()
+    assert len(undisturbed.rows("job")) == 2
+
+
+def test_a_sweep_survives_the_death_of_one_worker_and_then_of_the_other(undisturbed):
+    start = time.monotonic()
+    process = undisturbed.sweep("disturbed")
+    hosts = undisturbed.hosts
+    undisturbed.wait_for_checkpoints("disturbed", 6, 2)
+    killed = hosts.call("w1", "pkill -KILL -x raylet")
+    first = time.time()
+    assert killed.returncode == 0
+    undisturbed.wait_for_checkpoints("disturbed", 6, 4)
+    hosts.cut_off("w2")
+    second = time.time()
+    said, _ = process.communicate(timeout=500)
+    assert process.returncode == 0, said
+    report(undisturbed, "disturbed", time.monotonic() - start)
+    for host, death, how in (("w1", first, "SIGKILL of the raylet"), ("w2", second, "link down")):
+        waits = rescheduling(undisturbed, "disturbed", host, death)
+        assert waits, f"no trial of {host} was retried"
+        listed = ", ".join(f"{wait:.1f}" for wait in sorted(waits))
+        undisturbed.say(f"{host}, {how}: its trials went on after {listed} s")
+    assert undisturbed.rows("disturbed") == undisturbed.rows("undisturbed")
+
+
+def test_a_sweep_goes_on_in_a_new_cluster_after_the_head_died(undisturbed):
+    hosts = undisturbed.hosts
+    for host in ("w1", "w2"):  # as the test before left them; a new disk knows no dead Ray
+        hosts.power_off(host)
+        hosts.wipe(host)
+        hosts.boot(host)
+    undisturbed.up()
+    process = undisturbed.sweep("headless")
+    undisturbed.wait_for_checkpoints("headless", 6, 3)
+    for host in NODES:
+        hosts.power_off(host)
+    process.kill()
+    process.communicate()
+    before = undisturbed.rows("headless")
+    for host in NODES:
+        hosts.wipe(host)
+        hosts.boot(host)
+    start = time.monotonic()
+    undisturbed.up()
+    process = undisturbed.sweep("headless", "--resume")
+    said, _ = process.communicate(timeout=400)
+    assert process.returncode == 0, said
+    after = undisturbed.rows("headless")
+    kept = len(set(before) & set(after))
+    undisturbed.say(
+        f"head died with {len(before)} of {TRIALS * EPOCHS} children; new cluster and the rest: "
+        f"{time.monotonic() - start:.0f} s"
+    )
+    assert kept == len(before) > 0
+    assert after == undisturbed.rows("undisturbed")
