@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -141,6 +143,23 @@ except ValueError as error:
         "address must be that of a running Ray cluster, got '127.0.0.1:1' ("
     )
     assert done.stdout.count("\n") == 1
+
+
+def test_without_an_address_a_cluster_that_ran_here_is_not_joined():
+    folder = Path(tempfile.mkdtemp(prefix="r"))  # short: Ray's sockets lie in it
+    (folder / "ray").mkdir()
+    (folder / "ray" / "ray_current_cluster").write_text("192.0.2.9:42575")  # its head is gone
+    code = """
+import ray
+from snas_tune.sweep import quiet_ray
+quiet_ray(cpus=1)
+print(ray.cluster_resources()["CPU"])
+"""
+    environment = {**os.environ, "RAY_TMPDIR": str(folder)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=90,
+                          check=True, env=environment)  # fmt: skip
+    shutil.rmtree(folder)
+    assert done.stdout == "1.0\n"
 
 
 def test_a_name_with_results_needs_resume_and_resume_needs_results(tmp_path):

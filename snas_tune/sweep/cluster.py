@@ -7,6 +7,7 @@ import math
 import os
 import re
 import socket
+from typing import Any
 
 import optuna
 import ray
@@ -39,9 +40,11 @@ def quiet_ray(*, address: str | None = None, cpus: int | None = None) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if not ray.is_initialized():
         _check_reachable(address or os.environ.get("RAY_ADDRESS") or "")
-        local = {} if address else {"num_cpus": cpus, "include_dashboard": False}
+        options: dict[str, Any] = {"address": address}
+        if not joined(address):  # without an address Ray joins whatever ran here last
+            options = {"address": "local", "num_cpus": cpus, "include_dashboard": False}
         try:
-            ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **local)
+            ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
         except (ConnectionError, RuntimeError) as error:
             raise _no_cluster(address, error) from error
     for name in NOISY:  # after init, which sets up Ray's loggers
