@@ -260,6 +260,9 @@ def test_the_hypervolume_is_that_of_the_front_file(tab, front):
     share = front.hypervolume((0.0, 7e7)) / 7e7
     assert tab.text("section:has(h2:has-text('Hypervolume')) p").startswith(f"{share:.4g}"[:6])
     assert "reference point: flops 70M, child_accuracy 0.00 %" in tab.text("main")
+    tab.find("select[aria-label='Hypervolume over']").select_option("runs")
+    ends = tab.find("section:has(h2:has-text('Hypervolume')) .axes text").all_text_contents()
+    assert "10" in ends  # runs
     tab.find("select[aria-label='Hypervolume over']").select_option("time")
     assert "minutes since the first point" in tab.find("main").inner_html()
 

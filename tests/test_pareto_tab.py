@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import random
+import subprocess
+import sys
 from argparse import Namespace
 from pathlib import Path
 
@@ -24,6 +26,8 @@ from snas_tune.plugin.rows import sweep_of
 from snas_tune.report import SweepLog
 from snas_tune.report.children import FORM
 from snas_tune.short_cell import short_cell
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
 
 AXES = {"x": "flops", "y": "child_accuracy"}
 
@@ -350,3 +354,41 @@ def test_tensorboard_finds_the_tab_in_a_fresh_process():
     assert "snas_tune.plugin.loader:Loader" in {
         entry.value for entry in entry_points(group="tensorboard_plugins")
     }
+
+
+def front_log(*arguments) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, EXAMPLES / "front_log.py", *arguments]
+    return subprocess.run([*map(str, command)], capture_output=True, text=True)
+
+
+def test_a_front_file_becomes_a_log_with_the_same_rows(sweep, tmp_path):
+    folder, front = sweep
+    done = front_log(folder, "--logdir", tmp_path / "logs")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith(f"tensorboard --logdir {tmp_path / 'logs'}\n")
+    front.to_csv(tmp_path / "front.csv")
+    with serve(tmp_path / "logs") as tensorboard:
+        answer = tensorboard.with_points(len(front)).get("points", **AXES)
+        prefix = f"{folder.name}/"
+        assert sorted(points_of(answer)) == sorted(rows_of(front, prefix))
+        assert answer["dearest"] is None  # the front file does not have it
+        body = {
+            **AXES, "runs": [f"{prefix}{row['trial']}" for row in front.rows], "format": "csv",
+            "points": [[i, row["epoch"], bool(front.mask[i])] for i, row in enumerate(front.rows)],
+            "xs": [], "ys": [],
+        }  # fmt: skip
+        assert tensorboard.text("export", body) == (tmp_path / "front.csv").read_text()
+        told = tensorboard.get("run", run=f"{prefix}{front.rows[0]['trial']}")
+        assert told["experiment"] == str(folder)
+        assert set(told["settings"]) >= {"penalty_strength", "temperature_schedule"}
+    again = front_log(folder, "--logdir", tmp_path / "logs")
+    assert again.returncode == 2
+    assert "must be a new folder" in again.stderr
+
+
+def test_a_front_file_that_is_not_there_is_named(tmp_path):
+    done = front_log(tmp_path / "none", "--logdir", tmp_path / "logs")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert str(tmp_path / "none") in done.stderr
+    assert not (tmp_path / "logs").exists()

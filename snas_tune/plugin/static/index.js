@@ -1,15 +1,14 @@
 // The Pareto tab: from the address and TensorBoard's data to the page, and back.
 
-import { curvesChart } from './chart.js';
 import { controls } from './controls.js';
 import { Detail } from './detail.js';
 import { ask, clock, copyButton, count, el, save, shown } from './dom.js';
-import { hypervolumes } from './front.js';
 import { address, onDark, onReload, visible } from './host.js';
 import { Parallel } from './parallel.js';
 import { hint, Plot } from './plot.js';
 import { chosen, filters, onChange, set, setFilter, state } from './state.js';
 import { keyOf, labelOf, pointsOf, viewOf } from './view.js';
+import { drawVolume } from './volume.js';
 
 const POLL = 4000; // milliseconds between looks at a sweep that may be running, or more
 const SHARE = 20; // at most one part in so many of the time is spent looking
@@ -183,7 +182,7 @@ function paint() {
   page.chart.draw(view, state, units, { x: title('x'), y: title('y') });
   legend();
   timeline();
-  volume();
+  drawVolume(page.volume, view, all.dearest, unit);
   page.coordinates.draw(view, all, state, units, filters());
   table();
 }
@@ -264,44 +263,6 @@ function stop() {
   page.playing = false;
   set({ time: '1' });
   timeline();
-}
-
-function volume() {
-  const { points, byTime, sx, sy } = view;
-  const dearest = all.dearest;
-  const worst = (column, sign) => byTime.reduce((value, place) =>
-    Math.max(value, sign * column[place]), -Infinity) * sign;
-  const corner = dearest === null || state.xdir !== 'min' || state.ydir !== 'max'
-    ? [worst(points.x, sx), worst(points.y, sy)] : [dearest, 0];
-  const whole = dearest === null ? null : dearest;
-  const trace = hypervolumes(points.x, points.y, byTime, sx, sy, corner)
-    .map((value) => (whole ? value / whole : value));
-  const overTime = state.hv === 'time';
-  const began = byTime.length ? points.time[byTime[0]] : 0;
-  const series = byTime.map((place, i) => [overTime ? (points.time[place] - began) / 60 : i + 1, trace[i]]);
-  const switcher = el('select', { 'aria-label': 'Hypervolume over',
-    onchange: () => set({ hv: switcher.value }) },
-  ...[['children', 'over points'], ['time', 'over minutes']].map(([value, text]) =>
-    el('option', { value, selected: value === state.hv }, text)));
-  const now = trace.length ? trace[trace.length - 1] : 0;
-  const scaled = whole ? ', as a share of the box to every image right at no cost' : '';
-  page.volume.replaceChildren(
-    el('h2', {}, 'Hypervolume ', switcher),
-    curvesChart([{ name: 'hypervolume', points: thinned(series), unit: '' }], { width: Math.max(360,
-      page.volume.clientWidth - 24), height: 130, title: '', steps: true,
-    mark: Number(state.time) < 1 && series.length
-      ? series[Math.min(series.length - 1, Math.round(Number(state.time) * series.length))][0] : null,
-    xTitle: overTime ? 'minutes since the first point' : 'points, in the order of time' }),
-    el('p', { class: 'muted' }, `${now.toPrecision(4)} at the end; reference point: ${state.x} ${
-      shown(corner[0], unit(state.x))}, ${state.y} ${shown(corner[1], unit(state.y))}${scaled}.`));
-}
-
-/** At most about a thousand points, and every change of a step among them. */
-function thinned(points) {
-  if (points.length < 2000) return points;
-  const every = points.length / 1000;
-  return points.filter((point, i) => !i || i === points.length - 1
-    || Math.floor(i / every) !== Math.floor((i - 1) / every));
 }
 
 function table() {
