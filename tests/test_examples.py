@@ -42,7 +42,9 @@ def test_a_sweep_ends_in_a_front_from_which_a_cell_can_be_taken(tmp_path):
     assert none.stderr.startswith("error: no point has flops <= 1")
 
 
-@pytest.mark.parametrize("example", ["tune_run.py", "tuner.py"])
+@pytest.mark.parametrize(
+    "example", ["tune_run.py", pytest.param("tuner.py", marks=pytest.mark.slow)]
+)
 def test_tune_run_and_the_tuner_end_in_a_front(example, tmp_path):
     told = run(tmp_path, example, "--help")
     assert told.stdout.startswith(f"usage: {example} ")
