@@ -17,7 +17,7 @@ from tensorboard.plugins.hparams import metadata as hparams
 from werkzeug import wrappers
 
 from snas_tune.events import PLUGIN
-from snas_tune.genotype import Genotype
+from snas_tune.genotype import Cell, Genotype
 from snas_tune.pictures.svg import cell_svg, genotype_svg
 from snas_tune.plugin.reader import VALUES, Cache, Reader
 from snas_tune.plugin.rows import Point, child_rows, scalar_rows, sweep_of, to_csv, to_json
@@ -165,14 +165,13 @@ class ParetoPlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoard i
     def _cell(self, request: wrappers.Request, reader: Reader) -> Any:
         """A genotype as an object, as the text of DARTS, and the edges of both cells."""
         text, genotype = _genotype(request, reader)
-        cells = {"normal": genotype.normal, "reduction": genotype.reduction}
         answer = {
             "json": text,
             "text": genotype.to_text(),
             "short": short_cell(genotype),
             "cells": {
                 name: [[e.source, e.target, e.op] for e in cell.edges]
-                for name, cell in cells.items()
+                for name, cell in _cells(genotype).items()
             },
         }
         return _json(request, answer)
@@ -181,7 +180,7 @@ class ParetoPlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoard i
         """Both cells drawn, or the one that is asked for."""
         _, genotype = _genotype(request, reader)
         dark, name = request.args.get("dark") == "1", request.args.get("cell")
-        cells = {"normal": genotype.normal, "reduction": genotype.reduction}
+        cells = _cells(genotype)
         if name is None:
             picture = genotype_svg(genotype, dark=dark)
         elif name in cells:
@@ -218,6 +217,10 @@ def _genotype(request: wrappers.Request, reader: Reader) -> tuple[str, Genotype]
     if step not in steps:
         raise ValueError(f"run {run} logged no cell at step {step}")
     return steps[step], Genotype.from_json(steps[step])
+
+
+def _cells(genotype: Genotype) -> dict[str, Cell]:
+    return {"normal": genotype.normal, "reduction": genotype.reduction}
 
 
 def _dearest(reader: Reader, x: str, y: str, runs: list[str]) -> float | None:

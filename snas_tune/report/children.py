@@ -13,13 +13,12 @@ from tensorboard.util import tensor_util
 from snas_tune.config import SearchConfig
 from snas_tune.events import CHECKPOINTS, CHILDREN, GENOTYPES, PLUGIN, SETTINGS, ChildrenForm
 from snas_tune.front import SCHEMA
+from snas_tune.front.table import KEY
 from snas_tune.results import GENOTYPE, METRICS
-
-KEY = ("trial", "epoch")
-"""Columns of the front file that a run's name and an event's step say."""
 
 FORM = ChildrenForm(
     columns=tuple(metric for metric in METRICS if metric.name != "epoch"),
+    # A run's name and an event's step say what the key is.
     integers=frozenset(f.name for f in SCHEMA if str(f.type) == "int64") - set(KEY),
     fields=tuple(SCHEMA.names),
 )
