@@ -82,13 +82,19 @@ def when(condition: Callable[[], bool], act: Callable[[], object]) -> threading.
     return thread
 
 
+def a_node_dies(cluster, path):
+    """Take a node away as soon as every trial of the sweep there has a checkpoint or more."""
+    victim = sorted(cluster.worker_nodes, key=lambda node: node.unique_id)[0]
+    return when(
+        lambda: len(list(path.glob("*/checkpoint_000002"))) >= TRIALS,
+        lambda: cluster.remove_node(victim, allow_graceful=False),
+    )
+
+
 def test_a_nodes_death_costs_no_trial_and_changes_no_child(cluster, tmp_path):
     undisturbed = sweep(cluster, tmp_path, "undisturbed")
     assert undisturbed.exit_status == 0
-    path = tmp_path / "disturbed"
-    saved = lambda: len(list(path.glob("*/checkpoint_000002"))) >= TRIALS  # noqa: E731
-    victim = sorted(cluster.worker_nodes, key=lambda node: node.unique_id)[0]
-    thread = when(saved, lambda: cluster.remove_node(victim, allow_graceful=False))
+    thread = a_node_dies(cluster, tmp_path / "disturbed")
     disturbed = sweep(cluster, tmp_path, "disturbed", max_failures=3)
     thread.join()
     assert disturbed.exit_status == 0
@@ -98,10 +104,7 @@ def test_a_nodes_death_costs_no_trial_and_changes_no_child(cluster, tmp_path):
 
 
 def test_without_retries_a_dead_node_fails_its_trials_and_the_sweep_says_so(cluster, tmp_path):
-    path = tmp_path / "once"
-    saved = lambda: len(list(path.glob("*/checkpoint_000002"))) >= TRIALS  # noqa: E731
-    victim = sorted(cluster.worker_nodes, key=lambda node: node.unique_id)[0]
-    thread = when(saved, lambda: cluster.remove_node(victim, allow_graceful=False))
+    thread = a_node_dies(cluster, tmp_path / "once")
     result = sweep(cluster, tmp_path, "once", max_failures=0)
     thread.join()
     assert result.exit_status == 1
