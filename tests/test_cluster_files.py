@@ -81,7 +81,9 @@ def test_what_a_local_node_runs_is_what_a_cloud_node_runs():
     """The commands of the local file are run by tests/cluster; the cloud's must be the same."""
     aws, local = read(AWS), read(LOCAL)
     assert aws["head_start_ray_commands"] == local["head_start_ray_commands"]
-    assert aws["worker_start_ray_commands"] == local["worker_start_ray_commands"]
+    *started, notice = aws["worker_start_ray_commands"]  # which tests/cluster adds to the local
+    assert started == local["worker_start_ray_commands"]
+    assert "snas_tune.cloud.notice" in notice
     plain = [line.replace("digits", "cifar10") for line in local["setup_commands"]]
     assert [line for line in plain if line in aws["setup_commands"]] == aws["setup_commands"]
     assert aws["file_mounts"] == local["file_mounts"]
@@ -159,6 +161,13 @@ def test_an_error_in_the_file_for_aws_is_seen(change, message):
 )
 def test_an_error_in_the_file_for_machines_that_are_there_is_seen(change, message):
     assert re.search(message, "\n".join(ray_problems(changed(LOCAL, change))))
+
+
+def test_a_pod_has_the_time_that_its_hook_takes():
+    pod = read(KUBERAY)["spec"]["rayClusterSpec"]["workerGroupSpecs"][0]["template"]["spec"]
+    *_, option, seconds = pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
+    assert option == "--now"
+    assert float(seconds) <= pod["terminationGracePeriodSeconds"] - 10
 
 
 CLUSTER = "spec/rayClusterSpec"

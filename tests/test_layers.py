@@ -16,6 +16,7 @@ ROOT = Path(snas_tune.__file__).parent
 ROOMS = {
     # room: (rooms that it may use, packages from outside that it may use)
     "words": ((), ()),
+    "cloud": ((), ()),
     "data": (("words",), ("numpy", "PIL")),
     "front": (("words",), ("numpy", "pyarrow", "pandas")),
     "schedule": (("words", "front"), ("numpy", "pyarrow")),

@@ -134,11 +134,15 @@ class Reader:
     @cached_property
     def settings(self) -> dict[str, dict[str, Any]]:
         """The hyperparameters of each run that logged some, sorted by name."""
+        return self.settings_of(None)
+
+    def settings_of(self, runs: Iterable[str] | None) -> dict[str, dict[str, Any]]:
+        """:attr:`settings` of some runs, or of all."""
         listed = self._data.list_tensors(
             self._context,
             experiment_id=self._experiment,
             plugin_name=hparams.PLUGIN_NAME,
-            run_tag_filter=provider.RunTagFilter(tags=[hparams.SESSION_START_INFO_TAG]),
+            run_tag_filter=provider.RunTagFilter(runs, [hparams.SESSION_START_INFO_TAG]),
         )
         return {
             run: self._settings(tags[hparams.SESSION_START_INFO_TAG].plugin_content)

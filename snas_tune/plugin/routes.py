@@ -153,7 +153,7 @@ class ParetoPlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoard i
         genotypes = reader.genotypes([run]).get(run, {})
         curves = reader.curves(run, tags)
         answer = {
-            "settings": reader.settings.get(run, {}),
+            "settings": reader.settings_of([run]).get(run, {}),
             "trial": origin.get("trial", run.rpartition("/")[2]),
             "experiment": origin.get("experiment", ""),
             "checkpoints": origin.get("checkpoints", {}),

@@ -101,7 +101,7 @@ class Hosts:
         command = ["nsenter", network, "unshare", "--mount", "--uts", "--ipc", "--pid",
                    "--fork", "--kill-child", "--propagation", "private", "bash",
                    str(HERE / "host_init.sh"), str(disk), name, str(self.shared),
-                   sys.prefix]  # fmt: skip
+                   sys.prefix, str(HERE.parent / "metadata.py")]  # fmt: skip
         with (disk / "console.log").open("ab") as console:
             self._boots[name] = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=console, stderr=console

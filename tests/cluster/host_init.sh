@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Process 1 of a host: DISK NAME SHARED VENV. Its network, mount, process and host name spaces are its
+# Process 1 of a host: DISK NAME SHARED VENV METADATA. Its network, mount, process and host name spaces are its
 # own; its disk is a copy on write of this machine's, its home and its Ray are empty.
 set -eu
-disk=$1 name=$2 shared=$3 venv=$4
+disk=$1 name=$2 shared=$3 venv=$4 metadata=$5
 root=$disk/root home=/home/node
 mount -t overlay "$name" -o "lowerdir=/,upperdir=$disk/upper,workdir=$disk/work" "$root"
 mount -t tmpfs -o mode=755 dev "$root/dev"
@@ -32,6 +32,9 @@ pivot_root . old
 cd /
 umount -l /old
 hostname "$name"
+# A cloud's machine can ask whether it will be taken away; here it will when there is the file.
+ip address add 169.254.169.254/32 dev lo
+"$home/venv/bin/python" "$metadata" 169.254.169.254 80 amazon /run/notice &
 /usr/sbin/sshd -D -e -f /etc/ssh/sshd_config &
 # A reaper: `ray stop` waits for processes that have ended but are not reaped.
 while :; do wait -n 2>/dev/null || sleep 0.5; done

@@ -1,13 +1,15 @@
 """`ray up` for real: a laptop, a head and two workers, which die while a sweep runs on them.
 
 `make cluster` runs this, and prints what it saw. The hosts are namespaces of this machine, see
-cluster_hosts.py; their `ray_cluster.local.yaml` is the repository's, but for what says SET.
+cluster_hosts.py; their `ray_cluster.local.yaml` is the repository's, but for what says SET, and
+for what a worker starts beside Ray in `ray_cluster.yaml`.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
+import shlex
 import subprocess
 import time
 from collections import Counter
@@ -36,6 +38,11 @@ SWEEP = (
     f"--rule fifo --searcher random --trials {TRIALS} --max-failures 3"
 )
 """Plain, so that no node's measurement decides by which sums a trial's numbers are rounded."""
+
+NOTICE = 25
+"""Seconds from a cloud's notice until the machine goes; Amazon gives 120, Google 30."""
+
+UTC = "%Y-%m-%dT%H:%M:%SZ"
 
 
 class Laptop:
@@ -85,6 +92,16 @@ class Laptop:
             assert time.monotonic() < end, f"{name}: too few checkpoints after three minutes"
             time.sleep(0.2)
 
+    def wait_for_trials(self, name: str, host: str, first: int, last: int) -> None:
+        """Until the last report of a trial is from a host, and of one of these epochs."""
+        end = time.monotonic() + 180
+        while not any(
+            reports[-1]["node_ip"] == ADDRESSES[host] and first <= reports[-1]["epoch"] <= last
+            for reports in results(self, name).values()
+        ):
+            assert time.monotonic() < end, f"{name}: no such trial on {host} in three minutes"
+            time.sleep(0.2)
+
     def rows(self, name: str) -> list[str]:
         """The rows of the front file, but for where checkpoints lie; as text, as NaN equals NaN."""
         table = FrontFile(str(self.hosts.shared / "sweeps" / name / "front.parquet")).table
@@ -106,6 +123,8 @@ def laptop(tmp_path_factory, request) -> Iterator[Laptop]:
         config["provider"] |= {"head_ip": ADDRESSES["head"],
                                "worker_ips": [ADDRESSES["w1"], ADDRESSES["w2"]]}  # fmt: skip
         config["auth"]["ssh_user"] = "root"
+        cloud = yaml.safe_load((ROOT / "ray_cluster.yaml").read_text())
+        config["worker_start_ray_commands"] = cloud["worker_start_ray_commands"]
         (hosts.shared / "cluster.yaml").write_text(yaml.safe_dump(config))
         user = Laptop(hosts, request.config.pluginmanager.getplugin("capturemanager"))
         user.do("ray get-auth-token --generate")
@@ -140,7 +159,10 @@ def results(laptop: Laptop, name: str) -> dict[str, list[dict[str, Any]]]:
     """What each trial reported, in the order in which it did."""
     found = {}
     for path in (laptop.hosts.shared / "sweeps" / name).glob("*/result.json"):
-        found[path.parent.name] = [json.loads(line) for line in path.read_text().splitlines()]
+        whole, _, _ = path.read_text().rpartition("\n")  # the last line may be half there
+        reports = [json.loads(line) for line in whole.splitlines()]
+        if reports:
+            found[path.parent.name] = reports
     return found
 
 
@@ -232,7 +254,11 @@ def test_a_sweep_survives_the_death_of_one_worker_and_then_of_the_other(undistur
     killed = hosts.call("w1", "pkill -KILL -x raylet")
     first = time.time()
     assert killed.returncode == 0
-    undisturbed.wait_for_checkpoints("disturbed", 6, 4)
+    # Whose trials may all be at their end or have just begun, or wait for those of w1.
+    while not rescheduling(undisturbed, "disturbed", "w1", first):
+        assert time.time() < first + 180, "no trial of w1 was retried within three minutes"
+        time.sleep(0.2)
+    undisturbed.wait_for_trials("disturbed", "w2", 1, EPOCHS // 2)
     hosts.cut_off("w2")
     second = time.time()
     said, _ = process.communicate(timeout=500)
@@ -276,3 +302,35 @@ def test_a_sweep_goes_on_in_a_new_cluster_after_the_head_died(undisturbed):
     )
     assert kept == len(before) > 0
     assert after == undisturbed.rows("undisturbed")
+
+
+def test_trials_save_themselves_when_the_cloud_gives_notice(cluster):
+    """They checkpoint at their end alone otherwise, and have no failure to spare."""
+    hosts = cluster.hosts
+    trials, epochs = 4, 16  # so long that none is at its end when the notice is over
+    process = cluster.sweep(
+        "warned",
+        f"--trials {trials} --epochs {epochs} --checkpoint-every 1000 --max-failures 0",
+    )
+    cluster.wait_for_trials("warned", "w2", 1, 3)
+    death = time.time() + NOTICE
+    text = json.dumps({"action": "terminate", "time": time.strftime(UTC, time.gmtime(death))})
+    hosts.call("w2", f"echo {shlex.quote(text)} > /run/notice")
+    time.sleep(death - time.time())
+    log = hosts.call("w2", "cat /tmp/snas_tune_notice.log").stdout
+    hosts.power_off("w2")
+    said, _ = process.communicate(timeout=400)
+    hosts.boot("w2")  # so that it can be told to stop
+    assert process.returncode == 0, said
+    assert "Ray knows" in log, log
+    moved = [runs for runs in map(processes, results(cluster, "warned").values())
+             if len(runs) > 1]  # fmt: skip
+    assert moved, "no trial was on w2"
+    for first, second in moved:
+        assert first[-1]["node_ip"] == ADDRESSES["w2"]
+        assert 1 < second[0]["epoch"] <= first[-1]["epoch"] + 1  # not from its beginning
+    waits = ", ".join(
+        f"{wait:.1f}" for wait in sorted(rescheduling(cluster, "warned", "w2", death))
+    )
+    cluster.say(f"w2, taken away {NOTICE} s after notice: its trials went on after {waits} s")
+    assert len(cluster.rows("warned")) == trials * epochs
