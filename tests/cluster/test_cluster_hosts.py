@@ -71,7 +71,8 @@ class Laptop:
         line = "from snas_tune.sweep.nodes import wait_for_nodes as w; import ray, sys;"
         line += "ray.init('auto', log_to_driver=False, logging_level='ERROR'); w(3, 120)"
         done = self.hosts.call("head", f'python -c "{line}"')
-        assert done.returncode == 0, done.stderr
+        why = "tail -n 60 /tmp/ray/session_latest/logs/monitor*"
+        assert done.returncode == 0, done.stderr + self.hosts.call("head", why).stdout
         self.say(
             f"ray up: {ready:.0f} s; 3 nodes: {time.monotonic() - start:.0f} s after its start"
         )
