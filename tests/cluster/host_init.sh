@@ -33,7 +33,7 @@ cd /
 umount -l /old
 hostname "$name"
 # A cloud's machine can ask whether it will be taken away; here it will when there is the file.
-ip address add 169.254.169.254/32 dev lo
+ip address replace 169.254.169.254/32 dev lo
 "$home/venv/bin/python" "$metadata" 169.254.169.254 80 amazon /run/notice &
 /usr/sbin/sshd -D -e -f /etc/ssh/sshd_config &
 # A reaper: `ray stop` waits for processes that have ended but are not reaped.
