@@ -182,7 +182,9 @@ class Hosts:
             raise RuntimeError(done.stderr)
 
     def power_off(self, name: str) -> None:
-        """End all of a host's processes at once; its peers are not told."""
+        """End all of a host's processes at once; its peers are not told. Nothing if it is off."""
+        if name not in self._boots:
+            return
         self.link(name, up=False)
         launcher = self._boots.pop(name)
         with contextlib.suppress(ProcessLookupError, ValueError):

@@ -63,6 +63,18 @@ class Laptop:
         assert done.returncode == 0, f"{line}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout + done.stderr
 
+    def new_disks(self) -> None:
+        """Replace the cluster's machines by new ones of the same addresses.
+
+        Without ``ray down`` the laptop's notes say that the head is set up, and nothing would be
+        installed there.
+        """
+        for host in NODES:
+            self.hosts.power_off(host)
+            self.hosts.wipe(host)
+            self.hosts.boot(host)
+        self.do(f"ray down -y {FILE}")
+
     def up(self) -> None:
         """Start the cluster, and say how long it takes until all of it is there."""
         start = time.monotonic()
@@ -275,10 +287,7 @@ def test_a_sweep_survives_the_death_of_one_worker_and_then_of_the_other(undistur
 
 def test_a_sweep_goes_on_in_a_new_cluster_after_the_head_died(undisturbed):
     hosts = undisturbed.hosts
-    for host in ("w1", "w2"):  # as the test before left them; a new disk knows no dead Ray
-        hosts.power_off(host)
-        hosts.wipe(host)
-        hosts.boot(host)
+    undisturbed.new_disks()  # as a test before this one cut them off
     undisturbed.up()
     process = undisturbed.sweep("headless")
     undisturbed.wait_for_checkpoints("headless", 6, 3)
@@ -287,10 +296,8 @@ def test_a_sweep_goes_on_in_a_new_cluster_after_the_head_died(undisturbed):
     process.kill()
     process.communicate()
     before = undisturbed.rows("headless")
-    for host in NODES:
-        hosts.wipe(host)
-        hosts.boot(host)
     start = time.monotonic()
+    undisturbed.new_disks()
     undisturbed.up()
     process = undisturbed.sweep("headless", "--resume")
     said, _ = process.communicate(timeout=400)
