@@ -5,7 +5,8 @@
 
 Amazon says so about two minutes before, Google thirty seconds, and only to who asks; Ray does not.
 What is told is ``ray drain-node``: then no trial starts here any more, those that run save
-themselves at the end of their epoch, and the loss counts as no failure of theirs.
+themselves at the end of their epoch, and the loss counts as no failure of theirs. Just before the
+machine goes Ray is stopped here, so that its trials go on elsewhere at once.
 """
 
 from __future__ import annotations
@@ -42,6 +43,10 @@ ANSWER = 2.0
 
 RAY_SECONDS = 30.0
 """Seconds for ``ray drain-node``, which starts a Python and joins the cluster."""
+
+LAST = 5.0
+"""Seconds before the machine goes at which Ray is stopped. Who merely falls silent is believed to be
+there for another minute."""
 
 LOCK = Path(tempfile.gettempdir()) / "snas_tune_notice.lock"
 
@@ -176,23 +181,33 @@ def tell_ray(notice: Notice) -> bool:
         Whether Ray was told.
     """
     while (left := notice.when - time.time()) > 0:
-        command = [str(Path(sys.executable).parent / "ray"), "drain-node",
-                   "--reason", "DRAIN_NODE_REASON_PREEMPTION",
-                   "--reason-message", f"{notice.cloud} takes this machine away",
-                   "--deadline-remaining-seconds", str(int(left))]  # fmt: skip
-        try:
-            done = subprocess.run(
-                command, capture_output=True, text=True, timeout=RAY_SECONDS, check=False
-            )
-            problem = (done.stdout + done.stderr).strip() if done.returncode else ""
-        except (OSError, subprocess.SubprocessError) as error:
-            problem = str(error)
+        problem = _ray("drain-node", "--reason", "DRAIN_NODE_REASON_PREEMPTION",
+                       "--reason-message", f"{notice.cloud} takes this machine away",
+                       "--deadline-remaining-seconds", str(int(left)))  # fmt: skip
         if not problem:
             say(f"{notice.cloud} takes this machine away in {left:.0f} s; Ray knows")
             return True
         say(f"Ray could not be told: {problem.splitlines()[-1]}")
         time.sleep(1)
     return False
+
+
+def leave(notice: Notice) -> None:
+    """Stop Ray on this machine when its time has come."""
+    time.sleep(max(0.0, notice.when - LAST - time.time()))
+    say(_ray("stop", "--grace-period", "3") or "Ray is stopped here")
+
+
+def _ray(*words: str) -> str:
+    """Run Ray's own command of this environment; why it failed, or nothing."""
+    command = [str(Path(sys.executable).parent / "ray"), *words]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=RAY_SECONDS, check=False
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        return str(error)
+    return (done.stdout + done.stderr).strip() if done.returncode else ""
 
 
 def say(line: str) -> None:
@@ -209,7 +224,7 @@ def main() -> None:
     parser.add_argument("--every", type=float, default=EVERY, help="seconds between two questions")
     parser.add_argument(
         "--now", type=float, metavar="SECONDS", default=None,
-        help="do not watch: this machine goes in so many seconds. Tell Ray and wait that long",
+        help="do not watch: this machine goes in so many seconds. Tell Ray, and stop it at their end",
     )  # fmt: skip
     args = parser.parse_args()
     for name in ("every", "now"):
@@ -217,10 +232,7 @@ def main() -> None:
         if value is not None and not value > 0:
             parser.error(f"--{name} must be positive, got {value:g}")
     if args.now is not None:
-        notice = Notice("its owner", time.time() + args.now)
-        if not tell_ray(notice):
-            sys.exit(1)
-        time.sleep(max(0.0, notice.when - time.time()))
+        _obey(Notice("its owner", time.time() + args.now))
         return
     with LOCK.open("a") as lock:
         try:
@@ -233,8 +245,13 @@ def main() -> None:
         except ValueError as error:
             sys.exit(f"error: {error}")
         say(f"{cloud} is asked every {args.every:g} s whether it takes this machine away")
-        if not tell_ray(watch(args.metadata, cloud, args.every)):
-            sys.exit("error: Ray was not told before the machine went")
+        _obey(watch(args.metadata, cloud, args.every))
+
+
+def _obey(notice: Notice) -> None:
+    if not tell_ray(notice):
+        sys.exit("error: Ray was not told before the machine went")
+    leave(notice)
 
 
 if __name__ == "__main__":

@@ -331,6 +331,7 @@ def test_trials_save_themselves_when_the_cloud_gives_notice(cluster):
     hosts.boot("w2")  # so that it can be told to stop
     assert process.returncode == 0, said
     assert "Ray knows" in log, log
+    assert "Ray is stopped here" in log, log
     moved = [runs for runs in map(processes, results(cluster, "warned").values())
              if len(runs) > 1]  # fmt: skip
     assert moved, "no trial was on w2"
