@@ -45,8 +45,8 @@ RAY_SECONDS = 30.0
 """Seconds for ``ray drain-node``, which starts a Python and joins the cluster."""
 
 LAST = 5.0
-"""Seconds before the machine goes at which Ray is stopped. Who merely falls silent is believed to be
-there for another minute."""
+"""Seconds before the machine goes at which Ray is stopped. Who merely falls silent is believed to
+be there for another minute."""
 
 LOCK = Path(tempfile.gettempdir()) / "snas_tune_notice.lock"
 
@@ -224,7 +224,7 @@ def main() -> None:
     parser.add_argument("--every", type=float, default=EVERY, help="seconds between two questions")
     parser.add_argument(
         "--now", type=float, metavar="SECONDS", default=None,
-        help="do not watch: this machine goes in so many seconds. Tell Ray, and stop it at their end",
+        help="do not watch: this machine goes in so many seconds. Tell Ray, then stop it",
     )  # fmt: skip
     args = parser.parse_args()
     for name in ("every", "now"):
