@@ -6,7 +6,7 @@
 Amazon says so about two minutes before, Google thirty seconds, and only to who asks; Ray does not.
 What is told is ``ray drain-node``: then no trial starts here any more, those that run save
 themselves at the end of their epoch, and the loss counts as no failure of theirs. Just before the
-machine goes Ray is stopped here, so that its trials go on elsewhere at once.
+machine goes Ray is killed here, so that its trials go on elsewhere at once.
 """
 
 from __future__ import annotations
@@ -45,8 +45,12 @@ RAY_SECONDS = 30.0
 """Seconds for ``ray drain-node``, which starts a Python and joins the cluster."""
 
 LAST = 5.0
-"""Seconds before the machine goes at which Ray is stopped. Who merely falls silent is believed to
-be there for another minute."""
+"""Seconds before the machine goes at which Ray's time is up.
+
+Ray takes a death for the announced one only if nobody ended it in an orderly way, as the shutdown
+of a machine does, and not before the time that it was told. So it is told an earlier one and killed
+just after it. Besides, who merely falls silent is believed to be there for another minute.
+"""
 
 LOCK = Path(tempfile.gettempdir()) / "snas_tune_notice.lock"
 
@@ -175,17 +179,17 @@ def watch(metadata: str, cloud: str, every: float = EVERY) -> Notice:
 
 
 def tell_ray(notice: Notice) -> bool:
-    """Have Ray drain this node; again, until it is told or the machine is gone.
+    """Have Ray drain this node; again, until it is told or the time is up.
 
     Returns:
         Whether Ray was told.
     """
-    while (left := notice.when - time.time()) > 0:
+    while (left := notice.when - LAST - time.time()) > 0:
         problem = _ray("drain-node", "--reason", "DRAIN_NODE_REASON_PREEMPTION",
                        "--reason-message", f"{notice.cloud} takes this machine away",
                        "--deadline-remaining-seconds", str(int(left)))  # fmt: skip
         if not problem:
-            say(f"{notice.cloud} takes this machine away in {left:.0f} s; Ray knows")
+            say(f"{notice.cloud} takes this machine away in {left + LAST:.0f} s; Ray knows")
             return True
         say(f"Ray could not be told: {problem.splitlines()[-1]}")
         time.sleep(1)
@@ -193,9 +197,9 @@ def tell_ray(notice: Notice) -> bool:
 
 
 def leave(notice: Notice) -> None:
-    """Stop Ray on this machine when its time has come."""
-    time.sleep(max(0.0, notice.when - LAST - time.time()))
-    say(_ray("stop", "--grace-period", "3") or "Ray is stopped here")
+    """Kill Ray on this machine when its time is up."""
+    time.sleep(max(0.0, notice.when - LAST + 1 - time.time()))
+    say(_ray("stop", "--force") or "Ray is stopped here")
 
 
 def _ray(*words: str) -> str:

@@ -315,7 +315,7 @@ def test_a_sweep_goes_on_in_a_new_cluster_after_the_head_died(undisturbed):
 def test_trials_save_themselves_when_the_cloud_gives_notice(cluster):
     """They checkpoint at their end alone otherwise, and have no failure to spare."""
     hosts = cluster.hosts
-    trials, epochs = 4, 16  # so long that none is at its end when the notice is over
+    trials, epochs = 4, 40  # so long that none is at its end when the notice is over
     process = cluster.sweep(
         "warned",
         f"--trials {trials} --epochs {epochs} --checkpoint-every 1000 --max-failures 0",
