@@ -231,10 +231,10 @@ def main() -> None:
         help="do not watch: this machine goes in so many seconds. Tell Ray, then stop it",
     )  # fmt: skip
     args = parser.parse_args()
-    for name in ("every", "now"):
-        value = getattr(args, name)
-        if value is not None and not value > 0:
-            parser.error(f"--{name} must be positive, got {value:g}")
+    if not args.every > 0:
+        parser.error(f"--every must be positive, got {args.every:g}")
+    if args.now is not None and not args.now > LAST:
+        parser.error(f"--now must be more than the last {LAST:g} seconds, got {args.now:g}")
     if args.now is not None:
         _obey(Notice("its owner", time.time() + args.now))
         return
