@@ -89,15 +89,25 @@ class Tab:
 
     def click_point(self, key: str, *, shift: bool = False) -> None:
         """Click where a point of the front is drawn, with the mouse."""
-        circle = self.find(f'circle.member[data-key="{key}"]').first
-        circle.scroll_into_view_if_needed()
-        box = circle.bounding_box()
-        assert box is not None
+        x, y = self.middle(f'circle.member[data-key="{key}"]')
         if shift:
             self.page.keyboard.down("Shift")
-        self.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        self.page.mouse.click(x, y)
         if shift:
             self.page.keyboard.up("Shift")
+
+    def middle(self, selector: str) -> tuple[float, float]:
+        """Where the first such thing is, once it stays there: a picture is drawn again when the
+        room for it changes."""
+        found, before = self.find(selector).first, None
+        for _ in range(100):
+            found.scroll_into_view_if_needed()
+            box = found.bounding_box()
+            if box is not None and box == before:
+                return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+            before = box
+            self.frame.evaluate("() => new Promise((done) => setTimeout(done, 50))")
+        raise AssertionError(f"{selector} does not stay in its place")
 
     def keys(self) -> list[str]:
         """Run and step of each row of the table of the front."""

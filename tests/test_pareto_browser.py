@@ -180,10 +180,9 @@ def test_a_filter_by_run_and_by_hyperparameter_shows_the_front_of_what_is_left(t
 
 
 def test_dragging_along_a_parallel_axis_filters_and_a_double_click_lets_go(tab, front):
-    handle = tab.find('.paraxis[data-name="temperature_schedule"] .handle')
-    handle.scroll_into_view_if_needed()
-    box = handle.bounding_box()
-    x, mouse = box["x"] + box["width"] / 2, tab.page.mouse
+    handle = '.paraxis[data-name="temperature_schedule"] .handle'
+    x, _ = tab.middle(handle)
+    box, mouse = tab.find(handle).bounding_box(), tab.page.mouse
     mouse.move(x, box["y"] + 1)  # the upper end is the last one in the alphabet
     mouse.down()
     mouse.move(x, box["y"] + box["height"] / 2, steps=4)
@@ -191,7 +190,7 @@ def test_dragging_along_a_parallel_axis_filters_and_a_double_click_lets_go(tab, 
     kept = [row for row in front.rows if row["temperature_schedule"] == "linear"]
     tab.count(len(kept))
     assert tab.keys() == [key(row) for row in ParetoFront.from_rows(kept).cells]
-    tab.find('.paraxis[data-name="temperature_schedule"] .handle').dblclick()
+    tab.find(handle).dblclick()
     tab.count(len(front))
 
 
@@ -215,6 +214,30 @@ def test_a_link_shows_the_same_again(tab, front):
     assert tab.find("input[name=rx]").input_value() == "linear|cosine"
     assert tab.find("input[name=logx]").is_checked()
     assert tab.page.url == address
+
+
+def test_an_answer_that_comes_late_does_not_undo_a_choice(tab, front):
+    """A look at the running sweep is under way while something else is chosen."""
+    tab.count(len(front))
+    held = []
+
+    def hold(route):
+        if held:
+            route.continue_()
+        else:
+            held.append(route)
+
+    tab.page.route("**/pareto/points*", hold)
+    tab.page.wait_for_event("request", lambda request: "/pareto/points" in request.url)
+    tab.find("select[name=value]").select_option("last")
+    tab.count(10)
+    (route,) = held
+    url, _, _ = route.request.url.partition("&since")  # as if there were something new
+    with tab.page.expect_request_finished(lambda request: request == route.request):
+        route.continue_(url=url)
+    tab.page.unroute("**/pareto/points*", hold)
+    tab.wait("() => new Promise((done) => setTimeout(() => done(true), 200))")
+    assert tab.text(".status").startswith("10 points")
 
 
 def test_what_is_saved_equals_the_front_file(tab, front, tmp_path):
@@ -285,14 +308,13 @@ def test_the_keyboard_walks_along_the_front(tab, front):
 
 def test_a_hint_names_the_config_and_the_cell(tab, front):
     row = front.cells[1]
-    circle = tab.find(f'circle.member[data-key="{key(row)}"]').bounding_box()
-    tab.page.mouse.move(circle["x"] + 3, circle["y"] + 3)
+    tab.page.mouse.move(*tab.middle(f'circle.member[data-key="{key(row)}"]'))
     tab.wait("() => document.querySelector('.cellwords')?.innerText.startsWith('N ')")
     hint = tab.text(".hint")
     assert row["trial"] in hint
     assert f"penalty_strength {row['penalty_strength']:.4g}"[:20] in hint
     tab.page.mouse.move(2, 300)
-    assert not tab.find(".hint").is_visible()
+    tab.find(".hint").wait_for(state="hidden")
 
 
 def test_dark_mode_follows_tensorboard(tab):

@@ -98,16 +98,21 @@ async function load(first = false) {
 }
 
 async function fetchPoints() {
-  const { x, y, value, ydir } = state;
-  const query = { x, y, value: value || 'all', ydir };
-  const same = page.asked === JSON.stringify(query);
-  const answer = await (await ask('points', same ? { ...query, since: page.version } : query)).json();
-  if (answer.same) return false;
-  page.asked = JSON.stringify(query);
+  const query = asked();
+  const since = page.asked === query ? { since: page.version } : {};
+  const answer = await (await ask('points', { ...JSON.parse(query), ...since })).json();
+  // What was chosen meanwhile asks for itself, and may have been answered before.
+  if (answer.same || query !== asked()) return false;
+  page.asked = query;
   page.version = answer.version;
   all = pointsOf(answer);
   page.controls = false;
   return true;
+}
+
+function asked() {
+  const { x, y, value, ydir } = state;
+  return JSON.stringify({ x, y, value: value || 'all', ydir });
 }
 
 /** Choose what neither the user nor the address has: anew each time, as a sweep that begins does
