@@ -2,18 +2,18 @@
 
 import { controls } from './controls.js';
 import { Detail } from './detail.js';
-import { ask, clock, copyButton, count, el, save, shown } from './dom.js';
+import { ask, copyButton, count, el, save, shown } from './dom.js';
 import { address, onDark, onReload, visible } from './host.js';
 import { Parallel } from './parallel.js';
 import { hint, Plot } from './plot.js';
 import { chosen, filters, onChange, set, setFilter, state } from './state.js';
+import { Timeline } from './timeline.js';
 import { keyOf, labelOf, pointsOf, viewOf } from './view.js';
 import { drawVolume } from './volume.js';
 
 const POLL = 4000; // milliseconds between looks at a sweep that may be running, or more
 const SHARE = 20; // at most one part in so many of the time is spent looking
 const ROWS = 200; // of the table
-const SWEEP_SECONDS = 8; // in which the sweep is played
 
 const page = {};
 let tags = [];
@@ -42,7 +42,7 @@ export async function render() {
 /** Look again and again, the more rarely the longer it takes. */
 async function poll() {
   const began = performance.now();
-  if (visible() && !page.playing) await load();
+  if (visible() && !page.timeline.playing) await load();
   const took = performance.now() - began;
   setTimeout(poll, Math.max(POLL, SHARE * took));
 }
@@ -52,7 +52,7 @@ function build() {
   page.status = el('p', { class: 'status', role: 'status' });
   page.budget = el('p', { class: 'budget', role: 'status' });
   page.plot = el('section', { class: 'card' });
-  page.time = el('div', { class: 'timeline' });
+  page.timeline = new Timeline(el('div', { class: 'timeline' }));
   page.volume = el('section', { class: 'card' });
   page.parallel = el('section', { class: 'card' });
   page.table = el('section', { class: 'card' });
@@ -64,7 +64,7 @@ function build() {
   document.body.replaceChildren(el('div', { id: 'app' }, page.aside, page.main, page.detail), page.hint);
   const act = { select: (sel) => set({ sel }), pin, filter: setFilter, hover, leave };
   page.chart = new Plot(page.plot, act);
-  page.plot.append(page.legend, page.time);
+  page.plot.append(page.legend, page.timeline.box);
   page.coordinates = new Parallel(page.parallel, act);
   page.panel = new Detail(page.detail, act);
   page.link = copyButton('Copy link', () => address(chosen()));
@@ -186,7 +186,7 @@ function paint() {
   say();
   page.chart.draw(view, state, units, { x: title('x'), y: title('y') });
   legend();
-  timeline();
+  page.timeline.draw(view);
   drawVolume(page.volume, view, all.dearest, unit);
   page.coordinates.draw(view, all, state, units, filters());
   table();
@@ -229,45 +229,6 @@ function legend() {
       'The band is attained by 25 % to 75 % of the seeds, the dashed line by half of them.'));
   }
   page.legend.replaceChildren(...parts);
-}
-
-function timeline() {
-  const { points, places, byTime } = view;
-  const text = el('output', {}, `${places.length.toLocaleString('en')} of ${
-    count(byTime.length, 'point')}${places.length ? `, after ${clock(Math.max(0,
-    places.reduce((last, place) => Math.max(last, points.time[place]), 0)
-      - points.time[byTime[0]]))}` : ''}`);
-  if (page.slider?.isConnected && page.playing) { // it must not be replaced while it moves
-    page.slider.value = state.time;
-    page.time.querySelector('output').replaceWith(text);
-    return;
-  }
-  page.slider = el('input', { type: 'range', min: 0, max: 1, step: 0.005, value: state.time,
-    'aria-label': 'How much of the sweep is shown', oninput: () => set({ time: page.slider.value }) });
-  const play = el('button', { type: 'button', onclick: () => (page.playing ? stop() : start(play)) },
-    'Play the sweep');
-  const focused = document.activeElement?.parentElement === page.time;
-  page.time.replaceChildren(play, page.slider, text);
-  if (focused) page.slider.focus();
-}
-
-function start(button) {
-  button.textContent = 'Stop';
-  const began = performance.now();
-  page.playing = true;
-  const frame = (now) => {
-    if (!page.playing) return;
-    const share = Math.min(1, (now - began) / (1000 * SWEEP_SECONDS));
-    set({ time: share.toFixed(3) });
-    if (share < 1) requestAnimationFrame(frame); else stop();
-  };
-  requestAnimationFrame(frame);
-}
-
-function stop() {
-  page.playing = false;
-  set({ time: '1' });
-  timeline();
 }
 
 function table() {
