@@ -326,21 +326,24 @@ def test_a_sweep_that_is_killed_three_times_stops_the_same_trials(tmp_path):
 
     (tmp_path / "whole").mkdir()
     (tmp_path / "killed").mkdir()
+
+    def kill(reached, *resume):
+        process = start_example(tmp_path / "killed", *resume, asked=STOPPING)
+        wait_for_rows(tmp_path / "killed", reached, process)
+        process.kill()
+        process.communicate()
+
     whole = start_example(tmp_path / "whole", asked=STOPPING)
+    kill(2)  # while the other one runs beside it
+    kill(15, "--resume")
     output, _ = whole.communicate(timeout=300)
     assert whole.returncode == 0, output
     expected = outcome(tmp_path / "whole")
     assert re.search(r"^saved +[1-9]\d* % of the epochs: [1-9] of 9 trials were stopped early$",
                      output, re.MULTILINE), output  # fmt: skip
     assert re.search(r" hypervolume 0\.\d{4}, stopped$", output, re.MULTILINE)
-    resume: tuple[str, ...] = ()
-    for reached in (2, 15, len(expected[0]) - 2):
-        process = start_example(tmp_path / "killed", *resume, asked=STOPPING)
-        wait_for_rows(tmp_path / "killed", reached, process)
-        process.kill()
-        process.communicate()
-        resume = ("--resume",)
-    last = start_example(tmp_path / "killed", *resume, asked=STOPPING)
+    kill(len(expected[0]) - 2, "--resume")
+    last = start_example(tmp_path / "killed", "--resume", asked=STOPPING)
     output, _ = last.communicate(timeout=300)
     assert last.returncode == 0, output
     assert outcome(tmp_path / "killed") == expected

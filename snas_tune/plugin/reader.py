@@ -11,12 +11,10 @@ import math
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from tensorboard.data import provider
 from tensorboard.plugins.hparams import metadata as hparams
 from tensorboard.plugins.scalar import metadata as scalars
@@ -29,40 +27,10 @@ from snas_tune.events import (
     SETTINGS,
     ChildrenForm,
 )
+from snas_tune.plugin.series import Points, Series, points_of, series_of
 
 SAMPLES = 100_000
 """Most values of a time series that are asked for."""
-
-VALUES = ("all", "last", "best")
-"""Which points of a run are shown: each step, the last one, or the one with the best y."""
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """Values of some columns over the steps of a run."""
-
-    steps: npt.NDArray[np.int64]
-    times: npt.NDArray[np.float64]
-    """Seconds since 1970."""
-
-    values: npt.NDArray[np.float64]
-    """(steps, columns)."""
-
-
-@dataclass(slots=True)
-class Points:
-    """What is drawn, in the order that decides ties: fewer params, then run and step."""
-
-    run: list[str] = field(default_factory=list)
-    step: list[int] = field(default_factory=list)
-    x: list[float] = field(default_factory=list)
-    y: list[float] = field(default_factory=list)
-    time: list[float] = field(default_factory=list)
-    without: list[str] = field(default_factory=list)
-    """Runs that do not have both."""
-
-    not_finite: int = 0
-    """Points left out because x or y is NaN or infinite."""
 
 
 class Cache:
@@ -172,24 +140,7 @@ class Reader:
         }
         pairs = self._child_pairs(x, y)
         pairs |= self._scalar_pairs(x, y, runs - set(pairs))
-        points = Points()
-        parts = []
-        for run in sorted(pairs):
-            series = pairs[run]
-            keep = np.isfinite(series.values[:, :2]).all(axis=1)
-            points.not_finite += int((~keep).sum())
-            places = _chosen(np.flatnonzero(keep), series.values[:, 1], value, maximise)
-            if len(places):
-                parts.append((run, series, places))
-        if parts:
-            tie = np.concatenate([series.values[places, 2] for _, series, places in parts])
-            order = np.argsort(tie, kind="stable")
-            names = [run for run, _, places in parts for _ in places]
-            points.run = [names[i] for i in order.tolist()]
-            points.step = _joined(parts, lambda s: s.steps, order)
-            points.x = _joined(parts, lambda s: s.values[:, 0], order)
-            points.y = _joined(parts, lambda s: s.values[:, 1], order)
-            points.time = _joined(parts, lambda s: s.times, order)
+        points = points_of(pairs, value, maximise)
         points.without = sorted(runs - set(pairs))
         return points
 
@@ -205,7 +156,7 @@ class Reader:
             stale = [run for run in wanted if known.get(keys[run], (None,))[0] != marks[run]]
             read = self._read_tensors(stale, CHILDREN) if stale else {}
             for run, data in read.items():
-                known[keys[run]] = (marks[run], _series(data))
+                known[keys[run]] = (marks[run], series_of(data))
             return {run: known[keys[run]][1] for run in wanted if keys[run] in known}
 
     def curves(self, run: str, tags: Iterable[str]) -> dict[str, list[tuple[int, float]]]:
@@ -303,36 +254,6 @@ class Reader:
             table = np.array(list(rows.values()), np.float64).reshape(-1, 4)
             pairs[run] = Series(np.array(list(rows), np.int64), table[:, 0], table[:, 1:])
         return pairs
-
-
-def _series(data: Iterable[Any]) -> Series:
-    """The vectors in the order of their steps; of a step that came again the later one."""
-    latest = {d.step: d for d in sorted(data, key=lambda d: d.wall_time)}
-    ordered = [latest[step] for step in sorted(latest)]
-    return Series(
-        np.array([d.step for d in ordered], np.int64),
-        np.array([d.wall_time for d in ordered], np.float64),
-        np.stack([np.asarray(d.numpy, np.float64).reshape(-1) for d in ordered]),
-    )
-
-
-def _chosen(
-    places: npt.NDArray[np.intp], y: npt.NDArray[np.float64], value: str, maximise: bool
-) -> npt.NDArray[np.intp]:
-    """Those of the places that are shown."""
-    if value == "all" or not len(places):
-        return places
-    if value == "last":
-        return places[-1:]
-    best = np.argmax(y[places] if maximise else -y[places])
-    return places[best : best + 1]
-
-
-def _joined(parts: Any, column: Any, order: npt.NDArray[np.intp]) -> list[Any]:
-    values: list[Any] = np.concatenate([column(series)[p] for _, series, p in parts])[
-        order
-    ].tolist()
-    return values
 
 
 def _plain(value: Any) -> bool | float | str | None:

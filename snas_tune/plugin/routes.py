@@ -19,8 +19,9 @@ from werkzeug import wrappers
 from snas_tune.events import PLUGIN
 from snas_tune.genotype import Cell, Genotype
 from snas_tune.pictures.svg import cell_svg, genotype_svg
-from snas_tune.plugin.reader import VALUES, Cache, Reader
+from snas_tune.plugin.reader import Cache, Reader
 from snas_tune.plugin.rows import Point, child_rows, scalar_rows, sweep_of, to_csv, to_json
+from snas_tune.plugin.series import VALUES
 from snas_tune.results import OBJECTIVES
 from snas_tune.short_cell import short_cell
 

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from snas_tune.events import ChildrenForm
-from snas_tune.plugin.reader import Reader, Series
+from snas_tune.plugin.reader import Reader
+from snas_tune.plugin.series import Series
 
 ON_FRONT = "on_front"
 """The last column: whether the tab shows the row on the front."""
