@@ -234,6 +234,20 @@ def test_all_samples_are_kept_and_the_later_of_two_with_the_same_step(tmp_path, 
         assert told["json"] == again[1]["genotype"]
 
 
+def test_files_of_a_run_are_read_in_the_order_in_which_they_were_opened(tmp_path):
+    """Which is that of their names. TensorBoard drops what a file says of the steps after the first
+    one of the next file."""
+    report = some_report(np.random.default_rng(0), 1, 1.0)
+    seen = []
+    for _ in range(12):  # more than nine, some of them within one second
+        log = SweepLog(tmp_path)
+        one_trial(log, "again", [report])
+        log.close()
+        (new,) = {file.name for file in (tmp_path / "again").iterdir()} - set(seen)
+        seen.append(new)
+    assert seen == sorted(seen)
+
+
 def test_any_scalars_of_any_runs_are_points(tmp_path):
     for i in range(3):
         with SummaryWriter(str(tmp_path / f"sweep{i % 2}" / f"run{i}")) as writer:

@@ -5,9 +5,9 @@ One run for each trial, under its name, and one run ``front`` for the sweep as a
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,6 @@ FRONT_RUN = "front"
 
 FLUSH_SECONDS = 1
 """After so long an event is in its file; tensorboardX's own flush leaves out what is queued."""
-
-_OPENED = itertools.count()
 
 HPARAMS = ("penalty_strength", "temperature_schedule", "temperature_start", "temperature_end")
 """The settings that HParams always shows; it also shows what else a sweep varies."""
@@ -74,8 +72,9 @@ class SweepLog:
     def _writer(self, run: str) -> SummaryWriter:
         if run not in self._writers:
             # The names of tensorboardX's files count seconds: a run that is opened twice within
-            # one would lose what the first file held.
-            suffix = f".{os.getpid()}.{next(_OPENED)}"
+            # one would lose what the first file held. TensorBoard reads files in the order of
+            # their names, and drops what a later file says again.
+            suffix = f".{time.time_ns():020d}.{os.getpid()}"
             self._writers[run] = SummaryWriter(
                 str(self.directory / run), flush_secs=FLUSH_SECONDS, filename_suffix=suffix
             )
