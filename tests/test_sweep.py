@@ -281,17 +281,25 @@ def children_of(pid: int) -> dict[int, str]:
 
 
 @pytest.mark.timeout(400)
-def test_killed_processes_lose_no_finished_child(tmp_path):
-    """Kill -9 of a trial's process, then of the driver, then resume: as if nothing had happened."""
-    process = start_example(tmp_path)
+def test_a_killed_trial_and_a_terminated_driver_lose_no_finished_child(tmp_path):
+    """Kill -9 of a trial's process, then SIGTERM to the driver, then resume: as if nothing had
+    happened. (Kill -9 of the driver is in the next test.)"""
+    settings = ("--batch-size", "16", "--supernet", "plain")
+    process = start_example(tmp_path, *settings)
     wait_for_rows(tmp_path, 1, process)
     actors = [pid for pid, name in children_of(process.pid).items() if "ray::SnasTrainable" in name]
     assert actors
     os.kill(actors[0], signal.SIGKILL)
-    before = wait_for_rows(tmp_path, 4, process)
-    process.kill()
-    process.wait()
-    resumed = start_example(tmp_path, "--resume")
+    wait_for_rows(tmp_path, 4, process)
+    process.terminate()
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, output
+    assert re.search(r"^interrupted: [0-3] of 4 trials ended; go on with --resume$", output, re.M)
+    assert "Traceback" not in output
+    before = ParetoFront.read(tmp_path / "k").rows
+    config = json.loads(before[0]["config"])
+    assert (config["batch_size"], config["supernet"]) == (16, "plain")
+    resumed = start_example(tmp_path, *settings, "--resume")
     output, _ = resumed.communicate(timeout=300)
     assert resumed.returncode == 0, output
     after = ParetoFront.read(tmp_path / "k")
@@ -347,18 +355,6 @@ def test_a_sweep_that_is_killed_three_times_stops_the_same_trials(tmp_path):
     output, _ = last.communicate(timeout=300)
     assert last.returncode == 0, output
     assert outcome(tmp_path / "killed") == expected
-
-
-def test_a_terminated_sweep_says_so_and_can_be_resumed(tmp_path):
-    process = start_example(tmp_path, "--batch-size", "16", "--supernet", "plain")
-    wait_for_rows(tmp_path, 1, process)
-    process.terminate()
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 130, output
-    assert re.search(r"^interrupted: [0-3] of 4 trials ended; go on with --resume$", output, re.M)
-    assert "Traceback" not in output
-    config = json.loads(ParetoFront.read(tmp_path / "k").rows[0]["config"])
-    assert (config["batch_size"], config["supernet"]) == (16, "plain")
 
 
 def test_a_sweep_over_seeds_alone_and_a_single_search_are_possible(local_ray, tmp_path):
