@@ -42,7 +42,7 @@ ANSWER = 2.0
 """Seconds for one question. The service is on the machine itself."""
 
 RAY_SECONDS = 30.0
-"""Seconds for ``ray drain-node``, which starts a Python and joins the cluster."""
+"""Seconds for one of Ray's commands, which starts a Python."""
 
 LAST = 5.0
 """Seconds before the machine goes at which Ray's time is up.
@@ -233,9 +233,9 @@ def main() -> None:
     args = parser.parse_args()
     if not args.every > 0:
         parser.error(f"--every must be positive, got {args.every:g}")
-    if args.now is not None and not args.now > LAST:
-        parser.error(f"--now must be more than the last {LAST:g} seconds, got {args.now:g}")
     if args.now is not None:
+        if not args.now > LAST:
+            parser.error(f"--now must be more than the last {LAST:g} seconds, got {args.now:g}")
         _obey(Notice("its owner", time.time() + args.now))
         return
     with LOCK.open("a") as lock:

@@ -98,11 +98,11 @@ async function load(first = false) {
 }
 
 async function fetchPoints() {
-  const query = asked();
+  const query = pointsQuery();
   const since = page.asked === query ? { since: page.version } : {};
   const answer = await (await ask('points', { ...JSON.parse(query), ...since })).json();
   // What was chosen meanwhile asks for itself, and may have been answered before.
-  if (answer.same || query !== asked()) return false;
+  if (answer.same || query !== pointsQuery()) return false;
   page.asked = query;
   page.version = answer.version;
   all = pointsOf(answer);
@@ -110,7 +110,7 @@ async function fetchPoints() {
   return true;
 }
 
-function asked() {
+function pointsQuery() {
   const { x, y, value, ydir } = state;
   return JSON.stringify({ x, y, value: value || 'all', ydir });
 }
