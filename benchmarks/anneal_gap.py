@@ -25,10 +25,11 @@ import torch
 from torch import Tensor
 
 from snas_tune.config import SearchConfig
-from snas_tune.method.child import ChildNetwork
-from snas_tune.method.evaluate import accuracy
-from snas_tune.method.sampling import generator_for, gumbel_softmax
-from snas_tune.method.search import Search
+from snas_tune.search.sampling import gumbel_softmax
+from snas_tune.search.search import Search
+from snas_tune.space.cell.child import ChildNetwork
+from snas_tune.training.evaluate import accuracy
+from snas_tune.training.seeds import generator_for
 
 SAMPLES = 40
 """Architectures that are drawn to measure a supernet."""
@@ -60,7 +61,7 @@ def run(values: dict[str, Any]) -> dict[str, Any]:
     report: dict[str, Any] = {}
     while not search.finished:
         report = search.run_epoch()
-    raw = ChildNetwork(search.derive(), search.frame, affine=False)
+    raw = ChildNetwork(search.derive(), search.skeleton, affine=False)
     raw.inherit(search.supernet)
     search.runtime.place(raw)
     sampled = sampled_accuracies(search)

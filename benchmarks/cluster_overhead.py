@@ -27,10 +27,18 @@ from typing import Any
 import ray
 from ray.cluster_utils import Cluster
 
-from snas_tune.sweep import quiet_ray, run_sweep, search_space
+from snas_tune.sweep import quiet_ray, run_sweep, sweep_space
 
-TINY = {"cells": 3, "channels": 4, "nodes": 1, "batch_size": 16, "limit_images": 60,
-        "recalibration_batches": 1, "supernet": "plain", "sampling": "gdas"}  # fmt: skip
+TINY = {
+    "cells": 3,
+    "channels": 4,
+    "nodes": 1,
+    "batch_size": 16,
+    "limit_images": 60,
+    "recalibration_batches": 1,
+    "supernet": "plain",
+    "sampling": "gdas",
+}
 """A search whose epoch is a fraction of a second."""
 
 NODES = 3
@@ -39,7 +47,7 @@ FEW = 20
 
 def measure(name: str, trials: int, epochs: int, address: str, storage: str) -> dict[str, Any]:
     """Run a sweep; the seconds that it took, and the CPU seconds of this process."""
-    space = search_space(schedules=("linear",), epochs=epochs, **TINY)
+    space = sweep_space(schedules=("linear",), epochs=epochs, **TINY)
     wall, cpu = time.perf_counter(), time.process_time()
     result = run_sweep(
         space,
@@ -93,13 +101,17 @@ def main() -> None:
         ray.shutdown()
         cluster.shutdown()
     found = parts(*runs)
-    print(f"CPU time of the driver: {found['sweep']:.1f} s a sweep, {1000 * found['trial']:.0f} ms "
-          f"a trial, {1000 * found['result']:.0f} ms a result")  # fmt: skip
+    print(
+        f"CPU time of the driver: {found['sweep']:.1f} s a sweep, {1000 * found['trial']:.0f} ms "
+        f"a trial, {1000 * found['result']:.0f} ms a result"
+    )
     longest = runs[-1]
     results = longest["trials"] * longest["epochs"]
-    print(f"{results} results of {longest['trials']} trials in {longest['wall']:.0f} s: "
-          f"{1000 * longest['wall'] / results:.0f} ms a result; the driver computed in "
-          f"{100 * longest['cpu'] / longest['wall']:.0f} % of it")  # fmt: skip
+    print(
+        f"{results} results of {longest['trials']} trials in {longest['wall']:.0f} s: "
+        f"{1000 * longest['wall'] / results:.0f} ms a result; the driver computed in "
+        f"{100 * longest['cpu'] / longest['wall']:.0f} % of it"
+    )
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         machine = f"{platform.machine()}, {os.cpu_count()} cores, Ray {ray.__version__}"

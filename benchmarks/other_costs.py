@@ -41,11 +41,12 @@ import torch
 
 from snas_tune.config import SearchConfig
 from snas_tune.data import ImageSet
-from snas_tune.method.batches import augment, batch_indices
-from snas_tune.method.checkpoint import FILE, read_state, save_search
-from snas_tune.method.child import ChildNetwork
-from snas_tune.method.sampling import generator_for
-from snas_tune.method.search import Search
+from snas_tune.search.checkpoint import FILE, read_state, save_search
+from snas_tune.search.search import Search
+from snas_tune.space.cell.child import ChildNetwork
+from snas_tune.training.augment import augment
+from snas_tune.training.batches import batch_indices
+from snas_tune.training.seeds import generator_for
 
 PAPER = {"cells": 8, "channels": 16, "nodes": 4}
 DEMO = {"cells": 3, "channels": 8, "nodes": 3, "channels_last": True}
@@ -110,9 +111,15 @@ def say(line: str) -> None:
 def measure_augment(args: argparse.Namespace) -> list[dict[str, Any]]:
     """Time the parts of a batch, the batch, and the step that contains one."""
     config = SearchConfig(
-        **(PAPER if args.size == "paper" else DEMO), penalty_strength=STRENGTH, device=args.device,
-        crop_padding=4, flip=True, cutout=16, drop_path=0.3, epochs=args.rounds + 1,
-    )  # fmt: skip
+        **(PAPER if args.size == "paper" else DEMO),
+        penalty_strength=STRENGTH,
+        device=args.device,
+        crop_padding=4,
+        flip=True,
+        cutout=16,
+        drop_path=0.3,
+        epochs=args.rounds + 1,
+    )
     say(f"building a search of size {args.size}")
     search = Search(config, noise(args.size))
     device, train = search.runtime.device, search.data.train
@@ -198,8 +205,10 @@ def measure_checkpoint(args: argparse.Namespace) -> list[dict[str, Any]]:
         rows.append(measured("load", loading, wholes, size=size, mib=mib))
     print("| size | what | s | MiB | % of an epoch (least to most) |\n|:---|:---|---:|---:|---:|")
     for row in rows:
-        print(f"| {row['size']} | {row['what']} | {row['seconds']:.4f} | {row['mib']:.2f} "
-              f"| {share_text(row)} |")  # fmt: skip
+        print(
+            f"| {row['size']} | {row['what']} | {row['seconds']:.4f} | {row['mib']:.2f} "
+            f"| {share_text(row)} |"
+        )
     return rows
 
 
@@ -209,7 +218,7 @@ def measure_child(args: argparse.Namespace) -> list[dict[str, Any]]:
     genotype, child = search.derive(), search.child()
 
     def inherited() -> None:
-        raw = ChildNetwork(genotype, search.frame, affine=False)
+        raw = ChildNetwork(genotype, search.skeleton, affine=False)
         raw.inherit(search.supernet)
         search.runtime.place(raw)
 

@@ -24,10 +24,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from playwright.sync_api import Frame, sync_playwright
+from playwright.sync_api import Skeleton, sync_playwright
 
 from snas_tune import ParetoFront
-from snas_tune.report import SweepLog
+from snas_tune.tensorboard_log import SweepLog
 
 RECORDING = Path(__file__).parent / "data" / "fashion-mnist.parquet"
 
@@ -115,12 +115,12 @@ def loaded(url: str, points: int) -> float:
         time.sleep(2)
 
 
-def opened(url: str, page) -> Frame:
+def opened(url: str, page) -> Skeleton:
     """The tab in a page, when its first picture is there."""
     page.goto(f"{url}#pareto")
-    frame = page.wait_for_selector("iframe[src*=plugin_entry]").content_frame()
-    frame.wait_for_selector("circle.member", state="attached", timeout=60_000)
-    return frame
+    skeleton = page.wait_for_selector("iframe[src*=plugin_entry]").content_frame()
+    skeleton.wait_for_selector("circle.member", state="attached", timeout=60_000)
+    return skeleton
 
 
 def main() -> None:
@@ -143,11 +143,11 @@ def main() -> None:
             first, hover, filtering = [], [], []
             for _ in range(args.times):
                 page = browser.new_page(viewport={"width": 1280, "height": 800})
-                frame = opened(url, page)
-                first.append(frame.evaluate("() => performance.now()") / 1000)
-                frame.wait_for_timeout(1500)
-                hover += frame.evaluate(HOVER, 300)
-                filtering += [frame.evaluate(FILTER, text) for text in ("trial-0[0-4]", "")]
+                skeleton = opened(url, page)
+                first.append(skeleton.evaluate("() => performance.now()") / 1000)
+                skeleton.wait_for_timeout(1500)
+                hover += skeleton.evaluate(HOVER, 300)
+                filtering += [skeleton.evaluate(FILTER, text) for text in ("trial-0[0-4]", "")]
                 if args.screenshot:
                     page.screenshot(path=args.screenshot)
                 page.close()
@@ -156,8 +156,10 @@ def main() -> None:
         "| runs | points | answer, s | first picture, s | hover, ms | redraw after a filter, ms |"
     )
     print("|---:|---:|---:|---:|---:|---:|")
-    cells = [f"{statistics.median(v):.{d}f} (at most {max(v):.{d}f})"
-             for v, d in ((first, 2), (hover, 1), (filtering, 0))]  # fmt: skip
+    cells = [
+        f"{statistics.median(v):.{d}f} (at most {max(v):.{d}f})"
+        for v, d in ((first, 2), (hover, 1), (filtering, 0))
+    ]
     print(f"| {args.runs:,} | {points:,} | {warm:.2f} | {' | '.join(cells)} |")
 
 

@@ -20,7 +20,7 @@ import torch
 from snas_tune.config import SearchConfig
 from snas_tune.front import short_cell
 from snas_tune.pictures import front_figure, save
-from snas_tune.sweep import run_sweep, search_space
+from snas_tune.sweep import run_sweep, sweep_space
 
 
 def ranks(values: np.ndarray) -> np.ndarray:
@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--resume", action="store_true")
     args = parser.parse_args()
     natural = args.data.startswith(("cifar", "fashion"))
-    space = search_space(
+    space = sweep_space(
         penalty=tuple(args.penalty),
         schedules=("linear",),
         temperature_start=(1.0, 1.0),

@@ -23,9 +23,15 @@ import pyarrow.parquet as pq
 INPUTS, CLASSES, EPOCHS = 64, 10, 52
 
 SETTINGS = (
-    "epoch", "batch_size", "learning_rate", "momentum", "weight_decay", "num_layers", "max_units",
+    "epoch",
+    "batch_size",
+    "learning_rate",
+    "momentum",
+    "weight_decay",
+    "num_layers",
+    "max_units",
     "max_dropout",
-)  # fmt: skip
+)
 """The order of the model's continuous inputs, which is that of its param_set.R."""
 
 ACCURACY = 1
@@ -81,13 +87,18 @@ def main() -> None:
             flops = funnel_flops(int(configs["max_units"][i]), int(configs["num_layers"][i]))
             rows.append({"task": task, "network": i, "flops": flops, "accuracy": curve.tolist()})
     schema = pa.schema(
-        [("task", pa.string()), ("network", pa.int32()), ("flops", pa.int64()),
-         ("accuracy", pa.list_(pa.float32()))]
-    )  # fmt: skip
+        [
+            ("task", pa.string()),
+            ("network", pa.int32()),
+            ("flops", pa.int64()),
+            ("accuracy", pa.list_(pa.float32())),
+        ]
+    )
     path = Path(__file__).resolve().parent / "data" / "lcbench.parquet"
     path.parent.mkdir(exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path, compression="zstd",
-                   compression_level=19)  # fmt: skip
+    pq.write_table(
+        pa.Table.from_pylist(rows, schema=schema), path, compression="zstd", compression_level=19
+    )
     print(f"{path}: {len(rows)} networks of {len(known)} tasks, {path.stat().st_size} bytes")
 
 

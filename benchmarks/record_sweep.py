@@ -20,7 +20,7 @@ from ray import tune
 
 from snas_tune.front import FILE_NAME, SCHEMA, FrontFile
 from snas_tune.front.storage import replace_local_file
-from snas_tune.sweep import run_sweep, search_space
+from snas_tune.sweep import run_sweep, sweep_space
 from snas_tune.sweep.experiment import ELSEWHERE
 
 HERE = Path(__file__).resolve().parent
@@ -51,7 +51,7 @@ def main() -> int:
     args = parser.parse_args()
     name = args.name or args.data
     natural = args.data.startswith(("cifar", "fashion"))
-    space = search_space(
+    space = sweep_space(
         penalty=tuple(args.penalty),
         data=args.data,
         data_root=args.data_root,

@@ -4,7 +4,7 @@
 
 The real scheduler and searcher decide; only the trials are recordings, run by a simulated cluster
 of ``--workers`` workers, an epoch taking each of them about the same time. Every rule sees the same
-arrival orders. Hypervolumes have their reference point at no accuracy and the cost of the dearest
+arrival orders. Hypervolumes have their reference point at no accuracy and the cost of the largest
 child of the recording, and are given as a share of that of all epochs of all trials. On LCBench,
 where costs span orders of magnitude, their logarithm counts.
 """
@@ -28,14 +28,14 @@ from simulation import (
     read_front_file,
     read_lcbench,
     simulate,
-)  # fmt: skip
+)
 
 from snas_tune.pictures import save
-from snas_tune.schedule import make_rule
-from snas_tune.schedule.decisions import MoAsha, Rule
+from snas_tune.stopping import make_rule
+from snas_tune.stopping.rules import MoAsha, Rule
+from snas_tune.sweep.domains import starting_points, sweep_space
 from snas_tune.sweep.scheduler import ParetoScheduler
 from snas_tune.sweep.searcher import make_searcher
-from snas_tune.sweep.space import search_space, starting_points
 
 FACTOR = 3.0
 """Between the epochs of two rungs, and the inverse of the share that most rules keep."""
@@ -75,7 +75,7 @@ class Proposals:
 
     def __init__(self, recording: Recording, searcher: str, workers: int, order: int) -> None:
         strengths = [trace.config["penalty_strength"] for trace in recording.traces]
-        space = search_space(penalty=(min(strengths), max(strengths)))
+        space = sweep_space(penalty=(min(strengths), max(strengths)))
         points = starting_points(space, len(recording.traces), order)
         self._search = make_searcher(
             searcher, concurrent=workers, seed=order, points=points, max_t=recording.epochs
@@ -207,8 +207,13 @@ def draw(curves: dict[str, dict[str, np.ndarray]], path: Path) -> None:
         axes = figure.add_subplot(1, len(curves), place + 1)
         for name, line in lines.items():
             strong = name == "pareto"
-            axes.plot(np.linspace(0, 1, len(line)), line, label=name, lw=2.4 if strong else 1.1,
-                      color="black" if strong else None)  # fmt: skip
+            axes.plot(
+                np.linspace(0, 1, len(line)),
+                line,
+                label=name,
+                lw=2.4 if strong else 1.1,
+                color="black" if strong else None,
+            )
         axes.set(title=title, xlabel="epochs, share of the whole sweep's", ylim=(0.7, 1.005))
         if place == 0:
             axes.set_ylabel("hypervolume, share of the whole sweep's")
@@ -257,8 +262,10 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "replay.md").write_text("\n".join(lines) + "\n")
     shown = ("fifo", "asha, accuracy", "asha, cost", "asha, scalar", "mo-asha", "pareto")
-    draw({k: {n: c for n, c in v.items() if n in shown} for k, v in curves.items()},
-         args.out / "replay.png")  # fmt: skip
+    draw(
+        {k: {n: c for n, c in v.items() if n in shown} for k, v in curves.items()},
+        args.out / "replay.png",
+    )
     print("\n".join(lines))
 
 

@@ -12,7 +12,7 @@ checks, and the first search's images and network. *Steady* is from the first re
 it holds every epoch but one. In a sweep the time of a report is when TensorBoard's event was
 written; a checkpoint, the row of the front file, and the pictures after each trial are in it.
 *End* is all after the last report, until the call returns or the process is gone. The overhead is
-the sweep's steady time minus the loop's, by epoch. Part of it lies outside of the epochs' own
+the sweep's steady time minus the loop's, by epoch. LayerSpec of it lies outside of the epochs' own
 seconds; the rest says that the epochs themselves ran slower, beside Ray or by chance.
 """
 
@@ -36,8 +36,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from snas_tune.config import SearchConfig
 from snas_tune.front import ParetoFront
-from snas_tune.method.search import Search
-from snas_tune.sweep import run_sweep, search_space
+from snas_tune.search.search import Search
+from snas_tune.sweep import run_sweep, sweep_space
 
 SAME = ("genotype", "child_accuracy", "accuracy", "cross_entropy", "expected_flops")
 """What an epoch must report alike in both."""
@@ -170,13 +170,17 @@ def compare(swept: Run, looped: Run) -> dict[str, Any]:
 
 def show(rounds: list[dict[str, Any]]) -> None:
     """Print the medians over the rounds as a table, and the overhead with its range."""
-    print("| | start-up s | steady s | of it in epochs s | between epochs ms | between trials ms "
-          "| end s |\n|:---|---:|---:|---:|---:|---:|---:|")  # fmt: skip
+    print(
+        "| | start-up s | steady s | of it in epochs s | between epochs ms | between trials ms "
+        "| end s |\n|:---|---:|---:|---:|---:|---:|---:|"
+    )
     for name in ("sweep", "loop"):
         m = {part: statistics.median(r[name][part] for r in rounds) for part in rounds[0][name]}
-        print(f"| {name} | {m['start-up']:.1f} | {m['steady']:.1f} | {m['in epochs']:.1f} "
-              f"| {1000 * m['between epochs']:.0f} | {1000 * m['between trials']:.0f} "
-              f"| {m['end']:.1f} |")  # fmt: skip
+        print(
+            f"| {name} | {m['start-up']:.1f} | {m['steady']:.1f} | {m['in epochs']:.1f} "
+            f"| {1000 * m['between epochs']:.0f} | {1000 * m['between trials']:.0f} "
+            f"| {m['end']:.1f} |"
+        )
     print()
     for what, name, factor, unit in (
         ("overhead", "overhead", 1000, "ms an epoch"),
@@ -184,8 +188,10 @@ def show(rounds: list[dict[str, Any]]) -> None:
         ("outside of the epochs' own seconds", "overhead_outside_epochs", 1000, "ms an epoch"),
     ):
         values = [factor * each[name] for each in rounds]
-        print(f"{what}: {statistics.median(values):.1f} {unit} "
-              f"({min(values):.1f} to {max(values):.1f})")  # fmt: skip
+        print(
+            f"{what}: {statistics.median(values):.1f} {unit} "
+            f"({min(values):.1f} to {max(values):.1f})"
+        )
 
 
 def main() -> None:
@@ -205,7 +211,7 @@ def main() -> None:
         parser.error("there must be a round and two epochs in all, or more")
     names = ("data", "cells", "channels", "nodes", "epochs", "limit_images", "seed", "device")
     settings = {**DEMO, **{name: getattr(args, name) for name in names}}
-    space = search_space(schedules=("linear",), **settings)
+    space = sweep_space(schedules=("linear",), **settings)
     rounds = []
     for number in range(args.rounds):
         say(f"round {number + 1} of {args.rounds}: the sweep")

@@ -19,7 +19,7 @@ import pyarrow.fs
 from ray.tune.experiment import Trial
 
 from snas_tune.front import SCHEMA, FrontFile, ParetoFront
-from snas_tune.schedule import RULES
+from snas_tune.stopping import RULES
 from snas_tune.sweep.scheduler import ParetoScheduler
 
 AT_ONCE = 64

@@ -53,7 +53,7 @@ class Recording:
 
     @property
     def reference(self) -> tuple[float, float]:
-        """No accuracy, at the cost of the dearest."""
+        """No accuracy, at the cost of the largest."""
         return 0.0, float(self.every_point[:, 1].max())
 
     @cached_property
@@ -220,6 +220,12 @@ def figures(run: Run) -> Figures:
     gaps = [a - seen[seen[:, 1] <= c, 0].max(initial=0.0) for a, c in true]
     third = max(1, len(true) // 3)
     return Figures(
-        len(run.seen) / total, float(shares[-1]), float(whole.mean()), budget(0.95), budget(0.99),
-        float(max(gaps[:third])), float(max(gaps[-third:])), float(np.mean(missed)),
-    )  # fmt: skip
+        len(run.seen) / total,
+        float(shares[-1]),
+        float(whole.mean()),
+        budget(0.95),
+        budget(0.99),
+        float(max(gaps[:third])),
+        float(max(gaps[-third:])),
+        float(np.mean(missed)),
+    )

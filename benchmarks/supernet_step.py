@@ -35,13 +35,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from snas_tune.config import SearchConfig
-from snas_tune.method import native
-from snas_tune.method.cost import cost_table
-from snas_tune.method.fan_half import BUFFERS
-from snas_tune.method.fast import fast_supernet
-from snas_tune.method.runtime import CompiledOrEager, choose_runtime
-from snas_tune.method.sampling import draw_architecture, generator_for, gumbel_noise
-from snas_tune.method.supernet import Supernet, frame_of
+from snas_tune.search.sampling import draw_architecture, gumbel_noise
+from snas_tune.space.cell.fused.cell import fast_supernet
+from snas_tune.space.cell.fused.stage import BUFFERS
+from snas_tune.space.cell.kernels import bindings as native
+from snas_tune.space.cell.supernet import Supernet, skeleton_of
+from snas_tune.space.cost import cost_table
+from snas_tune.training.runtime import CompiledOrEager, choose_runtime
+from snas_tune.training.seeds import generator_for
 
 SIZES = {
     "paper": {"channels": 16, "cells": 8, "nodes": 4, "batch": 64, "side": 32, "colours": 3},
@@ -108,17 +109,21 @@ class Timed:
     def _ours(self, form: str) -> Any:
         size = self.size
         self.config = SearchConfig(
-            cells=size["cells"], channels=size["channels"], nodes=size["nodes"],
-            device=str(self.images.device), batch_size=size["batch"], **FORMS[form],
-        )  # fmt: skip
-        frame = frame_of(
+            cells=size["cells"],
+            channels=size["channels"],
+            nodes=size["nodes"],
+            device=str(self.images.device),
+            batch_size=size["batch"],
+            **FORMS[form],
+        )
+        skeleton = skeleton_of(
             self.config, image_size=size["side"], image_channels=size["colours"], classes=10
         )
         self.runtime = choose_runtime(self.config)
         build = fast_supernet if self.config.supernet == "fast" else Supernet
         if self.runtime.channels_last:
             self.images = self.images.contiguous(memory_format=torch.channels_last)
-        net = self.runtime.place(build(self.config, frame))
+        net = self.runtime.place(build(self.config, skeleton))
         self.call = CompiledOrEager(net) if self.runtime.compile else net
         return net
 
@@ -245,8 +250,10 @@ def floor_of(size: dict[str, int], device: torch.device) -> dict[str, float]:
     and of copying memory far larger than the caches (bytes read plus bytes written).
     """
     config = SearchConfig(cells=size["cells"], channels=size["channels"], nodes=size["nodes"])
-    frame = frame_of(config, image_size=size["side"], image_channels=size["colours"], classes=10)
-    table = cost_table("flops", frame, config.nodes, config.ops)
+    skeleton = skeleton_of(
+        config, image_size=size["side"], image_channels=size["colours"], classes=10
+    )
+    table = cost_table("flops", skeleton, config.nodes, config.ops)
     macs = 3 * size["batch"] * (table.per_cell.sum().item() + table.fixed)
     matrix = torch.randn(2048, 2048, device=device)
     block = torch.empty(2**26, device=device)
@@ -334,19 +341,28 @@ def main() -> None:
     print("| form | ms a step | ratio (least to most) | kept MiB | peak MiB | kernels |")
     print("|:---" + "|---:" * 5 + "|")
     for r in rows:
-        print(f"| {r['form']} | {r['milliseconds']:.0f} | {r['ratio']:.2f} ({r['ratio_least']:.2f} "
-              f"to {r['ratio_most']:.2f}) | {r['kept_mib']:.0f} | {r['peak_mib']:.0f} "
-              f"| {r['kernels']} |")  # fmt: skip
+        print(
+            f"| {r['form']} | {r['milliseconds']:.0f} | {r['ratio']:.2f} ({r['ratio_least']:.2f} "
+            f"to {r['ratio_most']:.2f}) | {r['kept_mib']:.0f} | {r['peak_mib']:.0f} "
+            f"| {r['kernels']} |"
+        )
     floor = floor_of(size, device)
-    print(f"\n{floor['giga_multiply_adds']:.1f} G multiply-adds a step; a matrix product does "
-          f"{floor['giga_multiply_adds_per_second']:.0f} G a second, so no step under "
-          f"{floor['floor_milliseconds']:.0f} ms; memory copies at "
-          f"{floor['gigabytes_per_second']:.1f} GB/s")  # fmt: skip
+    print(
+        f"\n{floor['giga_multiply_adds']:.1f} G multiply-adds a step; a matrix product does "
+        f"{floor['giga_multiply_adds_per_second']:.0f} G a second, so no step under "
+        f"{floor['floor_milliseconds']:.0f} ms; memory copies at "
+        f"{floor['gigabytes_per_second']:.1f} GB/s"
+    )
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         machine = f"{platform.machine()}, {args.threads} threads, torch {torch.__version__}"
-        record = {"size": size, "machine": machine, "rounds": args.rounds, "floor": floor,
-                  "rows": rows}  # fmt: skip
+        record = {
+            "size": size,
+            "machine": machine,
+            "rounds": args.rounds,
+            "floor": floor,
+            "rows": rows,
+        }
         args.out.write_text(json.dumps(record, indent=1) + "\n")
 
 

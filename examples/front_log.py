@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from snas_tune import ParetoFront
-from snas_tune.report.from_front import write_front
+from snas_tune.tensorboard_log.from_front import write_front
 
 
 def main() -> int:

@@ -18,12 +18,12 @@ from snas_tune import SearchConfig
 from snas_tune.config import DARTS_OPS, STEMS
 from snas_tune.data import StderrProgress
 from snas_tune.front.storage import check_writable
-from snas_tune.method.batches import load_images
-from snas_tune.method.latency import measure_latencies, parts_to_measure, write_latencies
-from snas_tune.method.ops import check_ops
-from snas_tune.method.parts import Frame
-from snas_tune.method.runtime import choose_device
-from snas_tune.method.supernet import frame_of
+from snas_tune.space.cell.ops import check_ops
+from snas_tune.space.cell.skeleton import Skeleton
+from snas_tune.space.cell.supernet import skeleton_of
+from snas_tune.space.latency import layers_to_measure, measure_latencies, write_latencies
+from snas_tune.training.batches import load_images
+from snas_tune.training.runtime import choose_device
 
 
 def arguments() -> argparse.Namespace:
@@ -39,8 +39,12 @@ def arguments() -> argparse.Namespace:
     add("--classes", type=int, help="how many (default: the data's)")
     add("--cells", type=int, default=default.cells, help="as in the search (default: %(default)s)")
     add("--channels", type=int, default=default.channels, help="likewise (default: %(default)s)")
-    add("--partial-channels", type=int, default=default.partial_channels,
-        help="likewise (default: %(default)s)")  # fmt: skip
+    add(
+        "--partial-channels",
+        type=int,
+        default=default.partial_channels,
+        help="likewise (default: %(default)s)",
+    )
     add("--nodes", type=int, default=default.nodes, help="likewise (default: %(default)s)")
     add("--stem", choices=STEMS, default=default.stem, help="likewise (default: %(default)s)")
     add("--ops", nargs="+", default=DARTS_OPS, metavar="OP", help="likewise (default: DARTS')")
@@ -51,7 +55,7 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def frame(args: argparse.Namespace, config: SearchConfig) -> Frame:
+def skeleton(args: argparse.Namespace, config: SearchConfig) -> Skeleton:
     """The shapes of the search, from its data or from the command line."""
     given = {name: getattr(args, name) for name in ("image_size", "image_channels", "classes")}
     if args.data is not None:
@@ -63,14 +67,25 @@ def frame(args: argparse.Namespace, config: SearchConfig) -> Frame:
     for name, value in given.items():
         if value is None or value < 1:
             raise ValueError(f"{name} must be positive where no data is given, got {value}")
-    return frame_of(config, **given)
+    return skeleton_of(config, **given)
 
 
 def main() -> int:
     """Measure and write; the exit status is 2 if an input is wrong."""
     args = arguments()
-    names = ("data_root", "image_size", "image_channels", "cells", "channels",
-             "partial_channels", "nodes", "stem", "ops", "device", "threads")  # fmt: skip
+    names = (
+        "data_root",
+        "image_size",
+        "image_channels",
+        "cells",
+        "channels",
+        "partial_channels",
+        "nodes",
+        "stem",
+        "ops",
+        "device",
+        "threads",
+    )
     settings = {name: getattr(args, name) for name in names}
     try:
         config = SearchConfig(data=args.data or "digits", **settings)
@@ -81,13 +96,16 @@ def main() -> int:
         check_writable(str(args.output.parent))
         if config.threads is not None:
             torch.set_num_threads(config.threads)
-        parts = parts_to_measure(frame(args, config), config)
+        parts = layers_to_measure(skeleton(args, config), config)
         progress, done = StderrProgress(), iter(range(1, len(parts) + 1))
         table = measure_latencies(
-            parts, device=config.device, repeats=args.repeats,
-            progress=lambda part, _: progress(f"measuring {len(parts)} parts", next(done),
-                                              len(parts)),
-        )  # fmt: skip
+            parts,
+            device=config.device,
+            repeats=args.repeats,
+            progress=lambda part, _: progress(
+                f"measuring {len(parts)} parts", next(done), len(parts)
+            ),
+        )
         write_latencies(args.output, table, config.device)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -97,7 +115,7 @@ def main() -> int:
 {len(table)} parts on {device}, {torch.get_num_threads()} threads; the slowest takes \
 {table[slowest]:.3f} ms: {slowest}
 written to {args.output}; a search of this space takes it as
-  search_space(cells={config.cells}, channels={config.channels}, \
+  sweep_space(cells={config.cells}, channels={config.channels}, \
 partial_channels={config.partial_channels}, nodes={config.nodes},
                stem={config.stem!r}, ops={config.ops!r},
                latency_table={str(args.output.resolve())!r}, penalty_costs={{"latency_ms": 1}}, ...)

@@ -17,10 +17,10 @@ import math
 import sys
 from typing import Any
 
-from snas_tune import run_sweep, search_space
+from snas_tune import run_sweep, sweep_space
 from snas_tune.config import PRECISIONS, SAMPLINGS, SUPERNETS
 from snas_tune.front.storage import join
-from snas_tune.schedule import RULES
+from snas_tune.stopping import RULES
 from snas_tune.sweep import SweepResult, write_pictures
 from snas_tune.sweep.experiment import new_name, newest_name
 from snas_tune.sweep.prepare import absolute_storage
@@ -29,12 +29,23 @@ from snas_tune.sweep.searcher import SEARCHERS
 PRESETS = {
     "demo": {"cells": 3, "channels": 8, "nodes": 3, "epochs": 12, "channels_last": True},
     "small": {
-        "cells": 5, "channels": 8, "nodes": 3, "epochs": 30, "channels_last": True,
-        "crop_padding": 2, "limit_images": 10_000,
+        "cells": 5,
+        "channels": 8,
+        "nodes": 3,
+        "epochs": 30,
+        "channels_last": True,
+        "crop_padding": 2,
+        "limit_images": 10_000,
     },
-    "paper": {"cells": 8, "channels": 16, "nodes": 4, "epochs": 150, "crop_padding": 4,
-              "drop_path": 0.3},
-}  # fmt: skip
+    "paper": {
+        "cells": 8,
+        "channels": 16,
+        "nodes": 4,
+        "epochs": 150,
+        "crop_padding": 4,
+        "drop_path": 0.3,
+    },
+}
 """Sizes of a search: minutes on two cores, hours on a workstation, days on GPUs."""
 
 
@@ -44,49 +55,108 @@ def arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--data", default="digits", help="digits, cifar10, cifar100, fashion-mnist, a folder or "
-        "archive of class folders, or module:function (default: %(default)s)")  # fmt: skip
+    add(
+        "--data",
+        default="digits",
+        help="digits, cifar10, cifar100, fashion-mnist, a folder or "
+        "archive of class folders, or module:function (default: %(default)s)",
+    )
     add("--data-root", default="data", help="where named data sets lie or are downloaded to")
     add("--image-size", type=int, help="side in pixels (default: the source's own)")
     add("--flip", action="store_true", help="mirror images (not for digits or text)")
     add("--preset", choices=PRESETS, default="demo", help="size of a search: %(choices)s")
     add("--epochs", type=int, help="length of a search (default: the preset's)")
     add("--batch-size", type=int, help="images per step (default: the preset's, else 64)")
-    add("--partial-channels", type=int, default=1, help="one channel in so many goes through the "
-        "ops of an edge (PC-DARTS: 4; default: %(default)s, all)")  # fmt: skip
-    add("--supernet", choices=SUPERNETS, default="auto", help="how it is computed; auto is what "
-        "is measured to be the fastest here (default: %(default)s)")  # fmt: skip
-    add("--sampling", choices=SAMPLINGS, default="concrete", help="concrete runs every op, gdas "
-        "and dsnas one of each edge, top_k two (default: %(default)s)")  # fmt: skip
+    add(
+        "--partial-channels",
+        type=int,
+        default=1,
+        help="one channel in so many goes through the "
+        "ops of an edge (PC-DARTS: 4; default: %(default)s, all)",
+    )
+    add(
+        "--supernet",
+        choices=SUPERNETS,
+        default="auto",
+        help="how it is computed; auto is what "
+        "is measured to be the fastest here (default: %(default)s)",
+    )
+    add(
+        "--sampling",
+        choices=SAMPLINGS,
+        default="concrete",
+        help="concrete runs every op, gdas "
+        "and dsnas one of each edge, top_k two (default: %(default)s)",
+    )
     add("--precision", choices=PRECISIONS, default="float32", help="default: %(default)s")
     add("--trials", type=int, default=14, help="searches in all (default: %(default)s)")
-    add("--penalty", type=float, nargs=2, default=(0.03, 60.0), metavar=("LOW", "HIGH"),
-        help="range of the penalty strength in nats (default: %(default)s)")  # fmt: skip
+    add(
+        "--penalty",
+        type=float,
+        nargs=2,
+        default=(0.03, 60.0),
+        metavar=("LOW", "HIGH"),
+        help="range of the penalty strength in nats (default: %(default)s)",
+    )
     add("--target-mflops", type=float, help="hold children to that many million multiply-adds")
-    add("--searcher", choices=SEARCHERS, default="pareto", help="pareto proposes where the front "
-        "is thin, the others are Optuna's samplers alone (default: %(default)s)")  # fmt: skip
-    add("--rule", choices=RULES, default="pareto", help="which trials go on at the rungs; fifo "
-        "runs all to their end (default: %(default)s)")  # fmt: skip
+    add(
+        "--searcher",
+        choices=SEARCHERS,
+        default="pareto",
+        help="pareto proposes where the front "
+        "is thin, the others are Optuna's samplers alone (default: %(default)s)",
+    )
+    add(
+        "--rule",
+        choices=RULES,
+        default="pareto",
+        help="which trials go on at the rungs; fifo runs all to their end (default: %(default)s)",
+    )
     add("--grace-period", type=int, help="epochs to the first rung (default: a ninth of a search)")
     add("--reduction-factor", type=float, default=3.0, help="between the epochs of two rungs")
     add("--seed", type=int, default=0, help="fixes searcher and searches")
-    add("--concurrent", type=int, help="searches at a time (default: as many as there is room for "
-        "now; must be given where all nodes are still to start)")  # fmt: skip
+    add(
+        "--concurrent",
+        type=int,
+        help="searches at a time (default: as many as there is room for "
+        "now; must be given where all nodes are still to start)",
+    )
     add("--cpus-per-trial", type=float, default=1)
     add("--gpus-per-trial", type=float, default=0, help="a fraction shares a GPU")
-    add("--max-failures", type=int, default=1, help="how often a trial whose process or node died "
-        "is tried again, from its last checkpoint (default: %(default)s; spot: 5)")  # fmt: skip
-    add("--checkpoint-every", type=int, default=1, help="epochs between checkpoints, which "
-        "is what a lost node costs (default: %(default)s)")  # fmt: skip
-    add("--keep-checkpoints", type=int, help="the last ones of each trial that are kept; a child "
-        "whose checkpoint is gone stays in the front file (default: all)")  # fmt: skip
+    add(
+        "--max-failures",
+        type=int,
+        default=1,
+        help="how often a trial whose process or node died "
+        "is tried again, from its last checkpoint (default: %(default)s; spot: 5)",
+    )
+    add(
+        "--checkpoint-every",
+        type=int,
+        default=1,
+        help="epochs between checkpoints, which is what a lost node costs (default: %(default)s)",
+    )
+    add(
+        "--keep-checkpoints",
+        type=int,
+        help="the last ones of each trial that are kept; a child "
+        "whose checkpoint is gone stays in the front file (default: all)",
+    )
     add("--address", help="of a Ray cluster, such as auto (default: this machine)")
     add("--nodes", type=int, default=1, help="of the cluster, the head among them, to wait for")
     add("--results", default="results", help="folder or URI for everything that is written")
-    add("--name", default=None, help="of the experiment (default: from data, preset and seed, with "
-        "-2, -3 and so on if there is one already)")  # fmt: skip
-    add("--resume", action="store_true", help="go on with the experiment of that name, by default "
-        "the newest one of the same data, preset and seed; all else must be as it was")  # fmt: skip
+    add(
+        "--name",
+        default=None,
+        help="of the experiment (default: from data, preset and seed, with "
+        "-2, -3 and so on if there is one already)",
+    )
+    add(
+        "--resume",
+        action="store_true",
+        help="go on with the experiment of that name, by default "
+        "the newest one of the same data, preset and seed; all else must be as it was",
+    )
     return parser.parse_args()
 
 
@@ -127,7 +197,7 @@ def main() -> int:
     """Run the sweep."""
     args = arguments()
     try:
-        space = search_space(penalty=tuple(args.penalty), **settings_of(args))
+        space = sweep_space(penalty=tuple(args.penalty), **settings_of(args))
         name = name_of(args)
         result = run_sweep(
             space,
@@ -170,7 +240,7 @@ def show(result: SweepResult, name: str) -> None:
     write_pictures(result, f"{local}/pictures")
     front = result.front
     counts = f"{len(front)} children, {len(front.front)} on the front, {len(front.cells)} different"
-    box = f"of the box from 100 %, 0 FLOPs to 0 %, {result.dearest_flops / 1e6:.3f} MFLOPs"
+    box = f"of the box from 100 %, 0 FLOPs to 0 %, {result.largest_flops / 1e6:.3f} MFLOPs"
     stopped = f"{result.stopped} of {result.trials} trials were stopped early"
     lines = [
         "",

@@ -20,14 +20,14 @@ import torch
 
 from snas_tune import Genotype, ParetoFront, SearchConfig, load_search
 from snas_tune.data import NoTestImages, load_test
+from snas_tune.export.program import CLASSES, check_export, export_child
 from snas_tune.front.storage import check_writable
-from snas_tune.method.batches import Images
-from snas_tune.method.child import ChildNetwork
-from snas_tune.method.epoch import SearchDiverged
-from snas_tune.method.evaluate import accuracy
-from snas_tune.method.export import CLASSES, check_export, export_child
-from snas_tune.method.retrain import Retraining, train_child
-from snas_tune.method.search import Search
+from snas_tune.search.search import Search
+from snas_tune.space.cell.child import ChildNetwork
+from snas_tune.training.batches import Images
+from snas_tune.training.child import Retraining, train_child
+from snas_tune.training.diverged import SearchDiverged
+from snas_tune.training.evaluate import accuracy
 
 
 def arguments() -> argparse.Namespace:
@@ -51,8 +51,12 @@ def arguments() -> argparse.Namespace:
     add("--device", help="cpu, cuda, ... (default: the search's)")
     add("--seed", type=int, default=0, help="of the training (default: %(default)s)")
     add("--export", type=Path, metavar="FILE.pt2", help="write the child with torch.export there")
-    add("--pixels", choices=("uint8", "float32"), default="uint8",
-        help="type of the exported program's input (default: %(default)s)")  # fmt: skip
+    add(
+        "--pixels",
+        choices=("uint8", "float32"),
+        default="uint8",
+        help="type of the exported program's input (default: %(default)s)",
+    )
     return parser.parse_args()
 
 
@@ -78,8 +82,10 @@ def load(args: argparse.Namespace) -> tuple[dict[str, Any], Search, ChildNetwork
     if args.drop_path is None:
         retraining = replace(retraining, drop_path=search.config.drop_path)
     child = search.child(Genotype.from_json(row["genotype"]))
-    print(f"{row['trial']}, epoch {row['epoch']}: {row['flops'] / 1e6:.3f} MFLOPs (multiply-adds "
-          f"of one image), {row['params']} weights\n{child.genotype.to_text()}")  # fmt: skip
+    print(
+        f"{row['trial']}, epoch {row['epoch']}: {row['flops'] / 1e6:.3f} MFLOPs (multiply-adds "
+        f"of one image), {row['params']} weights\n{child.genotype.to_text()}"
+    )
     return row, search, child, retraining
 
 
@@ -99,9 +105,12 @@ def test_images(search: Search) -> Images | None:
     config, train = search.config, search.data.train
     try:
         test = load_test(
-            config.data, root=config.data_root, image_size=train.side, channels=train.channels,
+            config.data,
+            root=config.data_root,
+            image_size=train.side,
+            channels=train.channels,
             cache_dir=config.data_cache,
-        )  # fmt: skip
+        )
     except NoTestImages as error:
         print(f"validation images only: {error}")
         return None
@@ -130,20 +139,33 @@ def main() -> int:
         print(f"with the supernet's weights: {measured()}")
     if args.epochs:
         try:
-            train_child(search, child, retraining, lambda report: print(
-                f"epoch {report.epoch} of {args.epochs}: loss {report.loss:.3f}, "
-                f"validation {100 * report.accuracy:.1f} %", flush=True))  # fmt: skip
+            train_child(
+                search,
+                child,
+                retraining,
+                lambda report: print(
+                    f"epoch {report.epoch} of {args.epochs}: loss {report.loss:.3f}, "
+                    f"validation {100 * report.accuracy:.1f} %",
+                    flush=True,
+                ),
+            )
         except SearchDiverged as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
         print(f"trained: {measured()}")
     if args.export is not None:
         export_child(child, search.data, args.export, getattr(torch, args.pixels))
-        path, channels, side = str(args.export), child.frame.image_channels, child.frame.image_size
-        print(f"exported to {path}: {args.pixels} pixels from 0 to 255 of shape "
-              f"(B, {channels}, {side}, {side}) to class logits; the class names are inside:\n"
-              f"  names = {{{CLASSES!r}: ''}}\n"
-              f"  program = torch.export.load({path!r}, extra_files=names)")  # fmt: skip
+        path, channels, side = (
+            str(args.export),
+            child.skeleton.image_channels,
+            child.skeleton.image_size,
+        )
+        print(
+            f"exported to {path}: {args.pixels} pixels from 0 to 255 of shape "
+            f"(B, {channels}, {side}, {side}) to class logits; the class names are inside:\n"
+            f"  names = {{{CLASSES!r}: ''}}\n"
+            f"  program = torch.export.load({path!r}, extra_files=names)"
+        )
     return 0
 
 

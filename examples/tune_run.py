@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ray import tune
 
-from snas_tune import ParetoScheduler, ParetoSearch, SnasTrainable, search_space
+from snas_tune import ParetoScheduler, ParetoSearch, SnasTrainable, sweep_space
 from snas_tune.sweep import quiet_ray, sweep_callbacks, sweep_result, trial_name
 from snas_tune.sweep.experiment import can_restore, check_experiment
 
@@ -26,7 +26,7 @@ def main() -> int:
     args = parser.parse_args()
     trials, epochs = (2, 1) if args.smoke else (12, 12)
     storage = Path("results").resolve()
-    space = search_space(
+    space = sweep_space(
         data="digits", cells=3, channels=8, nodes=2, epochs=epochs, channels_last=True, threads=1
     )
     try:

@@ -12,35 +12,35 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from snas_tune.config import SearchConfig
     from snas_tune.front import ParetoFront
-    from snas_tune.genotype import Genotype
-    from snas_tune.method.checkpoint import load_search, save_search
-    from snas_tune.method.child import ChildNetwork
-    from snas_tune.method.search import Search
+    from snas_tune.search.checkpoint import load_search, save_search
+    from snas_tune.search.search import Search
+    from snas_tune.space.cell.child import ChildNetwork
+    from snas_tune.space.cell.genotype import Genotype
     from snas_tune.sweep import (
         ParetoScheduler,
         ParetoSearch,
         SnasTrainable,
         make_tuner,
         run_sweep,
-        search_space,
+        sweep_space,
     )
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "ChildNetwork": "method.child",
-    "Genotype": "genotype",
+    "ChildNetwork": "space.cell.child",
+    "Genotype": "space.cell.genotype",
     "ParetoFront": "front",
     "ParetoScheduler": "sweep",
     "ParetoSearch": "sweep",
-    "Search": "method.search",
+    "Search": "search.search",
     "SearchConfig": "config",
     "SnasTrainable": "sweep",
-    "load_search": "method.checkpoint",
+    "load_search": "search.checkpoint",
     "make_tuner": "sweep",
     "run_sweep": "sweep",
-    "save_search": "method.checkpoint",
-    "search_space": "sweep",
+    "save_search": "search.checkpoint",
+    "sweep_space": "sweep",
 }
 
 __all__ = [
@@ -56,7 +56,7 @@ __all__ = [
     "make_tuner",
     "run_sweep",
     "save_search",
-    "search_space",
+    "sweep_space",
 ]
 
 

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from snas_tune.rules import (
+from snas_tune.annealing import SCHEDULES
+from snas_tune.checks import (
     COUNT,
     COUNT_OR_ZERO,
     FLAG,
@@ -29,7 +30,6 @@ from snas_tune.rules import (
     is_count,
     is_number,
 )
-from snas_tune.schedules import SCHEDULES
 
 DARTS_OPS = (
     "none",
@@ -50,7 +50,7 @@ COSTS = ("flops", "params", "memory", "latency_ms")
 """What a penalty may be made of. FLOPs are multiply-adds of one image, memory is in elements."""
 
 SAMPLINGS = ("concrete", "gdas", "dsnas", "top_k")
-"""How an architecture is drawn, see :func:`snas_tune.method.sampling.draw_architecture`."""
+"""How an architecture is drawn, see :func:`snas_tune.search.sampling.draw_architecture`."""
 
 SUPERNETS = ("auto", "plain", "fast")
 PRECISIONS = ("float32", "float64", "bfloat16", "float16")
@@ -68,7 +68,7 @@ class SearchConfig:
     """Weight of the normalised cost in the loss (the paper's eta). 0 ignores cost."""
 
     penalty_form: str = "linear"
-    """``linear`` or ``log`` in the cost of each op, see :mod:`snas_tune.method.penalty`."""
+    """``linear`` or ``log`` in the cost of each op, see :mod:`snas_tune.search.penalty`."""
 
     penalty_gradient: str = "sample"
     """How the penalty reaches the logits: through the reparameterised ``sample``, by the exact
@@ -88,7 +88,7 @@ class SearchConfig:
     the expectation, is above what is allowed, which falls to the budget during the search."""
 
     latency_table: str | None = None
-    """Path of a table measured by ``snas_tune.method.latency``; needed for ``latency_ms``."""
+    """Path of a table measured by ``snas_tune.space.latency``; needed for ``latency_ms``."""
 
     temperature_schedule: str = "linear"
     """Kind of the annealing: ``linear``, ``exponential``, ``cosine`` or ``constant``."""
@@ -149,7 +149,7 @@ class SearchConfig:
     """Intermediate nodes of a cell."""
 
     ops: tuple[str, ...] = DARTS_OPS
-    """Candidate ops, names of :data:`snas_tune.method.ops.OPS`."""
+    """Candidate ops, names of :data:`snas_tune.space.cell.ops.OPS`."""
 
     ops_module: str | None = None
     """A module of the user's that adds ops to that table; imported wherever the search runs."""
@@ -215,7 +215,7 @@ class SearchConfig:
     supernet: str = "auto"
     """``plain``, op by op, or ``fast``, all edges of a node at once: the same function, up to
     rounding. ``auto`` is whichever is measured to be the fastest for this shape on this machine, in
-    either memory format, see :mod:`snas_tune.method.forms`; plain under compilation."""
+    either memory format, see :mod:`snas_tune.search.autotune`; plain under compilation."""
 
     activation_checkpointing: bool = False
     """Keep only what goes from cell to cell and compute the rest again in the backward pass: the
@@ -226,7 +226,7 @@ class SearchConfig:
 
     threads: int | None = None
     """Threads of torch on the CPU, set in the process of a trial; torch's own choice if not given.
-    Part of what fixes results."""
+    LayerSpec of what fixes results."""
 
     precision: str = "float32"
     """``float32``, or autocast to ``bfloat16`` or ``float16``. ``float64`` is slower and for
@@ -282,8 +282,16 @@ class SearchConfig:
 
     def space(self) -> dict[str, Any]:
         """The settings that fix the shape of the supernet: a checkpoint fits only the same ones."""
-        names = ("cells", "channels", "partial_channels", "nodes", "ops", "stem", "image_size",
-                 "image_channels")  # fmt: skip
+        names = (
+            "cells",
+            "channels",
+            "partial_channels",
+            "nodes",
+            "ops",
+            "stem",
+            "image_size",
+            "image_channels",
+        )
         return {name: self.to_dict()[name] for name in names}
 
 

@@ -28,7 +28,7 @@ METRICS = (
     Metric("memory", "elements", "min", "read or written by the child network for one image"),
     Metric("latency_ms", "ms", "min", "of the child for one image, from a latency table, else NaN"),
     Metric("expected_flops", "multiply-adds", "min", "of the supernet under its logits, one image"),
-    Metric("dearest_flops", "multiply-adds", "", "no child of this supernet costs more; one image"),
+    Metric("largest_flops", "multiply-adds", "", "no child of this supernet costs more; one image"),
     Metric("entropy", "share", "", "of the op distributions, as a share of the uniform one's"),
     Metric("temperature", "", "", "of the last step's concrete sample"),
     Metric("loss", "nats", "min", "cross-entropy + penalty, mean over the epoch's steps"),
@@ -46,11 +46,11 @@ METRICS = (
 """In the order in which tables show them. A report also holds ``genotype``, a JSON string."""
 
 GENOTYPE = "genotype"
-"""The derived cells as JSON (:meth:`snas_tune.genotype.Genotype.to_json`), dead parts removed."""
+"""The derived cells as JSON, dead parts removed."""
 
 HYPERVOLUME = "hypervolume"
 """What the driver adds to a report: the share of the box between the ideal point (every image
-right, no FLOPs) and the reference point (none right, ``dearest_flops``) that all children of the
+right, no FLOPs) and the reference point (none right, ``largest_flops``) that all children of the
 sweep so far dominate."""
 
 CHILDREN = "children"

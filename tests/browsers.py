@@ -14,9 +14,15 @@ from playwright.sync_api import Browser, ConsoleMessage, Frame, Locator, Page, s
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 # As root a browser needs --no-sandbox; the others keep it from looking for updates and the like.
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-             "--disable-background-networking", "--disable-component-update",
-             "--disable-sync"]  # fmt: skip
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 THREE = "Multiple instances of Three.js"
 """TensorBoard's own warning."""

@@ -18,9 +18,7 @@ from botocore.validate import ParamValidator
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 ROOT = Path(__file__).parent.parent
-AWS, LOCAL, KUBERAY = (
-    ROOT / f"ray_cluster{kind}.yaml" for kind in ("", ".local", ".kuberay")
-)  # fmt: skip
+AWS, LOCAL, KUBERAY = (ROOT / f"ray_cluster{kind}.yaml" for kind in ("", ".local", ".kuberay"))
 
 DOCUMENTED = "ami-0123456789abcdef0"
 """The image that has to be set."""

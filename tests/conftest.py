@@ -8,7 +8,7 @@ import torch
 
 from snas_tune.config import SearchConfig
 from snas_tune.data import ImageSet
-from snas_tune.method import native
+from snas_tune.space.cell.kernels import bindings as native
 
 TINY = {
     "cells": 3,

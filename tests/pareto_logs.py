@@ -21,11 +21,11 @@ from conftest import TINY
 
 from snas_tune.config import SearchConfig
 from snas_tune.front import FrontFile, ParetoFront
-from snas_tune.genotype import Cell, Edge, Genotype, cell_edges
-from snas_tune.report import SweepLog
 from snas_tune.results import METRICS
+from snas_tune.space.cell.genotype import Cell, Edge, Genotype, cell_edges
 from snas_tune.sweep import trial_name
 from snas_tune.sweep.callbacks import front_row
+from snas_tune.tensorboard_log import SweepLog
 
 OPS = ("skip_connect", "max_pool_3x3", "sep_conv_3x3")
 WHOLE = ("step", "flops", "params", "params_with_dead", "memory")
@@ -49,7 +49,7 @@ def some_report(generator: np.random.Generator, epoch: int, strength: float) -> 
     report |= {
         "epoch": epoch,
         "flops": flops,
-        "dearest_flops": 70_000_000,
+        "largest_flops": 70_000_000,
         "child_accuracy": round(float(np.clip(accuracy, 0, 1)), 3),
         "latency_ms": float("nan"),
         "genotype": some_genotype(generator).to_json(),
@@ -71,8 +71,15 @@ def write_sweep(
     for strength in np.exp(generator.uniform(np.log(0.01), np.log(10), trials)).tolist():
         kind = str(generator.choice(["linear", "cosine"]))
         for number in seeds:
-            config = SearchConfig(**{**TINY, "penalty_strength": strength, "seed": number,
-                                     "temperature_schedule": kind, "epochs": epochs})  # fmt: skip
+            config = SearchConfig(
+                **{
+                    **TINY,
+                    "penalty_strength": strength,
+                    "seed": number,
+                    "temperature_schedule": kind,
+                    "epochs": epochs,
+                }
+            )
             name = trial_name(config.to_dict())
             log.start_trial(name, config.to_dict())
             for epoch in range(1, epochs + 1):
@@ -126,8 +133,20 @@ def serve(
     logdir: Path, *flags: str, environment: Mapping[str, str] | None = None
 ) -> Iterator[Served]:
     """A TensorBoard process on a free port of this machine."""
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(logdir), "--port", "0",
-               "--host", "localhost", "--reload_interval", "1", *flags]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "tensorboard.main",
+        "--logdir",
+        str(logdir),
+        "--port",
+        "0",
+        "--host",
+        "localhost",
+        "--reload_interval",
+        "1",
+        *flags,
+    ]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
     assert process.stderr is not None
     said = []

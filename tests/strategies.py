@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from hypothesis import strategies as st
 
-from snas_tune.genotype import INPUTS, NONE, Cell, Edge, Genotype, cell_edges
+from snas_tune.space.cell.genotype import INPUTS, NONE, Cell, Edge, Genotype, cell_edges
 
 SOME_OPS = ("skip_connect", "max_pool_3x3", "sep_conv_3x3")
 
@@ -45,7 +45,7 @@ any_genotypes = st.one_of(
 
 
 def search_space_genotypes(nodes: int, ops: Sequence[str]) -> st.SearchStrategy[Genotype]:
-    """What :func:`snas_tune.method.supernet.genotype_of` can derive: one op for each edge.
+    """What :func:`snas_tune.space.cell.supernet.genotype_of` can derive: one op for each edge.
 
     ``none`` is drawn for about half of the edges, so that cells with dead nodes, cells without
     edges and networks that are cut are common.

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from snas_tune.config import SearchConfig
 from snas_tune.data import ImageSet
-from snas_tune.method import batches as batches_module
-from snas_tune.method.batches import augment, batch_indices, in_order, load_images, search_data
-from snas_tune.method.sampling import generator_for
+from snas_tune.training import batches as batches_module
+from snas_tune.training.augment import augment
+from snas_tune.training.batches import batch_indices, in_order, load_images, search_data
+from snas_tune.training.seeds import generator_for
 
 CPU = torch.device("cpu")
 SIDE = 5

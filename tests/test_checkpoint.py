@@ -10,12 +10,13 @@ import torch
 from conftest import TINY
 
 from snas_tune.config import SearchConfig
-from snas_tune.method.batches import in_order
-from snas_tune.method.checkpoint import FILE, KEYS, load_search, read_state, save_search
-from snas_tune.method.epoch import SearchDiverged
-from snas_tune.method.runtime import CompiledOrEager
-from snas_tune.method.sampling import generator_for, gumbel_softmax
-from snas_tune.method.search import SAMPLES, Search
+from snas_tune.search.checkpoint import FILE, KEYS, load_search, read_state, save_search
+from snas_tune.search.sampling import gumbel_softmax
+from snas_tune.search.search import SAMPLES, Search
+from snas_tune.training.batches import in_order
+from snas_tune.training.diverged import SearchDiverged
+from snas_tune.training.runtime import CompiledOrEager
+from snas_tune.training.seeds import generator_for
 
 
 def trained(**changes) -> Search:
@@ -107,7 +108,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused_by_its_first_difference(
 def test_a_checkpoint_from_before_partial_channels_is_one_of_all_channels(tmp_path):
     search = trained()
     state = search.state_dict()
-    del state["config"]["partial_channels"], state["frame"]["partial"]
+    del state["config"]["partial_channels"], state["skeleton"]["partial"]
     torch.save(state, tmp_path / FILE)
     restored = load_search(tmp_path)
     for each in (search, restored):

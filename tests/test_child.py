@@ -11,11 +11,12 @@ from strategies import divisors, search_space_genotypes
 from torch import nn
 
 from snas_tune.config import DARTS_OPS, SearchConfig
-from snas_tune.genotype import Cell, Edge, Genotype
-from snas_tune.method.child import ChildNetwork, recalibrate
-from snas_tune.method.cost import COUNTED, genotype_cost, module_cost
-from snas_tune.method.parts import Frame
-from snas_tune.method.supernet import Supernet, frame_of, one_hot
+from snas_tune.space.cell.child import ChildNetwork
+from snas_tune.space.cell.genotype import Cell, Edge, Genotype
+from snas_tune.space.cell.skeleton import Skeleton
+from snas_tune.space.cell.supernet import Supernet, one_hot, skeleton_of
+from snas_tune.space.cost import COUNTED, genotype_cost, module_cost
+from snas_tune.training.recalibrate import recalibrate
 
 SMALL_OPS = ("none", "max_pool_3x3", "avg_pool_3x3", "skip_connect", "sep_conv_3x3", "dil_conv_3x3")
 WITHOUT_NONE = ("skip_connect", "avg_pool_3x3", "nor_conv_3x3")
@@ -24,7 +25,7 @@ TIGHT = {"rtol": 1e-9, "atol": 1e-9}
 
 @st.composite
 def searches(draw):
-    """A small search in float64: its config, frame and a genotype that it can derive."""
+    """A small search in float64: its config, skeleton and a genotype that it can derive."""
     stem = draw(st.sampled_from(["cifar", "cifar", "imagenet"]))
     nodes = draw(st.integers(1, 3))
     ops = draw(st.sampled_from([SMALL_OPS, SMALL_OPS, WITHOUT_NONE]))
@@ -38,79 +39,79 @@ def searches(draw):
         stem=stem,
     )
     side = draw(st.integers(32, 35) if stem == "imagenet" else st.integers(5, 8))
-    frame = frame_of(
+    skeleton = skeleton_of(
         config, image_size=side, image_channels=draw(st.sampled_from([1, 3])), classes=3
     )
-    return config, frame, draw(search_space_genotypes(nodes, ops))
+    return config, skeleton, draw(search_space_genotypes(nodes, ops))
 
 
-def supernet_of(config, frame):
+def supernet_of(config, skeleton):
     torch.manual_seed(0)
-    return Supernet(config, frame).double().train()
+    return Supernet(config, skeleton).double().train()
 
 
-def images_for(frame, batch=3, seed=1):
+def images_for(skeleton, batch=3, seed=1):
     generator = torch.Generator().manual_seed(seed)
-    shape = (batch, frame.image_channels, frame.image_size, frame.image_size)
+    shape = (batch, skeleton.image_channels, skeleton.image_size, skeleton.image_size)
     return torch.randn(shape, generator=generator, dtype=torch.float64)
 
 
 def child_of(supernet, genotype, keep_dead=False):
-    child = ChildNetwork(genotype, supernet.frame, affine=False, keep_dead=keep_dead).double()
+    child = ChildNetwork(genotype, supernet.skeleton, affine=False, keep_dead=keep_dead).double()
     child.inherit(supernet)
     return child.train()
 
 
-def costs(genotype, frame, **kwargs):
-    return {name: genotype_cost(name, genotype, frame, **kwargs) for name in COUNTED}
+def costs(genotype, skeleton, **kwargs):
+    return {name: genotype_cost(name, genotype, skeleton, **kwargs) for name in COUNTED}
 
 
-def counted(genotype, frame, **kwargs):
+def counted(genotype, skeleton, **kwargs):
     """The costs of the network as built, one pass through the whole of it."""
     with torch.device("meta"):
-        child = ChildNetwork(genotype, frame, **kwargs)
-    side = frame.image_size
-    return module_cost(child, torch.empty(1, frame.image_channels, side, side, device="meta"))
+        child = ChildNetwork(genotype, skeleton, **kwargs)
+    side = skeleton.image_size
+    return module_cost(child, torch.empty(1, skeleton.image_channels, side, side, device="meta"))
 
 
 def test_darts_as_published_has_its_weights_and_multiply_adds():
-    genotype, frame = Genotype.from_text(DARTS_V2), Frame(20, 36, "cifar", 32, 3, 10)
-    built = counted(genotype, frame, affine=True, keep_dead=True)
+    genotype, skeleton = Genotype.from_text(DARTS_V2), Skeleton(20, 36, "cifar", 32, 3, 10)
+    built = counted(genotype, skeleton, affine=True, keep_dead=True)
     assert built["params"] == 3_349_342
     assert built["flops"] == 528_359_040
-    assert costs(genotype, frame, affine=True, keep_dead=True) == built
+    assert costs(genotype, skeleton, affine=True, keep_dead=True) == built
 
 
 def test_darts_on_imagenet_has_its_published_weights():
-    genotype, frame = Genotype.from_text(DARTS_V2), Frame(14, 48, "imagenet", 224, 3, 1000)
-    assert counted(genotype, frame, affine=True, keep_dead=True)["params"] == 4_718_752
-    assert genotype_cost("params", genotype, frame, affine=True, keep_dead=True) == 4_718_752
+    genotype, skeleton = Genotype.from_text(DARTS_V2), Skeleton(14, 48, "imagenet", 224, 3, 1000)
+    assert counted(genotype, skeleton, affine=True, keep_dead=True)["params"] == 4_718_752
+    assert genotype_cost("params", genotype, skeleton, affine=True, keep_dead=True) == 4_718_752
 
 
 @pytest.mark.parametrize(
-    "frame", [Frame(5, 4, "cifar", 9, 3, 10), Frame(4, 2, "imagenet", 37, 1, 3)]
+    "skeleton", [Skeleton(5, 4, "cifar", 9, 3, 10), Skeleton(4, 2, "imagenet", 37, 1, 3)]
 )
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_a_published_genotype_costs_what_its_network_does(name, frame):
+def test_a_published_genotype_costs_what_its_network_does(name, skeleton):
     genotype = Genotype.from_text(PUBLISHED[name])
     for keep_dead in (True, False):
         kinds = {"affine": keep_dead, "keep_dead": keep_dead}
-        assert costs(genotype, frame, **kinds) == counted(genotype, frame, **kinds)
+        assert costs(genotype, skeleton, **kinds) == counted(genotype, skeleton, **kinds)
 
 
 @settings(deadline=None, max_examples=10)
 @given(searches(), st.booleans(), st.booleans())
 def test_a_derived_genotype_costs_what_its_network_does(search, affine, keep_dead):
-    _, frame, genotype = search
+    _, skeleton, genotype = search
     kinds = {"affine": affine, "keep_dead": keep_dead}
-    assert costs(genotype, frame, **kinds) == counted(genotype, frame, **kinds)
+    assert costs(genotype, skeleton, **kinds) == counted(genotype, skeleton, **kinds)
 
 
 @settings(deadline=None, max_examples=25)
 @given(searches())
 def test_the_children_compute_what_the_supernet_does_under_the_one_hot_sample(search):
-    config, frame, genotype = search
-    supernet, images = supernet_of(config, frame), images_for(frame)
+    config, skeleton, genotype = search
+    supernet, images = supernet_of(config, skeleton), images_for(skeleton)
     with torch.no_grad():
         expected = supernet(images, one_hot(genotype, config.ops, config.nodes).double())
         for keep_dead in (True, False):
@@ -120,8 +121,8 @@ def test_the_children_compute_what_the_supernet_does_under_the_one_hot_sample(se
 
 def test_a_child_of_the_full_op_set_computes_what_the_supernet_does():
     config = SearchConfig(cells=4, channels=3, nodes=2)
-    frame = frame_of(config, image_size=7, image_channels=1, classes=2)
-    supernet, images = supernet_of(config, frame), images_for(frame)
+    skeleton = skeleton_of(config, image_size=7, image_channels=1, classes=2)
+    supernet, images = supernet_of(config, skeleton), images_for(skeleton)
     for op in DARTS_OPS[1:]:
         cell = Cell(2, (Edge(op, 0, 2), Edge("skip_connect", 1, 2), Edge(op, 2, 3)), (2, 3))
         genotype = Genotype(cell, cell)
@@ -132,23 +133,23 @@ def test_a_child_of_the_full_op_set_computes_what_the_supernet_does():
 
 def test_a_network_without_edges_answers_with_the_bias():
     config = SearchConfig(cells=3, channels=2, nodes=1)
-    frame = frame_of(config, image_size=5, image_channels=1, classes=4)
-    supernet = supernet_of(config, frame)
+    skeleton = skeleton_of(config, image_size=5, image_channels=1, classes=4)
+    supernet = supernet_of(config, skeleton)
     empty = Cell(1, (), (2,))
     for keep_dead in (True, False):
         child = child_of(supernet, Genotype(empty, empty), keep_dead)
-        found = child(images_for(frame))
+        found = child(images_for(skeleton))
         torch.testing.assert_close(found, supernet.classifier.bias.expand(3, -1))
 
 
 @settings(deadline=None, max_examples=10)
 @given(searches())
 def test_recalibration_sets_the_mean_over_batches_of_mean_and_unbiased_variance(search):
-    config, frame, genotype = search
-    child = child_of(supernet_of(config, frame), genotype)
+    config, skeleton, genotype = search
+    child = child_of(supernet_of(config, skeleton), genotype)
     with torch.no_grad():
-        child(images_for(frame))  # leaves statistics that must not count
-    batches = [images_for(frame, batch, seed=batch) for batch in (3, 5)]
+        child(images_for(skeleton))  # leaves statistics that must not count
+    batches = [images_for(skeleton, batch, seed=batch) for batch in (3, 5)]
     seen: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = {}
 
     def watch(name):
@@ -179,21 +180,21 @@ def test_recalibration_sets_the_mean_over_batches_of_mean_and_unbiased_variance(
 @settings(deadline=None, max_examples=10)
 @given(searches())
 def test_recalibrated_children_agree_in_evaluation_with_and_without_their_dead_parts(search):
-    config, frame, genotype = search
-    supernet = supernet_of(config, frame)
+    config, skeleton, genotype = search
+    supernet = supernet_of(config, skeleton)
     outputs = []
     for keep_dead in (True, False):
         child = child_of(supernet, genotype, keep_dead)
-        recalibrate(child, [images_for(frame, 4, seed=seed) for seed in (2, 3)])
+        recalibrate(child, [images_for(skeleton, 4, seed=seed) for seed in (2, 3)])
         with torch.no_grad():
-            outputs.append(child(images_for(frame, 2, seed=4)))
+            outputs.append(child(images_for(skeleton, 2, seed=4)))
     torch.testing.assert_close(*outputs, **TIGHT)
 
 
 def test_inheriting_copies_so_training_the_child_leaves_the_supernet_alone():
     config = SearchConfig(cells=3, channels=2, nodes=1, ops=WITHOUT_NONE)
-    frame = frame_of(config, image_size=5, image_channels=1, classes=2)
-    supernet = supernet_of(config, frame)
+    skeleton = skeleton_of(config, image_size=5, image_channels=1, classes=2)
+    supernet = supernet_of(config, skeleton)
     before = copy.deepcopy(supernet.state_dict())
     cell = Cell(1, (Edge("nor_conv_3x3", 0, 2), Edge("nor_conv_3x3", 1, 2)), (2,))
     child = child_of(supernet, Genotype(cell, cell))
@@ -205,8 +206,8 @@ def test_inheriting_copies_so_training_the_child_leaves_the_supernet_alone():
 
 def test_drop_path_takes_an_edge_from_an_image_or_scales_it_and_spares_identities():
     cell = Cell(1, (Edge("skip_connect", 0, 2), Edge("nor_conv_1x1", 1, 2)), (2,))
-    frame = Frame(3, 2, "cifar", 5, 1, 2)
-    child = ChildNetwork(Genotype(cell, cell), frame, affine=False).double()
+    skeleton = Skeleton(3, 2, "cifar", 5, 1, 2)
+    child = ChildNetwork(Genotype(cell, cell), skeleton, affine=False).double()
     normal = child.cells[0]
     inputs = (torch.randn(64, 6, 5, 5, dtype=torch.float64),) * 2
     with torch.no_grad():
@@ -224,19 +225,21 @@ def test_drop_path_takes_an_edge_from_an_image_or_scales_it_and_spares_identitie
 
 def test_what_a_child_cannot_inherit_is_refused():
     config = SearchConfig(cells=3, channels=2, nodes=1, ops=WITHOUT_NONE)
-    frame = frame_of(config, image_size=5, image_channels=1, classes=2)
-    supernet = Supernet(config, frame)
+    skeleton = skeleton_of(config, image_size=5, image_channels=1, classes=2)
+    supernet = Supernet(config, skeleton)
     cell = Cell(1, (Edge("max_pool_3x3", 0, 2),), (2,))
-    other = Frame(3, 4, "cifar", 5, 1, 2)
-    with pytest.raises(ValueError, match=r"^supernet must have the frame Frame\(.*, got Frame\("):
+    other = Skeleton(3, 4, "cifar", 5, 1, 2)
+    with pytest.raises(
+        ValueError, match=r"^supernet must have the skeleton Skeleton\(.*, got Skeleton\("
+    ):
         ChildNetwork(Genotype(cell, cell), other, affine=False).inherit(supernet)
     with pytest.raises(
         ValueError, match=r"^op must be one of skip_connect, .*, got 'max_pool_3x3'"
     ):
-        ChildNetwork(Genotype(cell, cell), frame, affine=False).inherit(supernet)
+        ChildNetwork(Genotype(cell, cell), skeleton, affine=False).inherit(supernet)
     larger = Cell(2, (Edge("skip_connect", 1, 3),), (2, 3))
     for keep_dead in (True, False):
-        child = ChildNetwork(Genotype(larger, larger), frame, affine=False, keep_dead=keep_dead)
+        child = ChildNetwork(Genotype(larger, larger), skeleton, affine=False, keep_dead=keep_dead)
         with pytest.raises(ValueError, match=r"^genotype must have at most 1 .* nodes, got 2$"):
             child.inherit(supernet)
 
@@ -244,4 +247,4 @@ def test_what_a_child_cannot_inherit_is_refused():
 def test_an_unknown_op_is_refused_when_built():
     cell = Cell(1, (Edge("warp", 0, 2),), (2,))
     with pytest.raises(ValueError, match=r"^op must be one of none, .*, got 'warp'"):
-        ChildNetwork(Genotype(cell, cell), Frame(3, 2, "cifar", 5, 1, 2), affine=False)
+        ChildNetwork(Genotype(cell, cell), Skeleton(3, 2, "cifar", 5, 1, 2), affine=False)

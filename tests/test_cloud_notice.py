@@ -87,8 +87,12 @@ def test_a_notice_is_seen_through_answers_that_fail(tmp_path, capsys):
 def run(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "snas_tune.cloud.notice", *words],
-        capture_output=True, text=True, timeout=60, check=False, env={**os.environ, **more},
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, **more},
+    )
 
 
 def test_where_no_cloud_answers_it_says_so():

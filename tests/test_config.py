@@ -32,8 +32,17 @@ FIELDS = {
     ),
     "penalty_costs": (
         "weights",
-        (3, "flops", ["flops"], {}, {"flops": 0}, {"flops": -1.0}, {"flops": NAN},
-         {"flops": True}, {"flops": "1"}),
+        (
+            3,
+            "flops",
+            ["flops"],
+            {},
+            {"flops": 0},
+            {"flops": -1.0},
+            {"flops": NAN},
+            {"flops": True},
+            {"flops": "1"},
+        ),
         ({"flops": 1.0}, {"params": 0.5, "memory": 2}),
     ),
     "target_flops": ("positive", NO_POSITIVE, (None, 1e6)),
@@ -95,7 +104,7 @@ FIELDS = {
     "precision": ("one of float32, float64, bfloat16, float16", NO_CHOICE, ("float32", "float16")),
     "channels_last": ("true or false", NO_FLAG, (False, True)),
     "compile": ("true or false", NO_FLAG, (False, True)),
-}  # fmt: skip
+}
 
 OPTIONAL = {name for name, (_, _, good) in FIELDS.items() if good[0] is None} | {"image_channels"}
 BAD = [(name, rule, value) for name, (rule, values, _) in FIELDS.items() for value in values]

@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from strategies import divisors
 
 from snas_tune.config import DARTS_OPS
-from snas_tune.genotype import INPUTS, NONE, Cell, Edge, Genotype, cell_edges
-from snas_tune.method.child import ChildNetwork
-from snas_tune.method.cost import COUNTED, cost_table, genotype_cost, module_cost, part_cost
-from snas_tune.method.ops import OPS, build_op
-from snas_tune.method.parts import Frame, Part
-from snas_tune.method.supernet import genotype_of, one_hot
+from snas_tune.space.cell.child import ChildNetwork
+from snas_tune.space.cell.genotype import INPUTS, NONE, Cell, Edge, Genotype, cell_edges
+from snas_tune.space.cell.layers import LayerSpec
+from snas_tune.space.cell.ops import OPS, build_op
+from snas_tune.space.cell.skeleton import Skeleton
+from snas_tune.space.cell.supernet import genotype_of, one_hot
+from snas_tune.space.cost import COUNTED, cost_table, genotype_cost, layer_cost, module_cost
 
 
 def separable(kernel, c, side, stride):
@@ -28,7 +29,7 @@ def test_convolutions_cost_what_the_formula_says(channels, kernel, side, stride)
     weights, pixels = separable(kernel, channels, side, stride)
 
     def part(name):
-        return part_cost(Part("op", name, channels, channels, side, stride))
+        return layer_cost(LayerSpec("op", name, channels, channels, side, stride))
 
     dilated, twice = part(f"dil_conv_{kernel}x{kernel}"), part(f"sep_conv_{kernel}x{kernel}")
     assert (dilated["params"], dilated["flops"]) == (weights, weights * pixels)
@@ -41,11 +42,11 @@ def test_convolutions_cost_what_the_formula_says(channels, kernel, side, stride)
 def test_memory_counts_what_the_layers_read_and_write():
     c, side = 4, 8
     map_ = c * side * side
-    skip = part_cost(Part("op", "skip_connect", c, c, side, 1))
+    skip = layer_cost(LayerSpec("op", "skip_connect", c, c, side, 1))
     assert skip["memory"] == 2 * map_  # SNAS: 2 C H^2
-    dilated = part_cost(Part("op", "dil_conv_3x3", c, c, side, 1))
+    dilated = layer_cost(LayerSpec("op", "dil_conv_3x3", c, c, side, 1))
     assert dilated["memory"] == 4 * 2 * map_ + 9 * c + c * c  # ReLU, two convolutions, batch norm
-    assert part_cost(Part("op", NONE, c, c, side, 1)) == dict.fromkeys(COUNTED, 0)
+    assert layer_cost(LayerSpec("op", NONE, c, c, side, 1)) == dict.fromkeys(COUNTED, 0)
 
 
 @pytest.mark.parametrize("name", sorted(OPS))
@@ -75,28 +76,32 @@ def spaces(draw):
     stem, size = draw(st.sampled_from([("cifar", 8), ("cifar", 7), ("imagenet", 40)]))
     channels = draw(st.integers(2, 5))
     partial = draw(st.one_of(st.just(1), divisors(channels)))
-    frame = Frame(draw(st.integers(3, 9)), channels, stem, size, 3, 5, partial)
-    return frame, nodes, ops, logits.view(2, edges, len(ops))
+    skeleton = Skeleton(draw(st.integers(3, 9)), channels, stem, size, 3, 5, partial)
+    return skeleton, nodes, ops, logits.view(2, edges, len(ops))
 
 
 @settings(deadline=None, max_examples=25)
 @given(spaces())
 def test_a_one_hot_sample_the_genotype_and_the_built_child_cost_the_same(space):
-    frame, nodes, ops, logits = space
+    skeleton, nodes, ops, logits = space
     genotype = genotype_of(logits, ops, nodes)
     sample = one_hot(genotype, ops, nodes).double()
-    image = torch.zeros(1, 3, frame.image_size, frame.image_size)
-    whole = module_cost(ChildNetwork(genotype, frame, affine=False, keep_dead=True), image)
-    live = module_cost(ChildNetwork(genotype, frame, affine=False), image)
+    image = torch.zeros(1, 3, skeleton.image_size, skeleton.image_size)
+    whole = module_cost(ChildNetwork(genotype, skeleton, affine=False, keep_dead=True), image)
+    live = module_cost(ChildNetwork(genotype, skeleton, affine=False), image)
     for name in COUNTED:
-        cost = cost_table(name, frame, nodes, ops).of_sample(sample).item()
-        assert cost == genotype_cost(name, genotype, frame, keep_dead=True) == whole[name]
-        assert genotype_cost(name, genotype, frame) == live[name] <= whole[name]
-        assert genotype_cost(name, frame.live(genotype), frame) == live[name]
+        cost = cost_table(name, skeleton, nodes, ops).of_sample(sample).item()
+        assert cost == genotype_cost(name, genotype, skeleton, keep_dead=True) == whole[name]
+        assert genotype_cost(name, genotype, skeleton) == live[name] <= whole[name]
+        assert genotype_cost(name, skeleton.live(genotype), skeleton) == live[name]
 
 
 def test_the_expected_cost_is_the_mean_over_all_architectures():
-    frame, ops, nodes = Frame(3, 2, "cifar", 4, 1, 2), (NONE, "skip_connect", "dil_conv_3x3"), 1
+    skeleton, ops, nodes = (
+        Skeleton(3, 2, "cifar", 4, 1, 2),
+        (NONE, "skip_connect", "dil_conv_3x3"),
+        1,
+    )
     logits = torch.randn(2, 2, 3, dtype=torch.float64)
     p = logits.softmax(-1)
     expected = 0.0
@@ -104,12 +109,14 @@ def test_the_expected_cost_is_the_mean_over_all_architectures():
         index = torch.tensor(choice).view(2, 2)
         probability = p.gather(-1, index.unsqueeze(-1)).prod().item()
         genotype = genotype_of(torch.nn.functional.one_hot(index, 3), ops, nodes)
-        expected += probability * genotype_cost("flops", genotype, frame, keep_dead=True)
-    assert cost_table("flops", frame, nodes, ops).expected(logits).item() == pytest.approx(expected)
+        expected += probability * genotype_cost("flops", genotype, skeleton, keep_dead=True)
+    assert cost_table("flops", skeleton, nodes, ops).expected(logits).item() == pytest.approx(
+        expected
+    )
 
 
 def test_the_table_is_linear_in_the_sample():
-    table = cost_table("memory", Frame(5, 4, "cifar", 8, 3, 4), 2, DARTS_OPS)
+    table = cost_table("memory", Skeleton(5, 4, "cifar", 8, 3, 4), 2, DARTS_OPS)
     a, b = torch.rand(2, 2, 5, 8, dtype=torch.float64)
     mixed = table.of_sample(0.3 * a + 0.7 * b)
     assert mixed.item() == pytest.approx(

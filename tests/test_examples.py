@@ -17,8 +17,12 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, str(EXAMPLES / command[0]), *command[1:]],
-        capture_output=True, text=True, cwd=folder, timeout=280, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        timeout=280,
+        check=False,
+    )
 
 
 def test_a_sweep_ends_in_a_front_from_which_a_cell_can_be_taken(tmp_path):
@@ -32,8 +36,17 @@ def test_a_sweep_ends_in_a_front_from_which_a_cell_can_be_taken(tmp_path):
     best = front.best(max_flops=budget * 1e6)
     assert (best["trial"], best["epoch"]) in {(r["trial"], r["epoch"]) for r in front.front}
     assert (tmp_path / "results/s/pictures/front.png").exists()
-    taken = run(tmp_path, "take_cell.py", "results/s", "--max-mflops", "5", "--epochs", "1",
-                "--export", "cell.pt2")  # fmt: skip
+    taken = run(
+        tmp_path,
+        "take_cell.py",
+        "results/s",
+        "--max-mflops",
+        "5",
+        "--epochs",
+        "1",
+        "--export",
+        "cell.pt2",
+    )
     assert taken.returncode == 0, taken.stderr
     assert "trained: test" in taken.stdout
     assert (tmp_path / "cell.pt2").stat().st_size > 1000

@@ -9,8 +9,7 @@ import torch
 from conftest import TINY
 
 from snas_tune.config import SearchConfig
-from snas_tune.genotype import Cell, Genotype
-from snas_tune.method.export import (
+from snas_tune.export.program import (
     CLASSES,
     GENOTYPE,
     PixelNetwork,
@@ -18,7 +17,8 @@ from snas_tune.method.export import (
     check_export,
     export_child,
 )
-from snas_tune.method.search import Search
+from snas_tune.search.search import Search
+from snas_tune.space.cell.genotype import Cell, Genotype
 
 EMPTY = Genotype(Cell(1, (), (2,)), Cell(1, (), (2,)))
 

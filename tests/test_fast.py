@@ -11,14 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snas_tune.config import DARTS_OPS, SearchConfig
-from snas_tune.genotype import cell_edges
-from snas_tune.method import native
-from snas_tune.method.child import ChildNetwork, recalibrate
-from snas_tune.method.fast import FastCell, fast_supernet
-from snas_tune.method.ops import OPS
-from snas_tune.method.runtime import choose_runtime
-from snas_tune.method.sampling import generator_for, gumbel_softmax
-from snas_tune.method.supernet import Supernet, frame_of, genotype_of
+from snas_tune.search.sampling import gumbel_softmax
+from snas_tune.space.cell.child import ChildNetwork
+from snas_tune.space.cell.fused.cell import FastCell, fast_supernet
+from snas_tune.space.cell.genotype import cell_edges
+from snas_tune.space.cell.kernels import bindings as native
+from snas_tune.space.cell.ops import OPS
+from snas_tune.space.cell.supernet import Supernet, genotype_of, skeleton_of
+from snas_tune.training.recalibrate import recalibrate
+from snas_tune.training.runtime import choose_runtime
+from snas_tune.training.seeds import generator_for
 
 TIGHT = {"rtol": 1e-9, "atol": 1e-9}
 EXECUTORS = ("native", "torch")
@@ -39,12 +41,12 @@ def supernets(draw):
         seed=draw(st.integers(0, 1000)),
     )
     side = draw(st.integers(40, 43) if stem == "imagenet" else st.integers(6, 10))
-    frame = frame_of(
+    skeleton = skeleton_of(
         config, image_size=side, image_channels=draw(st.sampled_from([1, 3])), classes=3
     )
     # Of two values a batch norm makes plus and minus one: sums of them cancel to a zero whose sign
     # is rounding, and ReLU has no gradient to compare there.
-    return config, frame, draw(st.integers(3, 5))
+    return config, skeleton, draw(st.integers(3, 5))
 
 
 def native_kernels_or_torch(executor):
@@ -55,18 +57,18 @@ def native_kernels_or_torch(executor):
     return contextlib.nullcontext()
 
 
-def both_forms(config, frame):
+def both_forms(config, skeleton):
     torch.manual_seed(config.seed)
-    plain = Supernet(config, frame).double()
+    plain = Supernet(config, skeleton).double()
     plain.spread_logits(1.0, generator_for(config.seed, "logits", 0))
-    fast = Supernet(config, frame, FastCell).double()
+    fast = Supernet(config, skeleton, FastCell).double()
     fast.load_tensors(dict(plain.named_tensors()))
     return plain, fast
 
 
-def inputs_of(config, frame, batch):
+def inputs_of(config, skeleton, batch):
     generator = torch.Generator().manual_seed(config.seed)
-    shape = (batch, frame.image_channels, frame.image_size, frame.image_size)
+    shape = (batch, skeleton.image_channels, skeleton.image_size, skeleton.image_size)
     images = torch.randn(shape, generator=generator, dtype=torch.float64)
     edges = len(cell_edges(config.nodes))
     keep = (torch.rand(config.cells, edges, batch, generator=generator) > 0.3).double() / 0.7
@@ -107,15 +109,15 @@ def test_outputs_gradients_and_statistics_are_the_plain_ones(executor, search, d
 @pytest.mark.parametrize("executor", EXECUTORS)
 def test_they_are_with_partial_channels_and_every_op_of_darts(executor, partial):
     config = SearchConfig(cells=3, channels=8, nodes=2, partial_channels=partial)
-    frame = frame_of(config, image_size=7, image_channels=1, classes=3)
-    both_forms_agree(executor, config, frame, batch=4, dropped=True, active=None)
+    skeleton = skeleton_of(config, image_size=7, image_channels=1, classes=3)
+    both_forms_agree(executor, config, skeleton, batch=4, dropped=True, active=None)
 
 
-def both_forms_agree(executor, config, frame, batch, dropped, active):
-    images, keep = inputs_of(config, frame, batch)
+def both_forms_agree(executor, config, skeleton, batch, dropped, active):
+    images, keep = inputs_of(config, skeleton, batch)
     results = []
     with native_kernels_or_torch(executor):
-        for net in both_forms(config, frame):
+        for net in both_forms(config, skeleton):
             noise = generator_for(config.seed, "sample", 0)
             sample = gumbel_softmax(net.logits, 0.7, noise)
             output = net.train()(images, sample, keep if dropped else None, active)
@@ -139,13 +141,13 @@ def both_forms_agree(executor, config, frame, batch, dropped, active):
 @settings(deadline=None, max_examples=5)
 @given(search=supernets(), data=st.data())
 def test_activations_that_are_computed_again_change_nothing(executor, search, data):
-    config, frame, batch = search
+    config, skeleton, batch = search
     active = data.draw(ops_that_run(config))
-    images, keep = inputs_of(config, frame, batch)
+    images, keep = inputs_of(config, skeleton, batch)
     results = []
     with contextlib.nullcontext() if executor == "plain" else native_kernels_or_torch(executor):
         for again in (False, True):
-            net = both_forms(config, frame)[executor != "plain"]
+            net = both_forms(config, skeleton)[executor != "plain"]
             net.checkpointing = again
             sample = gumbel_softmax(net.logits, 0.7, generator_for(config.seed, "sample", 0))
             output = net.train()(images, sample, keep, active)
@@ -166,25 +168,26 @@ def test_activations_that_are_computed_again_change_nothing(executor, search, da
 @settings(deadline=None, max_examples=8)
 @given(search=supernets())
 def test_in_evaluation_running_statistics_are_used_and_kept(executor, search):
-    config, frame, batch = search
-    images, _ = inputs_of(config, frame, batch)
-    plain, fast = both_forms(config, frame)
+    config, skeleton, batch = search
+    images, _ = inputs_of(config, skeleton, batch)
+    plain, fast = both_forms(config, skeleton)
     with native_kernels_or_torch(executor), torch.no_grad():
         sample = gumbel_softmax(plain.logits, 0.7, generator_for(config.seed, "sample", 0))
         for net in (plain, fast):
             net.train()(images, sample)
         before = copy.deepcopy(fast.state_dict())
-        torch.testing.assert_close(fast.eval()(images, sample), plain.eval()(images, sample),
-                                   **TIGHT)  # fmt: skip
+        torch.testing.assert_close(
+            fast.eval()(images, sample), plain.eval()(images, sample), **TIGHT
+        )
     assert all(torch.equal(before[name], value) for name, value in fast.state_dict().items())
 
 
 @settings(deadline=None, max_examples=8)
 @given(search=supernets())
 def test_weights_convert_both_ways_without_loss(search):
-    config, frame, _ = search
-    plain, fast = both_forms(config, frame)
-    again = Supernet(config, frame).double()
+    config, skeleton, _ = search
+    plain, fast = both_forms(config, skeleton)
+    again = Supernet(config, skeleton).double()
     again.load_tensors(dict(fast.named_tensors()))
     state = again.state_dict()
     assert list(state) == list(plain.state_dict())
@@ -196,12 +199,12 @@ def test_weights_convert_both_ways_without_loss(search):
 @settings(deadline=None, max_examples=8)
 @given(search=supernets())
 def test_a_child_inherits_the_same_from_either_form(search):
-    config, frame, batch = search
-    images, _ = inputs_of(config, frame, batch)
+    config, skeleton, batch = search
+    images, _ = inputs_of(config, skeleton, batch)
     outputs = []
-    for net in both_forms(config, frame):
+    for net in both_forms(config, skeleton):
         genotype = genotype_of(net.logits, config.ops, config.nodes)
-        child = ChildNetwork(genotype, frame, affine=False).double()
+        child = ChildNetwork(genotype, skeleton, affine=False).double()
         child.inherit(net)
         recalibrate(child, [images])
         with torch.no_grad():
@@ -211,20 +214,20 @@ def test_a_child_inherits_the_same_from_either_form(search):
 
 def test_the_fast_form_starts_with_the_plain_forms_weights():
     config = SearchConfig(cells=3, channels=4, nodes=2)
-    frame = frame_of(config, image_size=8, image_channels=1, classes=2)
+    skeleton = skeleton_of(config, image_size=8, image_channels=1, classes=2)
     torch.manual_seed(5)
-    plain = dict(Supernet(config, frame).named_tensors())
+    plain = dict(Supernet(config, skeleton).named_tensors())
     torch.manual_seed(5)
-    for name, value in fast_supernet(config, frame).named_tensors():
+    for name, value in fast_supernet(config, skeleton).named_tensors():
         assert torch.equal(plain[name], value), name
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_the_native_kernels_agree_in_float32_at_any_number_of_threads(threads):
     config = SearchConfig(cells=3, channels=16, nodes=2)
-    frame = frame_of(config, image_size=12, image_channels=3, classes=4)
-    plain, fast = (net.float() for net in both_forms(config, frame))
-    images, _ = inputs_of(config, frame, 5)
+    skeleton = skeleton_of(config, image_size=12, image_channels=3, classes=4)
+    plain, fast = (net.float() for net in both_forms(config, skeleton))
+    images, _ = inputs_of(config, skeleton, 5)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -242,16 +245,17 @@ def test_the_native_kernels_agree_in_float32_at_any_number_of_threads(threads):
 def test_placed_in_channels_last_format_the_function_stays_and_converts():
     """Weights of four dimensions that are no convolution must not be laid out as one."""
     config = SearchConfig(cells=3, channels=8, nodes=2)
-    frame = frame_of(config, image_size=8, image_channels=3, classes=4)
-    plain, fast = (net.float() for net in both_forms(config, frame))
+    skeleton = skeleton_of(config, image_size=8, image_channels=3, classes=4)
+    plain, fast = (net.float() for net in both_forms(config, skeleton))
     runtime = choose_runtime(SearchConfig(supernet="fast", device="cpu"))
     assert runtime.channels_last
     runtime.place(fast)
-    images = inputs_of(config, frame, 4)[0].float()
+    images = inputs_of(config, skeleton, 4)[0].float()
     sample = gumbel_softmax(plain.logits, 0.7, generator_for(0, "sample", 0))
     with torch.no_grad():
-        torch.testing.assert_close(fast(images, sample), plain(images, sample), rtol=1e-4,
-                                   atol=1e-5)  # fmt: skip
+        torch.testing.assert_close(
+            fast(images, sample), plain(images, sample), rtol=1e-4, atol=1e-5
+        )
     tensors = dict(fast.named_tensors())
     for name, value in plain.named_parameters():
         assert torch.equal(tensors[name], value), name
@@ -259,8 +263,8 @@ def test_placed_in_channels_last_format_the_function_stays_and_converts():
 
 def test_a_slice_of_channels_is_read_as_its_copy():
     config = SearchConfig(cells=3, channels=4, nodes=1)
-    frame = frame_of(config, image_size=6, image_channels=1, classes=2)
-    _, fast = both_forms(config, frame)
+    skeleton = skeleton_of(config, image_size=6, image_channels=1, classes=2)
+    _, fast = both_forms(config, skeleton)
     fan = fast.cells[0].fans[0]
     sample = torch.rand(2, len(config.ops), dtype=torch.float64)
     whole = torch.randn(3, 8, 6, 6, dtype=torch.float64).to(memory_format=torch.channels_last)
@@ -273,9 +277,9 @@ def test_a_slice_of_channels_is_read_as_its_copy():
 
 def test_a_graph_that_is_kept_gives_the_same_gradient_again():
     config = SearchConfig(cells=3, channels=4, nodes=2)
-    frame = frame_of(config, image_size=8, image_channels=1, classes=2)
-    _, fast = both_forms(config, frame)
-    images, _ = inputs_of(config, frame, 3)
+    skeleton = skeleton_of(config, image_size=8, image_channels=1, classes=2)
+    _, fast = both_forms(config, skeleton)
+    images, _ = inputs_of(config, skeleton, 3)
     sample = gumbel_softmax(fast.logits, 0.7, generator_for(0, "sample", 0))
     loss = fast(images, sample).logsumexp(-1).sum()
     once, again = (torch.autograd.grad(loss, fast.weights(), retain_graph=True) for _ in range(2))
@@ -284,9 +288,9 @@ def test_a_graph_that_is_kept_gives_the_same_gradient_again():
 
 def test_nan_in_the_images_reaches_the_output():
     config = SearchConfig(cells=3, channels=4, nodes=2)
-    frame = frame_of(config, image_size=8, image_channels=1, classes=2)
-    _, fast = both_forms(config, frame)
-    images, _ = inputs_of(config, frame, 2)
+    skeleton = skeleton_of(config, image_size=8, image_channels=1, classes=2)
+    _, fast = both_forms(config, skeleton)
+    images, _ = inputs_of(config, skeleton, 2)
     images[0, 0, 3, 3] = float("nan")
     sample = gumbel_softmax(fast.logits, 0.7, generator_for(0, "sample", 0))
     assert fast(images, sample).isnan().any()
@@ -294,8 +298,8 @@ def test_nan_in_the_images_reaches_the_output():
 
 def test_an_op_that_the_search_lacks_is_refused_by_name():
     config = SearchConfig(cells=3, channels=2, nodes=1, ops=("none", "skip_connect"))
-    frame = frame_of(config, image_size=5, image_channels=1, classes=2)
-    _, fast = both_forms(config, frame)
+    skeleton = skeleton_of(config, image_size=5, image_channels=1, classes=2)
+    _, fast = both_forms(config, skeleton)
     with pytest.raises(ValueError, match=r"^op must be one of skip_connect, got 'sep_conv_3x3'$"):
         fast.cells[0].op_tensors(0, "sep_conv_3x3")
 
@@ -317,6 +321,6 @@ def test_without_a_compiler_the_reason_is_logged_once_and_torch_computes(
 
 def test_the_full_op_set_has_native_kernels_for_every_separable_op():
     config = SearchConfig(cells=3, channels=2, nodes=2)
-    frame = frame_of(config, image_size=5, image_channels=1, classes=2)
-    fan = fast_supernet(config, frame).cells[0].fans[0].fan
+    skeleton = skeleton_of(config, image_size=5, image_channels=1, classes=2)
+    fan = fast_supernet(config, skeleton).cells[0].fans[0].fan
     assert {op.name for op in fan.ops} == {op for op in DARTS_OPS if "conv" in op}

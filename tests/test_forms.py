@@ -13,13 +13,13 @@ import torch
 from conftest import TINY, link_kernels
 
 from snas_tune.config import SearchConfig
-from snas_tune.method import native
-from snas_tune.method.checkpoint import load_search, save_search
-from snas_tune.method.forms import FILE, FORMAT, candidates, form_key
-from snas_tune.method.passes import Pass, measure_forms
-from snas_tune.method.runtime import FORMS, choose_runtime
-from snas_tune.method.search import Search
-from snas_tune.method.supernet import Supernet, frame_of
+from snas_tune.search.autotune import FILE, FORMAT, candidates, form_key
+from snas_tune.search.checkpoint import load_search, save_search
+from snas_tune.search.search import Search
+from snas_tune.search.timing import Pass, measure_forms
+from snas_tune.space.cell.kernels import bindings as native
+from snas_tune.space.cell.supernet import Supernet, skeleton_of
+from snas_tune.training.runtime import FORMS, choose_runtime
 
 NATIVE = ("fast channels-last", "plain channels-last", "plain")
 """What ``auto`` chooses among where the native kernels run."""
@@ -34,8 +34,8 @@ def cache(tmp_path, monkeypatch):
 
 
 def key_of(config: SearchConfig, side: int = 8, colours: int = 1) -> str:
-    frame = frame_of(config, image_size=side, image_channels=colours, classes=10)
-    return form_key(choose_runtime(config), config, frame)
+    skeleton = skeleton_of(config, image_size=side, image_channels=colours, classes=10)
+    return form_key(choose_runtime(config), config, skeleton)
 
 
 def plant(cache, best: str, config: SearchConfig, forms=NATIVE) -> None:
@@ -119,7 +119,7 @@ CHILD = """
 import json, logging, sys
 import torch
 from snas_tune.config import SearchConfig
-from snas_tune.method.search import Search
+from snas_tune.search.search import Search
 torch.set_num_threads(1)
 logging.basicConfig(level=logging.INFO)
 config = SearchConfig(**json.loads(sys.argv[1]))
@@ -152,13 +152,19 @@ def test_processes_that_start_together_measure_once(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "content",
     [
-        b"", b"{", b"\xff\xfe", b"[]", b"{}", b'{"format": 0, "seconds": {}}',
-        b'{"format": 1, "seconds": []}', b'{"format": 1, "seconds": {"a": 3}}',
+        b"",
+        b"{",
+        b"\xff\xfe",
+        b"[]",
+        b"{}",
+        b'{"format": 0, "seconds": {}}',
+        b'{"format": 1, "seconds": []}',
+        b'{"format": 1, "seconds": {"a": 3}}',
         b'{"format": 1, "seconds": {"a": {"plain": "fast"}}}',
         b'{"format": 1, "seconds": {"a": {"plain": NaN}}}',
         b'{"format": 1, "seconds": {"a": {"plain": -1.0}}}',
     ],
-)  # fmt: skip
+)
 def test_a_table_of_anything_else_is_replaced_with_one_line(cache, caplog, content, tiny):
     cache.mkdir()
     (cache / FILE).write_bytes(content)
@@ -274,10 +280,17 @@ def test_candidates_are_what_the_config_and_the_device_leave_open():
 def test_the_key_tells_apart_what_changes_the_time_and_nothing_else():
     config = SearchConfig(**TINY)
     other = {
-        "cells": 4, "channels": 8, "nodes": 2, "batch_size": 8, "stem": "imagenet",
-        "precision": "bfloat16", "channels_last": True, "ops": ("none", "skip_connect"),
-        "sampling": "gdas", "activation_checkpointing": True,
-    }  # fmt: skip
+        "cells": 4,
+        "channels": 8,
+        "nodes": 2,
+        "batch_size": 8,
+        "stem": "imagenet",
+        "precision": "bfloat16",
+        "channels_last": True,
+        "ops": ("none", "skip_connect"),
+        "sampling": "gdas",
+        "activation_checkpointing": True,
+    }
     keys = [key_of(SearchConfig(**{**TINY, name: value})) for name, value in other.items()]
     keys.append(key_of(SearchConfig(**TINY, precision="float64")))
     keys += [key_of(SearchConfig(**TINY, sampling="top_k", sampled_ops=k)) for k in (2, 3)]
@@ -297,15 +310,15 @@ def test_the_key_tells_apart_what_changes_the_time_and_nothing_else():
 def test_a_pass_has_every_part_of_the_supernet(cells, form):
     """All weights but the preprocessing's, which differ from cell to cell, are counted."""
     config = SearchConfig(cells=cells, channels=2, nodes=2, batch_size=2, device="cpu")
-    frame = frame_of(config, image_size=8, image_channels=3, classes=4)
-    pieces = Pass(choose_runtime(config).in_form(form), config, frame).pieces
+    skeleton = skeleton_of(config, image_size=8, image_channels=3, classes=4)
+    pieces = Pass(choose_runtime(config).in_form(form), config, skeleton).pieces
 
     def weights(module: torch.nn.Module) -> int:
         named = module.named_parameters()
         return sum(p.numel() for name, p in named if "preprocess" not in name and name != "logits")
 
     assert sum(piece.count * weights(piece.module) for piece in pieces) == weights(
-        Supernet(config, frame)
+        Supernet(config, skeleton)
     )
     kinds = [piece for piece in pieces if piece.inputs]
     assert sum(piece.count for piece in kinds) == cells
@@ -314,8 +327,8 @@ def test_a_pass_has_every_part_of_the_supernet(cells, form):
 
 def test_a_pass_is_given_up_above_its_limit():
     config = SearchConfig(**TINY, device="cpu")
-    frame = frame_of(config, image_size=8, image_channels=1, classes=4)
-    one = Pass(choose_runtime(config), config, frame)
+    skeleton = skeleton_of(config, image_size=8, image_channels=1, classes=4)
+    one = Pass(choose_runtime(config), config, skeleton)
     taken = []
     for number, piece in enumerate(one.pieces):
         piece.module.register_forward_hook(lambda *_, number=number: taken.append(number))
@@ -337,9 +350,9 @@ def test_a_pass_is_given_up_above_its_limit():
 def test_a_pass_is_that_of_the_searchs_settings(changes):
     """Every cell's weights that run get a gradient, of the search's type; others do not."""
     config = SearchConfig(**TINY, **changes, device="cpu")
-    frame = frame_of(config, image_size=8, image_channels=1, classes=4)
+    skeleton = skeleton_of(config, image_size=8, image_channels=1, classes=4)
     for form in FORMS:
-        one = Pass(choose_runtime(config).in_form(form), config, frame)
+        one = Pass(choose_runtime(config).in_form(form), config, skeleton)
         assert 0 < one.seconds(float("inf")) < float("inf")
         assert one.net.checkpointing == config.activation_checkpointing
         for piece in one.pieces:
@@ -354,7 +367,7 @@ def test_a_pass_is_that_of_the_searchs_settings(changes):
 
 def test_users_ops_may_draw_random_numbers_and_leave_weights_unused(monkeypatch):
     """As the search's global state is none of theirs."""
-    from snas_tune.method.ops import OPS, Op
+    from snas_tune.space.cell.ops import OPS, Op
 
     class Odd(torch.nn.Module):
         def __init__(self, channels: int, stride: int, affine: bool) -> None:
@@ -367,8 +380,8 @@ def test_users_ops_may_draw_random_numbers_and_leave_weights_unused(monkeypatch)
 
     monkeypatch.setitem(OPS, "odd", Op(Odd))
     config = SearchConfig(**TINY, ops=("none", "odd"), device="cpu")
-    frame = frame_of(config, image_size=8, image_channels=1, classes=4)
+    skeleton = skeleton_of(config, image_size=8, image_channels=1, classes=4)
     runtimes = [choose_runtime(config).in_form(form) for form in FORMS]
     state = torch.random.get_rng_state()
-    assert set(measure_forms(runtimes, config, frame)) == set(FORMS)
+    assert set(measure_forms(runtimes, config, skeleton)) == set(FORMS)
     assert torch.equal(torch.random.get_rng_state(), state)

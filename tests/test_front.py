@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from pyarrow import fs
 
 from snas_tune.front import FrontFile, ParetoFront, front_text, read_table
-from snas_tune.genotype import Cell, Edge, Genotype
-from snas_tune.short_cell import short_cell
+from snas_tune.space.cell.genotype import Cell, Edge, Genotype
+from snas_tune.space.cell.summary import short_cell
 
 OLD = Path(__file__).parent / "data" / "front_v1.parquet"
 BASE = read_table(str(OLD)).to_pylist()[0]
@@ -260,10 +260,10 @@ def test_bounds_that_are_none_are_refused():
 
 def test_pandas_gets_all_points_and_which_are_on_the_front():
     front = ParetoFront.read(OLD)
-    frame = front.to_pandas()
-    assert list(frame.columns) == [*front.table.column_names, "on_front"]
-    assert frame["on_front"].tolist() == front.mask.tolist()
-    assert frame["flops"].tolist() == [r["flops"] for r in front.rows]
+    skeleton = front.to_pandas()
+    assert list(skeleton.columns) == [*front.table.column_names, "on_front"]
+    assert skeleton["on_front"].tolist() == front.mask.tolist()
+    assert skeleton["flops"].tolist() == [r["flops"] for r in front.rows]
 
 
 def test_without_pandas_one_line_says_to_install_it(monkeypatch):
@@ -365,9 +365,13 @@ def test_a_text_that_is_no_genotype_is_refused():
 def test_a_store_that_cannot_be_reached_gives_one_line():
     once = fs.AwsStandardS3RetryStrategy(max_attempts=1)
     nobody = fs.S3FileSystem(
-        endpoint_override="127.0.0.1:9", scheme="http", access_key="a", secret_key="b",
-        retry_strategy=once, connect_timeout=1,
-    )  # fmt: skip
+        endpoint_override="127.0.0.1:9",
+        scheme="http",
+        access_key="a",
+        secret_key="b",
+        retry_strategy=once,
+        connect_timeout=1,
+    )
     with pytest.raises(ValueError, match=r"^front file bucket/sweep cannot be read: ") as caught:
         ParetoFront.read("bucket/sweep", filesystem=nobody)
     assert "\n" not in str(caught.value)

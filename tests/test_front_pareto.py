@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snas_tune.front import RunningFront
-from snas_tune.front.pareto import hypervolume, nondominated, nondominated_rank
+from snas_tune.front.dominance import hypervolume, nondominated, nondominated_rank
 
 NAN, INF = math.nan, math.inf
 

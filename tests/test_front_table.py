@@ -22,7 +22,7 @@ from pyarrow import fs
 from snas_tune.front import SCHEMA, FrontFile, check_writable, read_table
 from snas_tune.front.storage import join
 from snas_tune.front.table import FORMAT_KEY, check_columns, rows_to_table
-from snas_tune.genotype import Cell, Edge, Genotype
+from snas_tune.space.cell.genotype import Cell, Edge, Genotype
 
 OLD = Path(__file__).parent / "data" / "front_v1.parquet"
 

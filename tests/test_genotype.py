@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from published import PUBLISHED
 from strategies import any_genotypes, cells
 
-from snas_tune.genotype import INPUTS, Cell, Edge, Genotype, cell_edges
+from snas_tune.space.cell.genotype import INPUTS, Cell, Edge, Genotype, cell_edges
 
 EDGE_ALL = """Genotype(
     normal=[

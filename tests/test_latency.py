@@ -12,17 +12,18 @@ from hypothesis import strategies as st
 from strategies import search_space_genotypes
 
 from snas_tune.config import DARTS_OPS, SearchConfig
-from snas_tune.genotype import Cell, Genotype
-from snas_tune.method.cost import cost_table, genotype_cost
-from snas_tune.method.latency import (
+from snas_tune.search.search import Search
+from snas_tune.space.cell.genotype import Cell, Genotype
+from snas_tune.space.cell.layers import LayerSpec
+from snas_tune.space.cell.skeleton import Skeleton
+from snas_tune.space.cell.supernet import one_hot, skeleton_of
+from snas_tune.space.cost import cost_table, genotype_cost
+from snas_tune.space.latency import (
+    layers_to_measure,
     measure_latencies,
-    parts_to_measure,
     read_latencies,
     write_latencies,
 )
-from snas_tune.method.parts import Frame, Part
-from snas_tune.method.search import Search
-from snas_tune.method.supernet import frame_of, one_hot
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "measure_latency.py"
 EMPTY = Genotype(Cell(1, (), (2,)), Cell(1, (), (2,)))
@@ -30,15 +31,18 @@ EMPTY = Genotype(Cell(1, (), (2,)), Cell(1, (), (2,)))
 
 @st.composite
 def searches(draw):
-    """A config, its frame and a genotype that it can derive."""
+    """A config, its skeleton and a genotype that it can derive."""
     nodes = draw(st.integers(1, 3))
     stem, size = draw(st.sampled_from([("cifar", 9), ("cifar", 8), ("imagenet", 37)]))
     config = SearchConfig(
-        cells=draw(st.integers(3, 7)), channels=4, nodes=nodes, stem=stem,
+        cells=draw(st.integers(3, 7)),
+        channels=4,
+        nodes=nodes,
+        stem=stem,
         partial_channels=draw(st.sampled_from([1, 1, 2, 4])),
-    )  # fmt: skip
-    frame = frame_of(config, image_size=size, image_channels=3, classes=5)
-    return config, frame, draw(search_space_genotypes(nodes, DARTS_OPS))
+    )
+    skeleton = skeleton_of(config, image_size=size, image_channels=3, classes=5)
+    return config, skeleton, draw(search_space_genotypes(nodes, DARTS_OPS))
 
 
 def made_up(parts):
@@ -49,36 +53,41 @@ def made_up(parts):
 @settings(deadline=None, max_examples=60)
 @given(searches())
 def test_the_table_has_every_part_of_any_child_and_latency_is_their_sum(search):
-    config, frame, genotype = search
-    table = made_up(parts_to_measure(frame, config))
+    config, skeleton, genotype = search
+    table = made_up(layers_to_measure(skeleton, config))
     for keep_dead in (True, False):
-        plan = frame.plan(genotype, keep_dead=keep_dead)
-        keys = [part.key() for part in frame.parts(plan)]
-        found = genotype_cost("latency_ms", genotype, frame, keep_dead=keep_dead, latency=table)
+        plan = skeleton.plan(genotype, keep_dead=keep_dead)
+        keys = [part.key() for part in skeleton.parts(plan)]
+        found = genotype_cost("latency_ms", genotype, skeleton, keep_dead=keep_dead, latency=table)
         assert found == sum(table[key] for key in keys)
     sample = one_hot(genotype, config.ops, config.nodes).double()
-    supernet = cost_table("latency_ms", frame, config.nodes, config.ops, table)
-    whole = genotype_cost("latency_ms", genotype, frame, keep_dead=True, latency=table)
+    supernet = cost_table("latency_ms", skeleton, config.nodes, config.ops, table)
+    whole = genotype_cost("latency_ms", genotype, skeleton, keep_dead=True, latency=table)
     assert supernet.of_sample(sample).item() == whole
 
 
 def test_each_part_is_listed_once_and_none_is_never_measured():
     config = SearchConfig(cells=8, channels=4)
-    keys = [part.key() for part in parts_to_measure(frame_of(config, image_size=8,
-                                                             image_channels=1, classes=2),
-                                                    config)]  # fmt: skip
+    keys = [
+        part.key()
+        for part in layers_to_measure(
+            skeleton_of(config, image_size=8, image_channels=1, classes=2), config
+        )
+    ]
     assert keys == sorted(set(keys))
     assert not any("/none/" in key for key in keys)
 
 
 def test_the_key_of_a_part_says_its_kind_name_and_shape():
-    part = Part("op", "sep_conv_3x3", 16, 16, 32, 2)
+    part = LayerSpec("op", "sep_conv_3x3", 16, 16, 32, 2)
     assert part.key() == "op/sep_conv_3x3/16-16/side32/stride2"
 
 
 def test_measuring_gives_milliseconds_for_every_part_and_reports_each():
     config = SearchConfig(cells=3, channels=2, nodes=1)
-    parts = parts_to_measure(frame_of(config, image_size=4, image_channels=1, classes=2), config)
+    parts = layers_to_measure(
+        skeleton_of(config, image_size=4, image_channels=1, classes=2), config
+    )
     seen: list[tuple[str, float]] = []
     table = measure_latencies(
         parts, device="cpu", repeats=1, progress=lambda part, ms: seen.append((part.key(), ms))
@@ -90,7 +99,7 @@ def test_measuring_gives_milliseconds_for_every_part_and_reports_each():
 
 def test_more_work_takes_more_milliseconds():
     small, large = (
-        Part("op", "sep_conv_5x5", channels, channels, side)
+        LayerSpec("op", "sep_conv_5x5", channels, channels, side)
         for channels, side in ((2, 4), (32, 64))
     )
     table = measure_latencies([small, large], device="cpu", repeats=3)
@@ -156,22 +165,22 @@ def test_a_newer_format_is_refused_whatever_it_holds(tmp_path, rest):
 
 
 def test_a_part_that_the_table_lacks_is_named():
-    frame = Frame(3, 2, "cifar", 4, 1, 2)
+    skeleton = Skeleton(3, 2, "cifar", 4, 1, 2)
     lacks = "^latency table must have every part of the network, lacks op/skip_connect/2-2/side4/"
-    table = made_up(parts_to_measure(frame, SearchConfig(cells=3, channels=2, nodes=1)))
+    table = made_up(layers_to_measure(skeleton, SearchConfig(cells=3, channels=2, nodes=1)))
     short = {key: ms for key, ms in table.items() if "skip_connect" not in key}
     with pytest.raises(ValueError, match=lacks):
-        cost_table("latency_ms", frame, 1, ("none", "skip_connect"), short)
+        cost_table("latency_ms", skeleton, 1, ("none", "skip_connect"), short)
     with pytest.raises(ValueError, match=r"lacks classifier/linear/0-2/side1/stride1$"):
-        genotype_cost("latency_ms", EMPTY, frame, latency={})
+        genotype_cost("latency_ms", EMPTY, skeleton, latency={})
     with pytest.raises(ValueError, match=r"^latency table must have every part of the network"):
-        genotype_cost("latency_ms", EMPTY, frame)
+        genotype_cost("latency_ms", EMPTY, skeleton)
 
 
 def test_a_search_with_a_table_reports_and_penalises_the_latency_of_its_child(tmp_path):
     path = tmp_path / "table.json"
     plain = Search(SearchConfig(**TINY))
-    table = made_up(parts_to_measure(plain.frame, plain.config))
+    table = made_up(layers_to_measure(plain.skeleton, plain.config))
     write_latencies(path, table, "cpu")
     search = Search(
         SearchConfig(
@@ -184,7 +193,7 @@ def test_a_search_with_a_table_reports_and_penalises_the_latency_of_its_child(tm
     assert search.take_step().penalty > 0
     derived = search.derive()
     assert search.evaluate()["latency_ms"] == pytest.approx(
-        genotype_cost("latency_ms", derived, search.frame, latency=table)
+        genotype_cost("latency_ms", derived, search.skeleton, latency=table)
     )
     assert plain.evaluate()["latency_ms"] != plain.evaluate()["latency_ms"]  # NaN
 
@@ -225,13 +234,16 @@ def test_what_the_example_measures_is_what_a_search_of_that_space_adds_up(
     assert f"partial_channels={partial}, " in told
     table = read_latencies(path)
     config = SearchConfig(
-        **TINY, partial_channels=partial, latency_table=str(path),
-        penalty_costs={"latency_ms": 1}, penalty_strength=0.1,
-    )  # fmt: skip
+        **TINY,
+        partial_channels=partial,
+        latency_table=str(path),
+        penalty_costs={"latency_ms": 1},
+        penalty_strength=0.1,
+    )
     search = Search(config)
     report = search.run_epoch()
-    frame, genotype = search.frame, Genotype.from_json(report["genotype"])
-    parts = [part.key() for part in frame.parts(frame.plan(genotype))]
+    skeleton, genotype = search.skeleton, Genotype.from_json(report["genotype"])
+    parts = [part.key() for part in skeleton.parts(skeleton.plan(genotype))]
     assert report["latency_ms"] == pytest.approx(sum(table[key] for key in parts))
     assert report["latency_ms"] > 0
 

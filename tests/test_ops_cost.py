@@ -6,23 +6,21 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from snas_tune.genotype import NONE
-from snas_tune.method.cost import part_cost
-from snas_tune.method.ops import OPS, FactorisedReduce, build_op
-from snas_tune.method.parts import Part
+from snas_tune.space.cell.genotype import NONE
+from snas_tune.space.cell.layers import LayerSpec
+from snas_tune.space.cell.ops import OPS, FactorisedReduce, build_op
+from snas_tune.space.cost import layer_cost
 
 C = 4
 
 # Of every op with weights: its convolutions as (kernel height, width, dilation, depthwise), in the
 # groups that begin with a ReLU and end with a batch norm.
 HALVES = {
-    **{
-        f"sep_conv_{k}x{k}": [[(k, k, 1, True), (1, 1, 1, False)]] * 2 for k in (3, 5, 7)
-    },
+    **{f"sep_conv_{k}x{k}": [[(k, k, 1, True), (1, 1, 1, False)]] * 2 for k in (3, 5, 7)},
     **{f"dil_conv_{k}x{k}": [[(k, k, 2, True), (1, 1, 1, False)]] for k in (3, 5)},
     **{f"conv_{k}x1_1x{k}": [[(1, k, 1, False), (k, 1, 1, False)]] for k in (3, 7)},
     **{f"nor_conv_{k}x{k}": [[(k, k, 1, False)]] for k in (1, 3)},
-}  # fmt: skip
+}
 
 
 def strides(name: str, half: int, stride: int) -> list[tuple[int, int]]:
@@ -81,16 +79,13 @@ def test_pooling_looks_at_the_pixels_inside_the_image_only(name, stride, side, a
     expected = torch.stack(
         [
             torch.stack(
-                [
-                    pick[name](x[:, :, max(0, i - 1) : i + 2, max(0, j - 1) : j + 2])
-                    for j in rows
-                ],
+                [pick[name](x[:, :, max(0, i - 1) : i + 2, max(0, j - 1) : j + 2]) for j in rows],
                 dim=-1,
             )
             for i in rows
         ],
         dim=-2,
-    )  # fmt: skip
+    )
     found = build_op(name, C, stride, affine=affine).double()(x)
     torch.testing.assert_close(found, expected if affine else whiten(expected))
 
@@ -120,7 +115,7 @@ def test_halving_sees_even_pixels_with_one_half_of_the_channels_and_odd_with_the
 
 @pytest.mark.parametrize("name", OPS)
 def test_every_op_maps_zeros_to_zeros_as_searched(name):
-    """What :meth:`snas_tune.genotype.Cell.live` relies on, in either mode."""
+    """What :meth:`snas_tune.space.cell.genotype.Cell.live` relies on, in either mode."""
     for stride in (1, 2):
         op = build_op(name, C, stride, affine=False).double()
         for mode in (op.train(), op.eval()):
@@ -153,7 +148,7 @@ def test_a_convolution_costs_what_its_kernels_say(name, stride, side, affine):
             layer(weights, before)
         params += 2 * C * affine
         layer(2 * C * affine, height * width)
-    found = part_cost(Part("op", name, C, C, side, stride), affine)
+    found = layer_cost(LayerSpec("op", name, C, C, side, stride), affine)
     assert found == {"flops": flops, "params": params, "memory": memory}
 
 
@@ -163,13 +158,13 @@ def test_a_convolution_costs_what_its_kernels_say(name, stride, side, affine):
 def test_pooling_costs_memory_only_and_its_batch_norm_more_of_it(name, stride, side):
     before, after = C * side**2, C * (-(-side // stride)) ** 2
     for affine, memory in ((True, before + after), (False, before + 3 * after)):
-        found = part_cost(Part("op", name, C, C, side, stride), affine)
+        found = layer_cost(LayerSpec("op", name, C, C, side, stride), affine)
         assert found == {"flops": 0, "params": 0, "memory": memory}
 
 
 def test_stems_preprocessing_and_classifier_cost_what_their_shapes_say():
     def cost(*part):
-        found = part_cost(Part(*part))
+        found = layer_cost(LayerSpec(*part))
         return found["params"], found["flops"]
 
     assert cost("stem", "cifar", 3, 12, 8) == (3 * 12 * 9 + 24, 3 * 12 * 9 * 64)

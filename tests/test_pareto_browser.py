@@ -19,9 +19,9 @@ from test_pareto_tab import unimportable
 
 from snas_tune.config import SearchConfig
 from snas_tune.front import ParetoFront, hypervolume, nondominated
-from snas_tune.genotype import Genotype
-from snas_tune.report import SweepLog
-from snas_tune.sweep import quiet_ray, run_sweep, search_space
+from snas_tune.space.cell.genotype import Genotype
+from snas_tune.sweep import quiet_ray, run_sweep, sweep_space
+from snas_tune.tensorboard_log import SweepLog
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
 
@@ -332,8 +332,7 @@ def test_dark_mode_follows_tensorboard(tab):
 def test_another_cost_axis_has_a_front_of_its_own(tab, front):
     tab.find("select[name=x]").select_option("params")
     other = ParetoFront(front.table, (("child_accuracy", "max"), ("params", "min")))
-    tab.wait("k => document.querySelector('tr[data-key]')?.dataset.key === k",
-             key(other.cells[0]))  # fmt: skip
+    tab.wait("k => document.querySelector('tr[data-key]')?.dataset.key === k", key(other.cells[0]))
     assert tab.keys() == [key(row) for row in other.cells]
     assert "params: weights of the child network" in tab.find(".plot").inner_html()
     tab.find("select[name=x]").select_option("latency_ms")
@@ -477,8 +476,11 @@ def test_seeds_and_several_sweeps(browser, tmp_path):
         lines = tab.find("path.front")
         assert lines.count() == 2
         assert lines.first.get_attribute("stroke") != lines.last.get_attribute("stroke")
-        rows = [{**row, "trial": f"{n}/tensorboard/{row['trial']}"}
-                for n, front in zip("ab", fronts, strict=True) for row in front.rows]  # fmt: skip
+        rows = [
+            {**row, "trial": f"{n}/tensorboard/{row['trial']}"}
+            for n, front in zip("ab", fronts, strict=True)
+            for row in front.rows
+        ]
         assert tab.keys() == [key(row) for row in ParetoFront.from_rows(rows).cells]
         text = saved(tab, "CSV").splitlines()
         assert text[0].startswith("sweep,trial,epoch,")
@@ -508,13 +510,19 @@ def ray_logs(tmp_path_factory):
     ray.cloudpickle.register_pickle_by_value(test_pareto_browser)
     try:
         swept = run_sweep(
-            search_space(**{**TINY, "epochs": 2}), name="ours", storage_path=str(folder / "snas"),
-            trials=2, rule="fifo",
-        )  # fmt: skip
+            sweep_space(**{**TINY, "epochs": 2}),
+            name="ours",
+            storage_path=str(folder / "snas"),
+            trials=2,
+            rule="fifo",
+        )
         tune.run(
-            sphere, config={"x": tune.grid_search([0.5, 1, 2]), "y": 3}, verbose=0,
-            storage_path=str(folder / "any"), name="theirs",
-        )  # fmt: skip
+            sphere,
+            config={"x": tune.grid_search([0.5, 1, 2]), "y": 3},
+            verbose=0,
+            storage_path=str(folder / "any"),
+            name="theirs",
+        )
     finally:
         ray.cloudpickle.unregister_pickle_by_value(test_pareto_browser)
         ray.shutdown()

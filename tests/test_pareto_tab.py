@@ -20,12 +20,12 @@ from tensorboardX.proto.summary_pb2 import Summary
 from snas_tune.config import SearchConfig
 from snas_tune.events import FORMAT, ChildrenForm
 from snas_tune.front import ParetoFront
-from snas_tune.genotype import Genotype
 from snas_tune.plugin.loader import Loader
 from snas_tune.plugin.rows import sweep_of
-from snas_tune.report import SweepLog
-from snas_tune.report.children import FORM
-from snas_tune.short_cell import short_cell
+from snas_tune.space.cell.genotype import Genotype
+from snas_tune.space.cell.summary import short_cell
+from snas_tune.tensorboard_log import SweepLog
+from snas_tune.tensorboard_log.children import FORM
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -63,7 +63,7 @@ def test_every_child_is_a_point_with_the_numbers_of_the_front_file(served, sweep
     assert sorted(points_of(answer)) == sorted(rows_of(sweep[1]))
     # In float32, in which TensorBoard's scalars are, some of these FLOPs would be one.
     assert len({np.float32(x) for x in answer["x"]}) < len(set(answer["x"]))
-    assert answer["dearest"] == 70_000_000
+    assert answer["largest"] == 70_000_000
     assert (answer["without"], answer["example"], answer["not_finite"]) == (1, ["front"], 0)
 
 
@@ -111,9 +111,12 @@ def test_scalars_are_listed_with_their_units_and_directions(served, sweep):
     tags = {tag["name"]: tag for tag in answer["tags"]}
     assert answer["objectives"] == [["child_accuracy", "max"], ["flops", "min"]]
     assert tags["flops"] | {"runs": 6} == {
-        "name": "flops", "runs": 6, "unit": "multiply-adds", "direction": "min",
+        "name": "flops",
+        "runs": 6,
+        "unit": "multiply-adds",
+        "direction": "min",
         "meaning": "of the child network, for one image",
-    }  # fmt: skip
+    }
     assert tags["latency_ms"]["runs"] == 6  # NaN is no scalar, but a column
     assert tags["front_size"] == {"name": "front_size", "runs": 1}
 
@@ -130,9 +133,13 @@ def test_the_export_of_all_points_equals_the_front_file(served, sweep, tmp_path,
     kept.to_csv(expected)
     random.Random(1).shuffle(rows)
     body = {
-        **AXES, "runs": [row["trial"] for row, _ in rows], "format": "csv", "xs": [], "ys": [],
+        **AXES,
+        "runs": [row["trial"] for row, _ in rows],
+        "format": "csv",
+        "xs": [],
+        "ys": [],
         "points": [[i, row["epoch"], on] for i, (row, on) in enumerate(rows)],
-    }  # fmt: skip
+    }
     assert served.text("export", body) == expected.read_text()
     told = json.loads(served.text("export", {**body, "format": "json"}))
     assert [row["on_front"] for row in told] == kept.mask.tolist()
@@ -195,15 +202,28 @@ def test_only_files_of_the_page_are_served(served):
 
 
 def test_an_export_of_a_run_without_children_is_its_scalars_and_settings(served, sweep):
-    body = {"x": "expected_flops", "y": "hypervolume", "runs": ["front"], "format": "csv",
-            "points": [[0, 3, True]], "xs": [1.5], "ys": [2]}  # fmt: skip
+    body = {
+        "x": "expected_flops",
+        "y": "hypervolume",
+        "runs": ["front"],
+        "format": "csv",
+        "points": [[0, 3, True]],
+        "xs": [1.5],
+        "ys": [2],
+    }
     lines = served.text("export", body).splitlines()
     assert lines == ["run,step,expected_flops,hypervolume,on_front", "front,3,1.5,2,True"]
 
 
 def test_children_that_are_not_there_cannot_be_exported(served, sweep):
-    body = {**AXES, "runs": [sweep[1].rows[0]["trial"]], "format": "csv", "points": [[0, 99, True]],
-            "xs": [1], "ys": [1]}  # fmt: skip
+    body = {
+        **AXES,
+        "runs": [sweep[1].rows[0]["trial"]],
+        "format": "csv",
+        "points": [[0, 99, True]],
+        "xs": [1],
+        "ys": [1],
+    }
     assert "no such data: 99" in json.loads(served.text("export", body))["error"]
 
 
@@ -265,11 +285,13 @@ def test_any_scalars_of_any_runs_are_points(tmp_path):
         tensorboard.with_points(8, **ask)
         answer = tensorboard.get("points", **ask)
         assert sorted(points_of(answer))[:3] == [
-            ("sweep0/run0", 0, 0, 1), ("sweep0/run0", 1, 0, 0.5), ("sweep0/run0", 3, 0, 0.25)
-        ]  # fmt: skip
+            ("sweep0/run0", 0, 0, 1),
+            ("sweep0/run0", 1, 0, 0.5),
+            ("sweep0/run0", 3, 0, 0.25),
+        ]
         assert [run["sweep"] for run in answer["runs"]] == ["sweep0", "sweep0", "sweep1"]
         assert answer["runs"][1]["settings"] == {"lr": 1.0, "name": "<b>x</b>"}
-        assert (answer["not_finite"], answer["example"], answer["dearest"]) == (1, ["other"], None)
+        assert (answer["not_finite"], answer["example"], answer["largest"]) == (1, ["other"], None)
         assert tensorboard.get("tags")["objectives"] == []
         last = points_of(tensorboard.get("points", **ask, value="last"))
         assert [step for _, step, _, _ in last] == [3, 3, 3]
@@ -293,8 +315,9 @@ def test_what_a_newer_version_wrote_is_said_and_the_rest_is_shown(tmp_path, monk
         answer = tensorboard.get("points", **AXES)
         # The newer form's numbers are not guessed at: its run has TensorBoard's scalars.
         assert {run["name"]: run["cells"] for run in answer["runs"]} == {
-            "cell": True, "form": False
-        }  # fmt: skip
+            "cell": True,
+            "form": False,
+        }
         error = tensorboard.get("cell", run="cell", step=1)["error"]
         assert "genotype format must be 1, got 99" in error
 
@@ -340,9 +363,15 @@ def test_the_axes_can_be_given_on_the_command_line(sweep):
 
 @pytest.mark.parametrize(
     ("run", "sweep"),
-    [("a", "."), ("x/a", "x"), ("x/tensorboard/a", "x"), ("tensorboard/a", "."), (".", "."),
-     ("u/v/tensorboard/a", "u/v")],
-)  # fmt: skip
+    [
+        ("a", "."),
+        ("x/a", "x"),
+        ("x/tensorboard/a", "x"),
+        ("tensorboard/a", "."),
+        (".", "."),
+        ("u/v/tensorboard/a", "u/v"),
+    ],
+)
 def test_the_sweep_of_a_run_is_its_folder(run, sweep):
     assert sweep_of(run) == sweep
 
@@ -353,10 +382,16 @@ def test_the_form_of_children_comes_back():
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"[]", b"{}", b'{"format": 1}', b"\xff",
-     FORM.to_json().replace(b'"multiply-adds"', b"7"),
-     FORM.to_json().replace(b'"max"', b'"a","b"')],
-)  # fmt: skip
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"format": 1}',
+        b"\xff",
+        FORM.to_json().replace(b'"multiply-adds"', b"7"),
+        FORM.to_json().replace(b'"max"', b'"a","b"'),
+    ],
+)
 def test_what_is_no_form_of_children_is_refused(content):
     with pytest.raises(ValueError, match=r"."):
         ChildrenForm.from_json(content)
@@ -385,12 +420,15 @@ def test_a_front_file_becomes_a_log_with_the_same_rows(sweep, tmp_path):
         answer = tensorboard.with_points(len(front)).get("points", **AXES)
         prefix = f"{folder.name}/"
         assert sorted(points_of(answer)) == sorted(rows_of(front, prefix))
-        assert answer["dearest"] is None  # the front file does not have it
+        assert answer["largest"] is None  # the front file does not have it
         body = {
-            **AXES, "runs": [f"{prefix}{row['trial']}" for row in front.rows], "format": "csv",
+            **AXES,
+            "runs": [f"{prefix}{row['trial']}" for row in front.rows],
+            "format": "csv",
             "points": [[i, row["epoch"], bool(front.mask[i])] for i, row in enumerate(front.rows)],
-            "xs": [], "ys": [],
-        }  # fmt: skip
+            "xs": [],
+            "ys": [],
+        }
         assert tensorboard.text("export", body) == (tmp_path / "front.csv").read_text()
         told = tensorboard.get("run", run=f"{prefix}{front.rows[0]['trial']}")
         assert told["experiment"] == str(folder)

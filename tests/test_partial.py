@@ -13,17 +13,18 @@ from hypothesis import strategies as st
 from strategies import divisors
 
 from snas_tune.config import DARTS_OPS, SearchConfig
-from snas_tune.genotype import Cell, Edge, Genotype, cell_edges
-from snas_tune.method.checkpoint import load_search, save_search
-from snas_tune.method.child import ChildCell, ChildNetwork
-from snas_tune.method.cost import COUNTED, cost_table, genotype_cost
-from snas_tune.method.fast import FastCell
-from snas_tune.method.partial import PassBy
-from snas_tune.method.parts import Frame, halved
-from snas_tune.method.runtime import CompiledOrEager
-from snas_tune.method.sampling import generator_for, gumbel_softmax
-from snas_tune.method.search import Search
-from snas_tune.method.supernet import SearchCell, Supernet, frame_of, full_plan, one_hot
+from snas_tune.search.checkpoint import load_search, save_search
+from snas_tune.search.sampling import gumbel_softmax
+from snas_tune.search.search import Search
+from snas_tune.space.cell.child import ChildCell, ChildNetwork
+from snas_tune.space.cell.fused.cell import FastCell
+from snas_tune.space.cell.genotype import Cell, Edge, Genotype, cell_edges
+from snas_tune.space.cell.partial import Bypass
+from snas_tune.space.cell.skeleton import Skeleton, halved
+from snas_tune.space.cell.supernet import SearchCell, Supernet, full_plan, one_hot, skeleton_of
+from snas_tune.space.cost import COUNTED, cost_table, genotype_cost
+from snas_tune.training.runtime import CompiledOrEager
+from snas_tune.training.seeds import generator_for
 
 TIGHT = {"rtol": 1e-9, "atol": 1e-9}
 EMPTY = Genotype(Cell(1, (), (2,)), Cell(1, (), (2,)))
@@ -53,9 +54,12 @@ def cell_of_pc_darts(cell: SearchCell, partial, reduction, inputs, sample, keep)
             if end == target:
                 stride = 2 if reduction and source < 2 else 1
                 total = total + edge_of_pc_darts(
-                    nodes[source], lambda x, e=e: cell.edges[e](x, sample[e], None), keep[e],
-                    partial, stride,
-                )  # fmt: skip
+                    nodes[source],
+                    lambda x, e=e: cell.edges[e](x, sample[e], None),
+                    keep[e],
+                    partial,
+                    stride,
+                )
         nodes.append(total)
     return torch.cat(nodes[2:], dim=1)
 
@@ -71,10 +75,10 @@ def cell_of_pc_darts(cell: SearchCell, partial, reduction, inputs, sample, keep)
 def test_a_cell_is_that_of_pc_darts_edge_by_edge(width, nodes, side, reduction, seed):
     channels, partial = width
     torch.manual_seed(seed)
-    frame = Frame(4, channels, "cifar", side, 1, 3, partial)
-    plan = full_plan(frame, nodes)[1 if reduction else 0]
+    skeleton = Skeleton(4, channels, "cifar", side, 1, 3, partial)
+    plan = full_plan(skeleton, nodes)[1 if reduction else 0]
     ops = ("none", "skip_connect", "max_pool_3x3", "nor_conv_3x3", "dil_conv_3x3")
-    cell = SearchCell(frame, plan, ops).double()
+    cell = SearchCell(skeleton, plan, ops).double()
     inputs = [
         torch.randn(3, source.channels, side, side, dtype=torch.float64, requires_grad=True)
         for source in plan.sources
@@ -97,8 +101,8 @@ def test_a_cell_is_that_of_pc_darts_edge_by_edge(width, nodes, side, reduction, 
 @pytest.mark.parametrize("partial", [1, 2, 3, 6])
 def test_channel_i_of_group_k_comes_to_place_i_times_the_groups_plus_k(partial):
     x = torch.randn(2, 6, 3, 3)
-    passing = PassBy(partial)
-    joined = passing.join(passing.split(x))
+    bypass = Bypass(partial)
+    joined = bypass.join(bypass.split(x))
     size = 6 // partial
     for k in range(partial):
         for i in range(size):
@@ -108,21 +112,21 @@ def test_channel_i_of_group_k_comes_to_place_i_times_the_groups_plus_k(partial):
 @pytest.mark.parametrize("side", range(1, 9))
 def test_what_passes_by_a_strided_edge_has_the_side_of_the_strided_ops(side):
     x = torch.randn(2, 4, side, side)
-    passing = PassBy(4)
-    assert passing.split(x, 2).shape == (2, 1, side, side)
+    bypass = Bypass(4)
+    assert bypass.split(x, 2).shape == (2, 1, side, side)
     pooled = halved(side)
-    assert passing.passed.shape == (2, 3, pooled, pooled)
+    assert bypass.passed.shape == (2, 3, pooled, pooled)
     for row in range(pooled):
         for column in range(pooled):
             window = x[:, 1:, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
-            assert torch.equal(passing.passed[:, :, row, column], window.amax((2, 3)))
+            assert torch.equal(bypass.passed[:, :, row, column], window.amax((2, 3)))
 
 
 def test_channels_last_stays_and_what_the_ops_read_is_dense():
     x = torch.randn(2, 8, 5, 5).to(memory_format=torch.channels_last)
-    passing = PassBy(4)
-    read = passing.split(x)
-    for tensor in (read, passing.join(read)):
+    bypass = Bypass(4)
+    read = bypass.split(x)
+    for tensor in (read, bypass.join(read)):
         assert tensor.is_contiguous(memory_format=torch.channels_last)
 
 
@@ -131,19 +135,21 @@ def test_channels_last_stays_and_what_the_ops_read_is_dense():
 def test_the_ops_of_a_partial_frame_cost_what_they_do_in_a_narrower_one(partial, nodes, stem):
     for name in COUNTED:
         wide, narrow = (
-            cost_table(name, Frame(4, channels, stem, 37, 3, 5, parts), nodes, DARTS_OPS)
+            cost_table(name, Skeleton(4, channels, stem, 37, 3, 5, parts), nodes, DARTS_OPS)
             for channels, parts in ((8, partial), (8 // partial, 1))
         )
         assert torch.equal(wide.per_cell, narrow.per_cell)
-        assert wide.fixed == cost_table(name, Frame(4, 8, stem, 37, 3, 5), nodes, DARTS_OPS).fixed
+        assert (
+            wide.fixed == cost_table(name, Skeleton(4, 8, stem, 37, 3, 5), nodes, DARTS_OPS).fixed
+        )
 
 
 def small(partial, cells=SearchCell, **changes):
     """A supernet in float64, its config and some images."""
     config = SearchConfig(cells=3, channels=4, nodes=1, partial_channels=partial, **changes)
-    frame = frame_of(config, image_size=7, image_channels=1, classes=3)
+    skeleton = skeleton_of(config, image_size=7, image_channels=1, classes=3)
     torch.manual_seed(0)
-    net = Supernet(config, frame, cells).double().train()
+    net = Supernet(config, skeleton, cells).double().train()
     return net, config, torch.randn(5, 1, 7, 7, dtype=torch.float64)
 
 
@@ -152,14 +158,14 @@ def test_a_network_without_edges_still_answers_by_its_image():
     with torch.no_grad():
         expected = net(images, one_hot(EMPTY, config.ops, 1).double())
         for keep_dead in (True, False):
-            child = ChildNetwork(EMPTY, net.frame, affine=False, keep_dead=keep_dead).double()
+            child = ChildNetwork(EMPTY, net.skeleton, affine=False, keep_dead=keep_dead).double()
             child.inherit(net)
             torch.testing.assert_close(child(images), expected, **TIGHT)
     assert expected.std(0).min() > 1e-3
     for name in COUNTED:
-        fixed = cost_table(name, net.frame, 1, config.ops).fixed
-        assert genotype_cost(name, EMPTY, net.frame) == fixed > 0
-    assert net.frame.live(EMPTY) == EMPTY
+        fixed = cost_table(name, net.skeleton, 1, config.ops).fixed
+        assert genotype_cost(name, EMPTY, net.skeleton) == fixed > 0
+    assert net.skeleton.live(EMPTY) == EMPTY
 
 
 @pytest.mark.parametrize("cells", [SearchCell, FastCell])
@@ -174,12 +180,12 @@ def test_drop_path_of_every_edge_leaves_what_passes_by(cells):
 
 def test_drop_path_of_a_childs_edge_leaves_what_passes_by():
     convolutions = Cell(1, (Edge("nor_conv_3x3", 0, 2), Edge("nor_conv_1x1", 1, 2)), (2,))
-    frame = Frame(3, 4, "cifar", 5, 1, 2, 2)
+    skeleton = Skeleton(3, 4, "cifar", 5, 1, 2, 2)
     cells = []
     for cell in (convolutions, EMPTY.normal):
         torch.manual_seed(0)
-        plan = frame.plan(Genotype(cell, cell)).cells[0]
-        cells.append(ChildCell(frame, plan, affine=False).double())
+        plan = skeleton.plan(Genotype(cell, cell)).cells[0]
+        cells.append(ChildCell(skeleton, plan, affine=False).double())
     cells[1].preprocess.load_state_dict(cells[0].preprocess.state_dict())
     inputs = (torch.randn(3, 12, 5, 5, dtype=torch.float64),) * 2
     with torch.no_grad():

@@ -4,19 +4,20 @@ import pytest
 import torch
 
 from snas_tune.config import DARTS_OPS, SearchConfig
-from snas_tune.genotype import cell_edges
-from snas_tune.method.cost import COUNTED, cost_table, genotype_cost
-from snas_tune.method.parts import Frame
-from snas_tune.method.penalty import TARGET_BY, Penalty, TargetPenalty, op_prices
-from snas_tune.method.sampling import generator_for, gumbel_noise, log_concrete
-from snas_tune.method.search import Search
+from snas_tune.search.penalty import TARGET_BY, Penalty, TargetPenalty, op_prices
+from snas_tune.search.sampling import gumbel_noise, log_concrete
+from snas_tune.search.search import Search
+from snas_tune.space.cell.genotype import cell_edges
+from snas_tune.space.cell.skeleton import Skeleton
+from snas_tune.space.cost import COUNTED, cost_table, genotype_cost
+from snas_tune.training.seeds import generator_for
 
-FRAME = Frame(4, 4, "cifar", 8, 1, 3)
+FRAME = Skeleton(4, 4, "cifar", 8, 1, 3)
 NODES = 2
 
 
-def tables(frame=FRAME, costs=COUNTED, ops=DARTS_OPS):
-    return [cost_table(name, frame, NODES, ops) for name in costs]
+def tables(skeleton=FRAME, costs=COUNTED, ops=DARTS_OPS):
+    return [cost_table(name, skeleton, NODES, ops) for name in costs]
 
 
 def penalty(strength=1.0, form="linear", gradient="sample", costs=COUNTED, target=None, **kwargs):
@@ -40,10 +41,11 @@ def spread_logits():
 
 
 @pytest.mark.parametrize("form", ["linear", "log"])
-@pytest.mark.parametrize("frame", [FRAME, Frame(8, 4, "cifar", 8, 1, 3), Frame(5, 16, "cifar", 17,
-                                                                              3, 10)])  # fmt: skip
-def test_uniform_logits_pay_the_strength_whatever_the_depth_and_width(form, frame):
-    prices = op_prices(tables(frame), {"flops": 2.0, "params": 1.0, "memory": 3.0}, form)
+@pytest.mark.parametrize(
+    "skeleton", [FRAME, Skeleton(8, 4, "cifar", 8, 1, 3), Skeleton(5, 16, "cifar", 17, 3, 10)]
+)
+def test_uniform_logits_pay_the_strength_whatever_the_depth_and_width(form, skeleton):
+    prices = op_prices(tables(skeleton), {"flops": 2.0, "params": 1.0, "memory": 3.0}, form)
     uniform = torch.full_like(prices, 1 / len(DARTS_OPS))
     assert (prices * uniform).sum().item() == pytest.approx(1.0)
 
@@ -153,8 +155,16 @@ def test_a_target_below_what_every_child_has_is_refused():
 
 
 def test_pooling_alone_can_be_searched_without_a_penalty_and_by_memory():
-    base = {"cells": 3, "channels": 4, "nodes": 1, "epochs": 1, "limit_images": 80, "threads": 1,
-            "ops": ("none", "max_pool_3x3"), "batch_size": 16}  # fmt: skip
+    base = {
+        "cells": 3,
+        "channels": 4,
+        "nodes": 1,
+        "epochs": 1,
+        "limit_images": 80,
+        "threads": 1,
+        "ops": ("none", "max_pool_3x3"),
+        "batch_size": 16,
+    }
     Search(SearchConfig(**base)).take_step()
     step = Search(SearchConfig(**base, penalty_strength=2.0)).take_step()
     assert 0 < step.penalty.item() < 8
@@ -163,8 +173,15 @@ def test_pooling_alone_can_be_searched_without_a_penalty_and_by_memory():
 
 
 def test_a_search_with_a_target_is_held_to_it_and_not_emptied():
-    base = {"cells": 3, "channels": 4, "nodes": 2, "epochs": 6, "limit_images": 400, "threads": 1,
-            "ops": ("none", "skip_connect", "sep_conv_3x3")}  # fmt: skip
+    base = {
+        "cells": 3,
+        "channels": 4,
+        "nodes": 2,
+        "epochs": 6,
+        "limit_images": 400,
+        "threads": 1,
+        "ops": ("none", "skip_connect", "sep_conv_3x3"),
+    }
     free = Search(SearchConfig(**base))
     fixed, unit = free.flops.fixed, free.flops.per_cell.mean(2).sum().item()
     target = fixed + 0.6 * unit
@@ -173,7 +190,7 @@ def test_a_search_with_a_target_is_held_to_it_and_not_emptied():
         search = Search(SearchConfig(**base, **held))
         while not search.finished:
             search.take_step()
-        child = genotype_cost("flops", search.derive(), search.frame, keep_dead=True)
+        child = genotype_cost("flops", search.derive(), search.skeleton, keep_dead=True)
         ends.append((child, search.flops.expected(search.supernet.logits.detach()).item()))
     (free_child, free_expected), (child, expected) = ends
     assert min(free_child, free_expected) > 1.2 * target

@@ -20,7 +20,6 @@ from matplotlib.image import imread
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch
 
-from snas_tune.genotype import Cell, Edge, Genotype, cell_edges
 from snas_tune.pictures import (
     cell_figure,
     figure_to_array,
@@ -29,9 +28,10 @@ from snas_tune.pictures import (
     save,
 )
 from snas_tune.pictures.front_chart import attained
-from snas_tune.pictures.panels import genotype_sheet
 from snas_tune.pictures.scales import display, log_ticks, number, padded, spans_decades, window
 from snas_tune.pictures.style import PILL_TEXT
+from snas_tune.space.cell.drawing.panels import genotype_sheet
+from snas_tune.space.cell.genotype import Cell, Edge, Genotype, cell_edges
 
 DENSE = Cell(
     4,
@@ -394,9 +394,15 @@ def test_texts_of_a_cell_figure_fit_their_boxes() -> None:
 
 def report(epoch: int, **more: float) -> dict[str, Any]:
     return {
-        "epoch": epoch, "accuracy": 0.5, "child_accuracy": 0.6, "flops": 2e7,
-        "expected_flops": 3e7, "entropy": 0.4, "temperature": 2.0, **more,
-    }  # fmt: skip
+        "epoch": epoch,
+        "accuracy": 0.5,
+        "child_accuracy": 0.6,
+        "flops": 2e7,
+        "expected_flops": 3e7,
+        "entropy": 0.4,
+        "temperature": 2.0,
+        **more,
+    }
 
 
 def test_learning_curves_have_one_line_for_each_trial_in_each_panel() -> None:

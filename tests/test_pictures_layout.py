@@ -11,9 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snas_tune.genotype import INPUTS, Cell, Edge, Genotype, cell_edges
-from snas_tune.pictures.columns import crossings, grid, isotonic
-from snas_tune.pictures.layout import EMPTY_NOTE, layout
 from snas_tune.pictures.shapes import Block, Box, CellLayout, Connector, Pill, strokes
 from snas_tune.pictures.style import (
     DARK,
@@ -25,6 +22,9 @@ from snas_tune.pictures.style import (
     text_width,
 )
 from snas_tune.pictures.svg import cell_svg, genotype_svg
+from snas_tune.space.cell.drawing.columns import crossings, grid, isotonic
+from snas_tune.space.cell.drawing.layout import EMPTY_NOTE, layout
+from snas_tune.space.cell.genotype import INPUTS, Cell, Edge, Genotype, cell_edges
 
 SVG = "{http://www.w3.org/2000/svg}"
 SEARCHED = ("max_pool_3x3", "avg_pool_3x3", "skip_connect", "sep_conv_3x3", "dil_conv_5x5")
@@ -448,7 +448,7 @@ def test_a_genotype_shows_both_cells_with_headings_inside_the_picture() -> None:
 @settings(deadline=None, max_examples=30)
 @given(cells(), cells())
 def test_the_cells_of_a_genotype_do_not_overlap(normal: Cell, reduction: Cell) -> None:
-    from snas_tune.pictures.panels import genotype_sheet
+    from snas_tune.space.cell.drawing.panels import genotype_sheet
 
     sheet = genotype_sheet(Genotype(normal, reduction), "a title that is rather long for a cell")
     boxes = [Box(p.x, p.y, p.layout.width, p.layout.height) for p in sheet.panels]
@@ -462,7 +462,7 @@ def test_the_cells_of_a_genotype_do_not_overlap(normal: Cell, reduction: Cell) -
 
 def test_the_same_cell_gives_the_same_layout_in_another_process() -> None:
     code = (
-        "from snas_tune.genotype import *; from snas_tune.pictures import cell_svg\n"
+        "from snas_tune.space.cell.genotype import *; from snas_tune.pictures import cell_svg\n"
         "edges = tuple(Edge('sep_conv_3x3', s, t) for s, t in cell_edges(4))\n"
         "print(cell_svg(Cell(4, edges, (2, 3, 4, 5))), end='')"
     )

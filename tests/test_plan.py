@@ -7,8 +7,8 @@ from strategies import cells as any_cells
 from strategies import search_space_genotypes
 
 from snas_tune.config import DARTS_OPS
-from snas_tune.genotype import INPUTS, Cell, Edge, Genotype
-from snas_tune.plan import EARLY_STEM, STEM, Source, plan_network, reduction_cells
+from snas_tune.space.cell.genotype import INPUTS, Cell, Edge, Genotype
+from snas_tune.space.cell.plan import EARLY_STEM, STEM, Source, plan_network, reduction_cells
 
 CLASSIFIER = ("classifier",)
 Node = tuple[object, ...]

@@ -11,12 +11,13 @@ import torch.nn.functional as F
 from conftest import TINY
 
 from snas_tune.config import SearchConfig
-from snas_tune.method.batches import augment, batch_indices
-from snas_tune.method.child import ChildNetwork
-from snas_tune.method.epoch import SearchDiverged
-from snas_tune.method.retrain import Retraining, train_child
-from snas_tune.method.sampling import generator_for
-from snas_tune.method.search import Search
+from snas_tune.search.search import Search
+from snas_tune.space.cell.child import ChildNetwork
+from snas_tune.training.augment import augment
+from snas_tune.training.batches import batch_indices
+from snas_tune.training.child import Retraining, train_child
+from snas_tune.training.diverged import SearchDiverged
+from snas_tune.training.seeds import generator_for
 
 AUGMENTED = SearchConfig(**TINY, crop_padding=1, cutout=2)
 

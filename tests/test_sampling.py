@@ -9,17 +9,17 @@ from hypothesis import strategies as st
 from torch.distributions import RelaxedOneHotCategorical
 
 from snas_tune.config import SearchConfig
-from snas_tune.method.sampling import (
+from snas_tune.search.sampling import (
     concrete_log_density,
     draw_architecture,
     edge_credit,
     entropy_share,
-    generator_for,
     gumbel_noise,
     gumbel_softmax,
     log_concrete,
 )
-from snas_tune.method.supernet import MixedOp, Supernet, frame_of
+from snas_tune.space.cell.supernet import MixedOp, Supernet, skeleton_of
+from snas_tune.training.seeds import generator_for
 
 LOGITS = torch.tensor([0.0, 1.0, -1.0, 0.5], dtype=torch.float64)
 
@@ -43,8 +43,9 @@ def test_the_log_density_is_that_of_the_concrete_distribution(temperature, ops, 
     # torch normalises by exp, which underflows at low temperature; compare where it does not
     if log_sample.min() < -600:
         return
-    expected = RelaxedOneHotCategorical(torch.tensor(temperature, dtype=torch.float64),
-                                        logits=logits).log_prob(log_sample.exp())  # fmt: skip
+    expected = RelaxedOneHotCategorical(
+        torch.tensor(temperature, dtype=torch.float64), logits=logits
+    ).log_prob(log_sample.exp())
     torch.testing.assert_close(
         concrete_log_density(log_sample, logits, temperature), expected, rtol=1e-6, atol=1e-6
     )
@@ -71,8 +72,15 @@ def test_a_generator_follows_from_its_arguments_alone():
     first = draw(7, "sample", 3)
     torch.manual_seed(2)
     assert draw(7, "sample", 3) == first
-    assert len({tuple(draw(*a)) for a in [(7, "sample", 3), (8, "sample", 3), (7, "order", 3),
-                                          (7, "sample", 4)]}) == 4  # fmt: skip
+    assert (
+        len(
+            {
+                tuple(draw(*a))
+                for a in [(7, "sample", 3), (8, "sample", 3), (7, "order", 3), (7, "sample", 4)]
+            }
+        )
+        == 4
+    )
 
 
 def test_entropy_is_one_for_uniform_and_zero_for_settled_logits():
@@ -84,7 +92,7 @@ def test_entropy_is_one_for_uniform_and_zero_for_settled_logits():
 
 def test_the_credit_of_an_edge_is_its_output_times_the_gradient_of_its_node():
     config = SearchConfig(cells=3, channels=2, nodes=2)
-    net = Supernet(config, frame_of(config, image_size=6, image_channels=1, classes=3)).double()
+    net = Supernet(config, skeleton_of(config, image_size=6, image_channels=1, classes=3)).double()
     outputs: dict[tuple[int, int], torch.Tensor] = {}
 
     def keep(cell, edge):
@@ -167,6 +175,8 @@ def test_top_k_keeps_the_ratios_of_the_largest_entries(count):
     assert torch.zeros(2, 5, 6).scatter(-1, torch.tensor(draw.active), 1).bool().equal(kept)
     if count == 6:  # all of them: the concrete sample, gradient included
         direction = torch.randn(concrete.shape, dtype=torch.float64)
-        grads = [torch.autograd.grad((direction * z).sum(), logits, retain_graph=True)[0]
-                 for z in (concrete, draw.sample)]  # fmt: skip
+        grads = [
+            torch.autograd.grad((direction * z).sum(), logits, retain_graph=True)[0]
+            for z in (concrete, draw.sample)
+        ]
         torch.testing.assert_close(*grads)

@@ -14,8 +14,8 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
 from snas_tune.config import SearchConfig
-from snas_tune.schedule import Journal, Manager, journal, make_rule
-from snas_tune.schedule.decisions import Asha
+from snas_tune.stopping import Journal, Manager, journal, make_rule
+from snas_tune.stopping.rules import Asha
 from snas_tune.sweep.scheduler import ParetoScheduler, make_scheduler, trial_key
 
 NAN = math.nan
@@ -61,8 +61,10 @@ def test_a_value_that_is_not_known_waits_for_the_next_report():
 def test_repeated_reports_get_the_first_answer_whatever_they_say():
     to = manager(Asha(2))
     assert decisions(to, [("a", 3, (1, 1)), ("b", 3, (2, 1)), ("c", 3, (0, 1))]) == [
-        True, False, True,
-    ]  # fmt: skip
+        True,
+        False,
+        True,
+    ]
     before = list(to.lines)
     # Each was restored from a checkpoint before the rung; b would now be the best.
     assert decisions(to, [("a", 3, (9, 9)), ("b", 2, (0, 0))]) == [True, True]
@@ -205,9 +207,13 @@ def test_what_the_storage_did_not_take_goes_with_the_next_line(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "reason"),
-    [("{\n", "Expecting"), ('{"format": 2}\n', "format must be at most 1"), ("[]\n", "list"),
-     ('{"head": 1}\n', "format must be at most 1")],
-)  # fmt: skip
+    [
+        ("{\n", "Expecting"),
+        ('{"format": 2}\n', "format must be at most 1"),
+        ("[]\n", "list"),
+        ('{"head": 1}\n', "format must be at most 1"),
+    ],
+)
 def test_a_journal_that_cannot_be_read_is_named(text, reason, tmp_path):
     (tmp_path / "journal-000000.jsonl").write_text(text)
     with pytest.raises(

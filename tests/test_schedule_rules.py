@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snas_tune.front.pareto import hypervolume
-from snas_tune.schedule import RULES, History, Report, make_rule, rung_levels
-from snas_tune.schedule.decisions import best_of_niche, epsilon_net_place, gain
-from snas_tune.schedule.history import nearest
-from snas_tune.schedule.predict import ENOUGH, NEIGHBOURS, predict
+from snas_tune.front.dominance import hypervolume
+from snas_tune.stopping import RULES, History, Report, make_rule, rung_levels
+from snas_tune.stopping.history import nearest
+from snas_tune.stopping.predict import ENOUGH, NEIGHBOURS, predict
+from snas_tune.stopping.rules import best_of_niche, epsilon_net_place, gain
 
 COST = st.integers(0, 5).map(float)
 MARGINS = st.sampled_from([(0.0, 1.0), (1.0, 0.0), (2.0, 1.0)])
@@ -220,8 +220,9 @@ def test_predictions_do_not_look_at_the_order_of_the_trials(
 
 
 @pytest.mark.parametrize("name", ["hopeless", "pareto", "lag-corrected"])
-@given(walks=WALKS, better=st.tuples(COST, COST), margin=MARGINS,
-       niche=st.integers(0, 12).map(float))  # fmt: skip
+@given(
+    walks=WALKS, better=st.tuples(COST, COST), margin=MARGINS, niche=st.integers(0, 12).map(float)
+)
 def test_predictions_are_monotone_in_domination(name, walks, better, margin, niche):
     costs = tuple(map(sum, zip(better, margin, strict=True)))
 

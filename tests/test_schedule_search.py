@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ray import tune
 
-from snas_tune.schedule import Outcome, widest_gap
+from snas_tune.stopping import Outcome, widest_gap
 from snas_tune.sweep.searcher import SEARCHERS, BatchedOptuna, ParetoSearch, make_searcher
 
 LOW, HIGH = math.log(0.01), math.log(100)
@@ -22,8 +22,12 @@ SPACE = {
 
 
 def test_the_widest_gap_is_between_the_neighbours_that_are_farthest_apart():
-    front = [Outcome(0.0, (0.0, 10.0)), Outcome(1.0, (1.0, 9.0)), Outcome(2.0, (9.0, 1.0)),
-             Outcome(3.0, (10.0, 0.0))]  # fmt: skip
+    front = [
+        Outcome(0.0, (0.0, 10.0)),
+        Outcome(1.0, (1.0, 9.0)),
+        Outcome(2.0, (9.0, 1.0)),
+        Outcome(3.0, (10.0, 0.0)),
+    ]
     assert widest_gap(front, 0.0, 3.0) == 1.5
     assert widest_gap(front[::-1], 0.0, 3.0) == 1.5
     dominated = Outcome(1.9, (9.5, 9.5))  # it lies there, so the gap is looked for beside it
@@ -74,8 +78,11 @@ def run(search, trials, accuracy=lambda s: 0.9 - 0.8 * s / (s + 5), epochs=lambd
         assert search.suggest(f"more{i}") is None  # one at a time
         proposed.append(config)
         strength = config["penalty_strength"]
-        result = {"epoch": epochs(i), "child_accuracy": accuracy(strength),
-                  "flops": 1e6 / (1 + strength)}  # fmt: skip
+        result = {
+            "epoch": epochs(i),
+            "child_accuracy": accuracy(strength),
+            "flops": 1e6 / (1 + strength),
+        }
         search.on_trial_complete(f"t{i}", result)
     return proposed
 

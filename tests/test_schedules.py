@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snas_tune.schedules import SCHEDULES, check_schedule, temperature_at
+from snas_tune.annealing import SCHEDULES, check_schedule, temperature_at
 
 temperatures = st.floats(0.01, 10)
 MOVING = ("linear", "exponential", "cosine")

@@ -8,16 +8,16 @@ import torch
 from conftest import TINY
 
 from snas_tune.config import DARTS_OPS, SearchConfig
-from snas_tune.genotype import Genotype
-from snas_tune.method.checkpoint import load_search, read_state, save_search
-from snas_tune.method.child import ChildNetwork
-from snas_tune.method.cost import genotype_cost
-from snas_tune.method.epoch import SearchDiverged
-from snas_tune.method.ops import OPS
-from snas_tune.method.runtime import CompiledOrEager
-from snas_tune.method.sampling import generator_for
-from snas_tune.method.search import Search
 from snas_tune.results import METRICS
+from snas_tune.search.checkpoint import load_search, read_state, save_search
+from snas_tune.search.search import Search
+from snas_tune.space.cell.child import ChildNetwork
+from snas_tune.space.cell.genotype import Genotype
+from snas_tune.space.cell.ops import OPS
+from snas_tune.space.cost import genotype_cost
+from snas_tune.training.diverged import SearchDiverged
+from snas_tune.training.runtime import CompiledOrEager
+from snas_tune.training.seeds import generator_for
 
 
 def fingerprint(search: Search):
@@ -124,7 +124,7 @@ def test_an_epoch_reports_every_metric_the_genotype_and_every_credit(tiny):
     report = search.run_epoch()
     assert {m.name for m in METRICS} <= set(report)
     assert Genotype.from_json(report["genotype"]) == search.derive().live()
-    assert report["flops"] == genotype_cost("flops", search.derive(), search.frame)
+    assert report["flops"] == genotype_cost("flops", search.derive(), search.skeleton)
     credits = {key for key in report if key.startswith("credit/")}
     assert credits == {f"credit/{kind}/{s}-2" for kind in ("normal", "reduction") for s in (0, 1)}
     mean = sum(report[f"credit/normal/{s}-2"] for s in (0, 1)) / 2
@@ -264,7 +264,7 @@ def test_a_device_that_is_not_there_is_refused():
 def test_recalibration_changes_statistics_and_no_weight(tiny):
     search = Search(tiny)
     search.run_epoch()
-    raw = ChildNetwork(search.derive(), search.frame, affine=False)
+    raw = ChildNetwork(search.derive(), search.skeleton, affine=False)
     raw.inherit(search.supernet)
     child = search.child()
     for (name, a), b in zip(child.named_parameters(), raw.parameters(), strict=True):
@@ -287,7 +287,7 @@ def test_logits_start_around_zero_with_the_spread_of_the_config():
 def test_training_more_classes_than_a_batch_holds_is_no_problem(noise_images):
     config = SearchConfig(cells=3, channels=2, nodes=1, batch_size=2, epochs=1, threads=1)
     search = Search(config, noise_images)
-    assert search.frame.classes == 3
+    assert search.skeleton.classes == 3
     assert search.take_step().cross_entropy.isfinite()
 
 
@@ -302,7 +302,7 @@ def test_a_batch_larger_than_the_training_part_is_refused(noise_images):
 def test_an_op_of_the_users_own_module_is_searched_and_counted(tmp_path, monkeypatch):
     (tmp_path / "blur_ops.py").write_text(
         "from torch import nn\n"
-        "from snas_tune.method.ops import OPS, Op\n"
+        "from snas_tune.space.cell.ops import OPS, Op\n"
         "OPS['blur'] = Op(lambda c, stride, affine: nn.Sequential(\n"
         "    nn.ReLU(), nn.Conv2d(c, c, 3, stride, 1, groups=c, bias=False),\n"
         "    nn.BatchNorm2d(c, affine=affine)))\n"

@@ -14,13 +14,15 @@ from conftest import TINY
 from torch import nn
 
 from snas_tune.config import SAMPLINGS, SearchConfig
-from snas_tune.genotype import cell_edges
-from snas_tune.method.batches import augment, batch_indices
-from snas_tune.method.cost import COUNTED, cost_table, genotype_cost
-from snas_tune.method.penalty import op_prices
-from snas_tune.method.runtime import CompiledOrEager
-from snas_tune.method.sampling import generator_for, gumbel_noise
-from snas_tune.method.search import Search
+from snas_tune.search.penalty import op_prices
+from snas_tune.search.sampling import gumbel_noise
+from snas_tune.search.search import Search
+from snas_tune.space.cell.genotype import cell_edges
+from snas_tune.space.cost import COUNTED, cost_table, genotype_cost
+from snas_tune.training.augment import augment
+from snas_tune.training.batches import batch_indices
+from snas_tune.training.runtime import CompiledOrEager
+from snas_tune.training.seeds import generator_for
 
 SETTINGS = {
     "drop_path": 0.3,
@@ -51,7 +53,8 @@ class StepByHand:
         self.first = torch.zeros_like(self.net.logits)
         self.second = torch.zeros_like(self.net.logits)
         tables = [
-            cost_table(name, search.frame, self.config.nodes, self.config.ops) for name in COUNTED
+            cost_table(name, search.skeleton, self.config.nodes, self.config.ops)
+            for name in COUNTED
         ]
         self.prices = op_prices(tables, dict.fromkeys(COUNTED, 1.0), "linear").float()
 
@@ -62,8 +65,12 @@ class StepByHand:
         images = (pixels.float() - self.data.mean) / self.data.deviation
         images = augment(images, config, generator_for(config.seed, "augment", step))
         edges = len(cell_edges(config.nodes))
-        uniform = torch.rand(config.cells, edges, config.batch_size,
-                             generator=generator_for(config.seed, "drop path", step))  # fmt: skip
+        uniform = torch.rand(
+            config.cells,
+            edges,
+            config.batch_size,
+            generator=generator_for(config.seed, "drop path", step),
+        )
         keep = (uniform >= config.drop_path).float() / (1 - config.drop_path)
         start, end = config.temperature_start, config.temperature_end
         temperature = start + (end - start) * step / (self.steps - 1)
@@ -85,8 +92,11 @@ class StepByHand:
         sample = sample.detach()
         self._move_weights(grads, step)
         self._move_logits(self._by_logits(sample, perturbed, by_sample, temperature), step)
-        return {"cross_entropy": cross_entropy.detach(), "penalty": penalty.detach(),
-                "credit": (sample * by_sample).sum(-1)}  # fmt: skip
+        return {
+            "cross_entropy": cross_entropy.detach(),
+            "penalty": penalty.detach(),
+            "credit": (sample * by_sample).sum(-1),
+        }
 
     def _by_logits(self, sample, perturbed, by_sample, temperature):
         """From the gradient of the sample to that of the logits, written out."""
@@ -162,7 +172,7 @@ def test_an_epochs_report_is_the_mean_of_its_steps():
     probabilities = search.supernet.logits.detach().double().softmax(-1)
     expected = search.flops.fixed + (search.flops.per_type() * probabilities).sum().item()
     assert report["expected_flops"] == pytest.approx(expected)
-    whole = genotype_cost("params", search.derive(), search.frame, keep_dead=True)
+    whole = genotype_cost("params", search.derive(), search.skeleton, keep_dead=True)
     assert report["params_with_dead"] == whole > report["params"]
 
 

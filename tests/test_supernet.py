@@ -8,16 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snas_tune.config import DARTS_OPS, SearchConfig
-from snas_tune.genotype import cell_edges
-from snas_tune.method.ops import build_op
-from snas_tune.method.sampling import generator_for, gumbel_softmax
-from snas_tune.method.supernet import Supernet, frame_of
-from snas_tune.plan import reduction_cells
+from snas_tune.search.sampling import gumbel_softmax
+from snas_tune.space.cell.genotype import cell_edges
+from snas_tune.space.cell.ops import build_op
+from snas_tune.space.cell.plan import reduction_cells
+from snas_tune.space.cell.supernet import Supernet, skeleton_of
+from snas_tune.training.seeds import generator_for
 
 
 def test_the_published_supernet_has_its_published_size():
     config = SearchConfig()
-    net = Supernet(config, frame_of(config, image_size=32, image_channels=3, classes=10))
+    net = Supernet(config, skeleton_of(config, image_size=32, image_channels=3, classes=10))
     assert sum(p.numel() for p in net.weights()) == 1_930_618
     assert net.logits.shape == (2, 14, 8)
     assert {i for i, kind in enumerate(net.kinds) if kind} == {2, 5} == reduction_cells(8)
@@ -67,7 +68,9 @@ def test_outputs_and_gradients_are_those_of_the_definition(nodes, cells, ops, si
     if ops == ["none"]:
         return
     config = SearchConfig(cells=cells, channels=2, nodes=nodes, ops=tuple(ops))
-    net = Supernet(config, frame_of(config, image_size=side, image_channels=1, classes=3)).double()
+    net = Supernet(
+        config, skeleton_of(config, image_size=side, image_channels=1, classes=3)
+    ).double()
     net.spread_logits(1.0, generator_for(seed, "logits", 0))
     images = torch.randn(3, 1, side, side, dtype=torch.float64)
     keep = (torch.rand(cells, len(cell_edges(nodes)), 3) > 0.3).double() / 0.7
@@ -87,7 +90,7 @@ def test_outputs_and_gradients_are_those_of_the_definition(nodes, cells, ops, si
 def test_an_unknown_op_is_refused_before_anything_is_built():
     config = SearchConfig(ops=("none", "sep_conv_11x11"))
     with pytest.raises(ValueError, match=r"op must be one of .*, got 'sep_conv_11x11'"):
-        Supernet(config, frame_of(config, image_size=8, image_channels=1, classes=2))
+        Supernet(config, skeleton_of(config, image_size=8, image_channels=1, classes=2))
 
 
 @settings(deadline=None, max_examples=8)
@@ -95,9 +98,9 @@ def test_an_unknown_op_is_refused_before_anything_is_built():
 def test_ops_that_do_not_run_are_as_none_and_keep_their_statistics(seed, nodes):
     """The oracle: all ops run, with the sample set to 0 where they should not."""
     config = SearchConfig(cells=3, channels=2, nodes=nodes)
-    frame = frame_of(config, image_size=7, image_channels=1, classes=3)
+    skeleton = skeleton_of(config, image_size=7, image_channels=1, classes=3)
     torch.manual_seed(seed)
-    net = Supernet(config, frame).double().train()
+    net = Supernet(config, skeleton).double().train()
     whole = copy.deepcopy(net)
     generator = torch.Generator().manual_seed(seed)
     runs = torch.rand(net.logits.shape, generator=generator) < 0.25

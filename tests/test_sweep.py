@@ -24,19 +24,19 @@ from ray import tune
 
 from snas_tune.config import SearchConfig
 from snas_tune.front import ParetoFront
-from snas_tune.genotype import Genotype
-from snas_tune.method.checkpoint import load_search
-from snas_tune.method.epoch import SearchDiverged
+from snas_tune.search.checkpoint import load_search
+from snas_tune.space.cell.genotype import Genotype
 from snas_tune.sweep import (
     SnasTrainable,
     quiet_ray,
     run_sweep,
-    search_space,
+    sweep_space,
     trial_name,
     write_pictures,
 )
 from snas_tune.sweep.callbacks import FrontCallback
 from snas_tune.sweep.trainable import FAILURE
+from snas_tune.training.diverged import SearchDiverged
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
 
@@ -44,7 +44,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
 def tiny_space(**changes):
-    return search_space(**{**TINY, "epochs": 2, **changes})
+    return sweep_space(**{**TINY, "epochs": 2, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -80,8 +80,15 @@ def test_every_child_of_every_trial_is_in_the_front_file(swept):
 
 
 def test_the_same_seed_gives_the_same_front_file(swept, local_ray, tmp_path):
-    again = run_sweep(tiny_space(), name="again", storage_path=str(tmp_path), trials=4,
-                      searcher="tpe", rule="fifo", progress=False)  # fmt: skip
+    again = run_sweep(
+        tiny_space(),
+        name="again",
+        storage_path=str(tmp_path),
+        trials=4,
+        searcher="tpe",
+        rule="fifo",
+        progress=False,
+    )
     assert repr(again.front.rows) == repr(swept.front.rows)  # as text, for NaN equals NaN there
 
 
@@ -109,8 +116,8 @@ def test_tensorboard_has_scalars_hparams_images_and_the_table(swept):
     assert [volume.step for volume in volumes] == list(range(1, 9))
     values = [volume.value for volume in volumes]
     assert values == sorted(values)
-    dearest = json.loads(next(Path(swept.path).glob("*/result.json")).read_text().splitlines()[0])
-    reference = (0.0, dearest["dearest_flops"])
+    largest = json.loads(next(Path(swept.path).glob("*/result.json")).read_text().splitlines()[0])
+    reference = (0.0, largest["largest_flops"])
     assert max(row["flops"] for row in swept.front.rows) <= reference[1]
     assert values[-1] == pytest.approx(swept.front.hypervolume(reference, normalised=True))
     sizes = front.Scalars("front_size")
@@ -133,8 +140,12 @@ def test_hparams_knows_the_domain_of_what_varies_and_shows_it(swept):
     infos = {
         info.name: info for info in metadata.parse_experiment_plugin_data(content).hparam_infos
     }
-    assert set(infos) == {"penalty_strength", "temperature_schedule", "temperature_start",
-                          "temperature_end"}  # fmt: skip
+    assert set(infos) == {
+        "penalty_strength",
+        "temperature_schedule",
+        "temperature_start",
+        "temperature_end",
+    }
     assert all(info.differs for info in infos.values())
     interval = infos["penalty_strength"].domain_interval
     assert (interval.min_value, interval.max_value) == (0.03, 30.0)
@@ -240,8 +251,13 @@ import sweep
 sweep.PRESETS["demo"] = dict({TINY!r}, epochs=3)
 sys.exit(sweep.main())
 """
-    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT, text=True, cwd=storage)  # fmt: skip
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=storage,
+    )
 
 
 def wait_for_rows(storage: Path, count: int, process: subprocess.Popen[str]) -> list[dict]:
@@ -328,8 +344,11 @@ def test_a_sweep_that_is_killed_three_times_stops_the_same_trials(tmp_path):
         """What was reported, and what was decided."""
         rows = contents(ParetoFront.read(storage / "k"))
         keys = ("trial", "epoch", "genotype", "child_accuracy", "flops")
-        lines = [line for file in sorted((storage / "k/scheduler").glob("*.jsonl"))
-                 for line in file.read_text().splitlines()[1:]]  # fmt: skip
+        lines = [
+            line
+            for file in sorted((storage / "k/scheduler").glob("*.jsonl"))
+            for line in file.read_text().splitlines()[1:]
+        ]
         return [[row[key] for key in keys] for row in rows], lines
 
     (tmp_path / "whole").mkdir()
@@ -347,8 +366,11 @@ def test_a_sweep_that_is_killed_three_times_stops_the_same_trials(tmp_path):
     output, _ = whole.communicate(timeout=300)
     assert whole.returncode == 0, output
     expected = outcome(tmp_path / "whole")
-    assert re.search(r"^saved +[1-9]\d* % of the epochs: [1-9] of 9 trials were stopped early$",
-                     output, re.MULTILINE), output  # fmt: skip
+    assert re.search(
+        r"^saved +[1-9]\d* % of the epochs: [1-9] of 9 trials were stopped early$",
+        output,
+        re.MULTILINE,
+    ), output
     assert re.search(r" hypervolume 0\.\d{4}, stopped$", output, re.MULTILINE)
     kill(len(expected[0]) - 2, "--resume")
     last = start_example(tmp_path / "killed", "--resume", asked=STOPPING)
@@ -358,8 +380,13 @@ def test_a_sweep_that_is_killed_three_times_stops_the_same_trials(tmp_path):
 
 
 def test_a_sweep_over_seeds_alone_and_a_single_search_are_possible(local_ray, tmp_path):
-    fixed = {"penalty": (1.0, 1.0), "schedules": ["linear"], "temperature_start": (1.0, 1.0),
-             "temperature_end": (0.1, 0.1), "epochs": 1}  # fmt: skip
+    fixed = {
+        "penalty": (1.0, 1.0),
+        "schedules": ["linear"],
+        "temperature_start": (1.0, 1.0),
+        "temperature_end": (0.1, 0.1),
+        "epochs": 1,
+    }
     single = tiny_space(**fixed)
     one = run_sweep(single, name="one", storage_path=str(tmp_path), trials=1)
     assert len(one.front) == 1
@@ -408,8 +435,15 @@ def test_a_finished_sweep_is_resumed_from_elsewhere_without_doing_anything(swept
     before = repr(swept.front.rows)
     monkeypatch.chdir("/")
     storage = str(Path(swept.path).parent)
-    again = run_sweep(tiny_space(), name="first", storage_path=storage, trials=4, resume=True,
-                      searcher="tpe", rule="fifo")  # fmt: skip
+    again = run_sweep(
+        tiny_space(),
+        name="first",
+        storage_path=storage,
+        trials=4,
+        resume=True,
+        searcher="tpe",
+        rule="fifo",
+    )
     assert repr(again.front.rows) == before
     assert (again.exit_status, again.problems) == (0, [])
 
@@ -425,7 +459,7 @@ def test_rows_wait_for_a_storage_that_is_away(swept, tmp_path, capsys):
         ),
     )
     callback = FrontCallback()
-    first, second = ({**row, "dearest_flops": 1e6} for row in (first, second))
+    first, second = ({**row, "largest_flops": 1e6} for row in (first, second))
     report = {**first, "epoch": 7}
     callback.on_trial_result(1, [trial], trial, first)
     callback.on_trial_result(2, [trial], trial, second)

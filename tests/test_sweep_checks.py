@@ -17,14 +17,14 @@ from conftest import TINY
 from PIL import Image
 
 from snas_tune.config import SearchConfig
-from snas_tune.method.forms import FILE
-from snas_tune.sweep import make_tuner, prepare, run_sweep, search_space
+from snas_tune.search.autotune import FILE
+from snas_tune.sweep import make_tuner, prepare, run_sweep, sweep_space
 from snas_tune.sweep.experiment import Description, check_experiment, new_name, newest_name
 from snas_tune.sweep.prepare import check_sweep
 
 
 def tiny_space(**changes):
-    return search_space(**{**TINY, "epochs": 2, **changes})
+    return sweep_space(**{**TINY, "epochs": 2, **changes})
 
 
 def one_class(folder: Path) -> str:
@@ -137,8 +137,9 @@ try:
 except ValueError as error:
     print(error)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60,
-                          check=True)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
     assert done.stdout.startswith(
         "address must be that of a running Ray cluster, got '127.0.0.1:1' ("
     )
@@ -156,8 +157,14 @@ quiet_ray(cpus=1)
 print(ray.cluster_resources()["CPU"])
 """
     environment = {**os.environ, "RAY_TMPDIR": str(folder)}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=90,
-                          check=True, env=environment)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=True,
+        env=environment,
+    )
     shutil.rmtree(folder)
     assert done.stdout == "1.0\n"
 
@@ -205,8 +212,9 @@ def test_a_resume_that_asks_for_another_sweep_is_refused(tmp_path, space, argume
 def test_a_sweep_whose_description_is_gone_is_not_resumed(tmp_path):
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "experiment_state-1.json").write_text("{}")
-    newer = json.dumps({"format": 2, "space": {}, "trials": 1, "searcher": "tpe", "seed": 0,
-                        "concurrent": 1})  # fmt: skip
+    newer = json.dumps(
+        {"format": 2, "space": {}, "trials": 1, "searcher": "tpe", "seed": 0, "concurrent": 1}
+    )
     for text in (None, "not JSON", "[]", '{"format": 1}', newer):
         if text is not None:
             (tmp_path / "x" / "sweep.json").write_text(text)
@@ -219,8 +227,12 @@ def test_a_sweep_whose_description_is_gone_is_not_resumed(tmp_path):
 def test_without_a_name_the_next_free_one_is_taken_and_the_newest_resumed(tmp_path):
     storage = str(tmp_path / "results")
     assert new_name(storage, "d-seed1") == newest_name(storage, "d-seed1") == "d-seed1"
-    for name, following in (("d-seed1", "d-seed1-2"), ("d-seed1-2", "d-seed1-3"),
-                            ("d-seed1-9", "d-seed1-10"), ("d-seed1-10", "d-seed1-11")):  # fmt: skip
+    for name, following in (
+        ("d-seed1", "d-seed1-2"),
+        ("d-seed1-2", "d-seed1-3"),
+        ("d-seed1-9", "d-seed1-10"),
+        ("d-seed1-10", "d-seed1-11"),
+    ):
         (tmp_path / "results" / name).mkdir(parents=True)
         assert new_name(storage, "d-seed1") != following  # an empty directory is no experiment
         (tmp_path / "results" / name / "experiment_state-2025.json").write_text("{}")

@@ -17,11 +17,11 @@ import ray
 
 from snas_tune.config import SearchConfig
 from snas_tune.data import ImageSet
-from snas_tune.method.footprint import CONTEXT, HELD, MIB, PROCESS, WORKSPACE, Footprint, footprint
-from snas_tune.method.search import Search
+from snas_tune.search.footprint import CONTEXT, HELD, MIB, PROCESS, WORKSPACE, Footprint, footprint
+from snas_tune.search.search import Search
 from snas_tune.sweep import SnasTrainable, prepare, quiet_ray
 from snas_tune.sweep import nodes as nodes_module
-from snas_tune.sweep.nodes import Answer, Node, check_growing, file_system
+from snas_tune.sweep.machines import Answer, Node, check_growing, file_system
 from snas_tune.sweep.packing import packing_line
 
 GIB = 2**30
@@ -178,7 +178,7 @@ import json, sys
 import torch
 from test_sweep_nodes import images, taken
 from snas_tune.config import SearchConfig
-from snas_tune.method.search import Search
+from snas_tune.search.search import Search
 
 torch.set_num_threads(1)
 before = taken("VmRSS")  # of a process that has torch, but neither a search nor its images
@@ -214,8 +214,9 @@ def taken(name: str) -> int:
 def test_the_estimate_is_what_a_real_search_takes(settings):
     estimated = footprint(Search(SearchConfig(**SIZE, **settings), images())).on_cpu - PROCESS
     command = [sys.executable, "-c", REAL, json.dumps({**SIZE, **settings})]
-    done = subprocess.run(command, capture_output=True, text=True, check=True,
-                          cwd=Path(__file__).parent)  # fmt: skip
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent
+    )
     assert estimated == pytest.approx(int(done.stdout), rel=0.25)
 
 
@@ -255,9 +256,14 @@ def may_be_alone() -> bool:
 )
 def test_the_address_auto_without_a_cluster_gives_one_line_at_once(tmp_path):
     command = [sys.executable, "examples/sweep.py", "--address", "auto", "--results", str(tmp_path)]
-    done = subprocess.run([*ALONE, *command], capture_output=True, text=True, timeout=60,
-                          cwd=Path(__file__).parent.parent,
-                          env={**os.environ, "RAY_TMPDIR": str(tmp_path)})  # fmt: skip
+    done = subprocess.run(
+        [*ALONE, *command],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=Path(__file__).parent.parent,
+        env={**os.environ, "RAY_TMPDIR": str(tmp_path)},
+    )
     assert done.returncode == 2
     assert done.stderr.startswith(
         "error: address must be that of a running Ray cluster, got 'auto' (Could not find any"

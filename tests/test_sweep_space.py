@@ -9,18 +9,20 @@ from conftest import TINY
 from ray import tune
 
 from snas_tune.config import SearchConfig
-from snas_tune.sweep import BatchedOptuna, make_searcher, search_space, trial_name
-from snas_tune.sweep.space import absolute_paths, spread_points, starting_points
+from snas_tune.sweep import BatchedOptuna, make_searcher, sweep_space, trial_name
+from snas_tune.sweep.domains import absolute_paths, spread_points, starting_points
 
 
 def test_a_batch_is_told_only_when_all_of_it_has_ended_and_in_its_order():
     def proposals(order):
         searcher = make_searcher("random", concurrent=2, seed=3)
-        searcher.set_search_properties(None, None, search_space(**TINY))
+        searcher.set_search_properties(None, None, sweep_space(**TINY))
         first = [searcher.suggest("a"), searcher.suggest("b")]
         assert searcher.suggest("c") is None
-        results = {"a": {"child_accuracy": 0.5, "flops": 10}, "b": {"child_accuracy": math.nan,
-                                                                    "flops": 20}}  # fmt: skip
+        results = {
+            "a": {"child_accuracy": 0.5, "flops": 10},
+            "b": {"child_accuracy": math.nan, "flops": 20},
+        }
         for name in order:
             searcher.on_trial_complete(name, results[name])
         states = [trial.state.name for trial in searcher._ot_study.trials]
@@ -35,7 +37,7 @@ def test_a_batch_is_told_only_when_all_of_it_has_ended_and_in_its_order():
 def test_a_searcher_is_restored_with_its_state(sampler, tmp_path):
     def fresh():
         searcher = make_searcher(sampler, concurrent=1, seed=1)
-        searcher.set_search_properties(None, None, search_space(**TINY))
+        searcher.set_search_properties(None, None, sweep_space(**TINY))
         return searcher
 
     whole = fresh()
@@ -52,7 +54,7 @@ def test_a_searcher_is_restored_with_its_state(sampler, tmp_path):
 
 
 def test_the_first_points_hit_every_part_of_every_domain_once():
-    space = search_space(penalty=(0.1, 10.0), schedules=("linear", "cosine"))
+    space = sweep_space(penalty=(0.1, 10.0), schedules=("linear", "cosine"))
     points = spread_points(space, 8, seed=0)
     assert points == spread_points(space, 8, seed=0) != spread_points(space, 8, seed=1)
     parts = sorted(int(4 * (1 + math.log10(p["penalty_strength"]))) for p in points)
@@ -108,16 +110,19 @@ def test_a_discrete_space_gives_every_config_once():
 )
 def test_a_wrong_search_space_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
-        search_space(**arguments)
+        sweep_space(**arguments)
 
 
 def test_a_space_made_by_hand_has_its_paths_made_absolute_as_well(tmp_path, monkeypatch):
     (tmp_path / "small").mkdir()
     monkeypatch.chdir(tmp_path)
     space = {"data": "small", "latency_table": "t.json", "data_root": "/data", "data_cache": None}
-    assert absolute_paths(space) == {"data": str(tmp_path / "small"), "data_root": "/data",
-                                     "latency_table": str(tmp_path / "t.json"),
-                                     "data_cache": None}  # fmt: skip
+    assert absolute_paths(space) == {
+        "data": str(tmp_path / "small"),
+        "data_root": "/data",
+        "latency_table": str(tmp_path / "t.json"),
+        "data_cache": None,
+    }
     for name in ("digits", "module:function", "nowhere"):
         assert absolute_paths({"data": name}) == {"data": name}
 

@@ -16,8 +16,8 @@ from PIL import Image
 from snas_tune.config import SearchConfig
 from snas_tune.front import FrontFile, ParetoFront
 from snas_tune.front.table import SCHEMA
-from snas_tune.method.checkpoint import save_search
-from snas_tune.method.search import Search
+from snas_tune.search.checkpoint import save_search
+from snas_tune.search.search import Search
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "take_cell.py"
 Take = Callable[..., int]
@@ -40,8 +40,13 @@ def write_experiment(folder: Path, data: str, **settings: object) -> Path:
     search = Search(config)
     report = search.run_epoch()
     save_search(search, folder / "trial" / "checkpoint_000000")
-    row = {**config.to_dict(), **report, "trial": "trial", "config": config.to_json(),
-           "checkpoint": "trial/checkpoint_000000"}  # fmt: skip
+    row = {
+        **config.to_dict(),
+        **report,
+        "trial": "trial",
+        "config": config.to_json(),
+        "checkpoint": "trial/checkpoint_000000",
+    }
     FrontFile(str(folder / "front.parquet")).add([{n: row[n] for n in SCHEMA.names}])
     return folder
 

@@ -185,9 +185,15 @@ def tell_ray(notice: Notice) -> bool:
         Whether Ray was told.
     """
     while (left := notice.when - LAST - time.time()) > 0:
-        problem = _ray("drain-node", "--reason", "DRAIN_NODE_REASON_PREEMPTION",
-                       "--reason-message", f"{notice.cloud} takes this machine away",
-                       "--deadline-remaining-seconds", str(int(left)))  # fmt: skip
+        problem = _ray(
+            "drain-node",
+            "--reason",
+            "DRAIN_NODE_REASON_PREEMPTION",
+            "--reason-message",
+            f"{notice.cloud} takes this machine away",
+            "--deadline-remaining-seconds",
+            str(int(left)),
+        )
         if not problem:
             say(f"{notice.cloud} takes this machine away in {left + LAST:.0f} s; Ray knows")
             return True
@@ -227,9 +233,12 @@ def main() -> None:
     parser.add_argument("--metadata", default=METADATA, help="address of the metadata service")
     parser.add_argument("--every", type=float, default=EVERY, help="seconds between two questions")
     parser.add_argument(
-        "--now", type=float, metavar="SECONDS", default=None,
+        "--now",
+        type=float,
+        metavar="SECONDS",
+        default=None,
         help="do not watch: this machine goes in so many seconds. Tell Ray, then stop it",
-    )  # fmt: skip
+    )
     args = parser.parse_args()
     if not args.every > 0:
         parser.error(f"--every must be positive, got {args.every:g}")

@@ -1,10 +1,11 @@
 """The front room: what a sweep has found, as a file and as a Pareto front.
 
-- :mod:`snas_tune.front.pareto`: dominance, ranks and hypervolume of plain arrays.
+- :mod:`snas_tune.front.dominance`: dominance, ranks and hypervolume of plain arrays.
 - :mod:`snas_tune.front.running`: the front of points that come one by one.
 - :mod:`snas_tune.front.storage`: local paths and object stores, and replacing files there.
 - :mod:`snas_tune.front.table`: the versioned schema, and :class:`FrontFile` that keeps it.
-- :mod:`snas_tune.front.front`: :class:`ParetoFront`, what a finished or running sweep is read with.
+- :mod:`snas_tune.front.pareto_front`: :class:`ParetoFront`, which reads a
+  finished or running sweep.
 - :mod:`snas_tune.front.text`: the front as a table for the terminal.
 
 It needs neither torch nor Ray, so that a front can be looked at anywhere.
@@ -12,8 +13,8 @@ It needs neither torch nor Ray, so that a front can be looked at anywhere.
 
 from __future__ import annotations
 
-from snas_tune.front.front import ParetoFront
-from snas_tune.front.pareto import hypervolume, nondominated, nondominated_rank
+from snas_tune.front.dominance import hypervolume, nondominated, nondominated_rank
+from snas_tune.front.pareto_front import ParetoFront
 from snas_tune.front.running import RunningFront
 from snas_tune.front.storage import check_writable
 from snas_tune.front.table import FILE_NAME, FORMAT, SCHEMA, FrontFile, read_table

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from snas_tune.front.pareto import hypervolume, nondominated
+from snas_tune.front.dominance import hypervolume, nondominated
 
 
 def joined(
@@ -35,7 +35,7 @@ class RunningFront:
         self.points: npt.NDArray[np.float64] = np.empty((0, len(self.modes)))
         """(k, m), equal ones once."""
         self.hypervolume = hypervolume(self.points, self.modes, self.reference)
-        """See :func:`snas_tune.front.pareto.hypervolume`; it never falls."""
+        """See :func:`snas_tune.front.dominance.hypervolume`; it never falls."""
 
     def add(self, point: Sequence[float]) -> bool:
         """Add a point of m numbers; whether it is on the front and new. One with NaN never is."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from snas_tune.short_cell import short_cell
+from snas_tune.space.cell.summary import short_cell
 
 HEADER = ("acc %", "MFLOPs", "params", "strength", "temperature", "epoch", "trial", "cell")
 """The columns of :func:`front_text`."""

@@ -9,13 +9,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, PathPatch
 from matplotlib.path import Path as Curve
 
-from snas_tune.genotype import Genotype
 from snas_tune.pictures.canvas import figure_to_array, new_figure, save
 from snas_tune.pictures.curves_chart import learning_curves_figure
 from snas_tune.pictures.front_chart import front_figure
-from snas_tune.pictures.panels import genotype_sheet
 from snas_tune.pictures.shapes import Block, Box, CellLayout, Label, Piece, strokes
 from snas_tune.pictures.style import FAMILY_COLOURS, LIGHT, LINE, PILL_INK, SEAM
+from snas_tune.space.cell.drawing.panels import genotype_sheet
+from snas_tune.space.cell.genotype import Genotype
 
 __all__ = ["cell_figure", "figure_to_array", "front_figure", "learning_curves_figure", "save"]
 

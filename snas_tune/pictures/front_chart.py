@@ -207,9 +207,15 @@ def _step(
     else:
         steps_x, steps_y = np.insert(steps_x, 0, x.limits[0]), np.insert(steps_y, 0, steps_y[0])
     axes.plot(
-        steps_x, steps_y, drawstyle=f"steps-{where}", color=STEP, linewidth=1.4, label="front",
-        gid="front", zorder=2,
-    )  # fmt: skip
+        steps_x,
+        steps_y,
+        drawstyle=f"steps-{where}",
+        color=STEP,
+        linewidth=1.4,
+        label="front",
+        gid="front",
+        zorder=2,
+    )
 
 
 def _dots(
@@ -233,14 +239,25 @@ def _dots(
         mine &= front & positive
         if mine.any():
             coloured = axes.scatter(
-                x.values[mine], y.values[mine], s=64, c=np.log10(strength[mine]), cmap="viridis",
-                norm=norm, edgecolors=STEP, linewidths=0.8, **style,
-            )  # fmt: skip
+                x.values[mine],
+                y.values[mine],
+                s=64,
+                c=np.log10(strength[mine]),
+                cmap="viridis",
+                norm=norm,
+                edgecolors=STEP,
+                linewidths=0.8,
+                **style,
+            )
         if len(names) > 1:
             axes.scatter(
-                [], [], facecolors="none", edgecolors=STEP, marker=marker,
+                [],
+                [],
+                facecolors="none",
+                edgecolors=STEP,
+                marker=marker,
                 label=name or "no schedule",
-            )  # fmt: skip
+            )
     if front.any() and not front.all():
         axes.scatter([], [], s=22, c=DOMINATED, alpha=0.75, label="dominated")
     if (front & ~positive).any():
@@ -283,9 +300,16 @@ def _arrowheads(axes: Axes, x: _Axis, y: _Axis) -> int:
     }
     for marker, out in sides.items():
         axes.scatter(
-            seen_x[out], seen_y[out], marker=marker, s=46, c=DOMINATED, edgecolors=STEP,
-            linewidths=0.6, clip_on=False, zorder=4,
-        )  # fmt: skip
+            seen_x[out],
+            seen_y[out],
+            marker=marker,
+            s=46,
+            c=DOMINATED,
+            edgecolors=STEP,
+            linewidths=0.6,
+            clip_on=False,
+            zorder=4,
+        )
     return int(np.any(list(sides.values()), axis=0).sum())
 
 
@@ -293,9 +317,15 @@ def _reference(axes: Axes, x: _Axis, y: _Axis, cost: float, value: float) -> Non
     seen = float(np.clip(cost, *x.limits)), float(np.clip(value, *y.limits))
     away = "" if seen == (cost, value) else f", out of range at ({cost:.4g}, {value:.4g})"
     axes.scatter(
-        *seen, marker="x", c="#D55E00", s=60, linewidths=2.0, clip_on=False, zorder=5,
+        *seen,
+        marker="x",
+        c="#D55E00",
+        s=60,
+        linewidths=2.0,
+        clip_on=False,
+        zorder=5,
         label=f"reference point{away}",
-    )  # fmt: skip
+    )
 
 
 def _notes(axes: Axes, not_finite: int, outside: int) -> None:
@@ -305,9 +335,14 @@ def _notes(axes: Axes, not_finite: int, outside: int) -> None:
     if not_finite:
         notes.append(f"{not_finite} left out, as not finite")
     axes.text(
-        0.0, 1.015, "; ".join(notes), transform=axes.transAxes, fontsize=9,
-        color=LIGHT.pale_ink, va="bottom",
-    )  # fmt: skip
+        0.0,
+        1.015,
+        "; ".join(notes),
+        transform=axes.transAxes,
+        fontsize=9,
+        color=LIGHT.pale_ink,
+        va="bottom",
+    )
 
 
 def _legend(figure: Figure, axes: Axes) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from snas_tune.genotype import Edge
+from snas_tune.space.cell.genotype import Edge
 
 Point = tuple[float, float]
 

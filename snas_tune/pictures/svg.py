@@ -6,15 +6,6 @@ import re
 from collections.abc import Sequence
 from xml.sax.saxutils import escape, quoteattr
 
-from snas_tune.genotype import Cell, Genotype
-from snas_tune.pictures.layout import node_name
-from snas_tune.pictures.panels import (
-    Sheet,
-    cell_sheet,
-    cell_words,
-    genotype_sheet,
-    genotype_words,
-)
 from snas_tune.pictures.shapes import (
     Block,
     Box,
@@ -26,6 +17,15 @@ from snas_tune.pictures.shapes import (
     strokes,
 )
 from snas_tune.pictures.style import DARK, FAMILY_COLOURS, LIGHT, LINE, PILL_INK, SEAM, Palette
+from snas_tune.space.cell.drawing.layout import node_name
+from snas_tune.space.cell.drawing.panels import (
+    Sheet,
+    cell_sheet,
+    cell_words,
+    genotype_sheet,
+    genotype_words,
+)
+from snas_tune.space.cell.genotype import Cell, Genotype
 
 FONTS = "Helvetica, Arial, 'DejaVu Sans', sans-serif"
 
@@ -42,7 +42,7 @@ def cell_svg(
     """One cell as an SVG document.
 
     Args:
-        cell: the cell, see :func:`snas_tune.pictures.layout.layout`.
+        cell: the cell, see :func:`snas_tune.space.cell.drawing.layout.layout`.
         title: shown above, and the picture's accessible name.
         dark: light lines on a dark ground.
         inputs: whether input 0 and input 1 carry anything.

@@ -17,19 +17,19 @@ from tensorboard.plugins.hparams import metadata as hparams
 from werkzeug import wrappers
 
 from snas_tune.events import PLUGIN
-from snas_tune.genotype import Cell, Genotype
 from snas_tune.pictures.svg import cell_svg, genotype_svg
 from snas_tune.plugin.reader import Cache, Reader
 from snas_tune.plugin.rows import Point, child_rows, scalar_rows, sweep_of, to_csv, to_json
 from snas_tune.plugin.series import VALUES
 from snas_tune.results import OBJECTIVES
-from snas_tune.short_cell import short_cell
+from snas_tune.space.cell.genotype import Cell, Genotype
+from snas_tune.space.cell.summary import short_cell
 
 STATIC = Path(__file__).parent / "static"
 
 Handler = Callable[["ParetoPlugin", wrappers.Request, Reader], Any]
 
-DEAREST = "dearest_flops"
+LARGEST = "largest_flops"
 """The column that says what no child of a supernet costs more than."""
 
 CURVES = ("accuracy", "flops", "expected_flops", "entropy", "temperature", "child_accuracy")
@@ -130,16 +130,24 @@ class ParetoPlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoard i
         places = {name: i for i, name in enumerate(names)}
         answer = {
             "runs": [
-                {"name": name, "sweep": sweep_of(name), "settings": settings.get(name, {}),
-                 "cells": forms.get(name) is not None}
+                {
+                    "name": name,
+                    "sweep": sweep_of(name),
+                    "settings": settings.get(name, {}),
+                    "cells": forms.get(name) is not None,
+                }
                 for name in names
             ],
             "run": [places[name] for name in points.run],
-            "step": points.step, "x": points.x, "y": points.y, "time": points.time,
-            "without": len(points.without), "not_finite": points.not_finite,
+            "step": points.step,
+            "x": points.x,
+            "y": points.y,
+            "time": points.time,
+            "without": len(points.without),
+            "not_finite": points.not_finite,
             "example": points.without[:3],
-            "dearest": _dearest(reader, x, y, names),
-        }  # fmt: skip
+            "largest": _dearest(reader, x, y, names),
+        }
         text = json.dumps(answer, separators=(",", ":"))
         version = hashlib.sha256(text.encode()).hexdigest()[:16]
         if request.args.get("since") == version:
@@ -228,12 +236,12 @@ def _dearest(reader: Reader, x: str, y: str, runs: list[str]) -> float | None:
     """What no child of the sweep costs more than, if x and y are its objectives."""
     if (y, x) != tuple(name for name, _ in OBJECTIVES):
         return None
-    dearest: list[float] = []
+    largest: list[float] = []
     for run, series in reader.children(runs).items():
         form = reader.forms[run]
-        if form and DEAREST in form.names:
-            dearest += series.values[:, form.names.index(DEAREST)].tolist()
-    return max(filter(math.isfinite, dearest), default=None)
+        if form and LARGEST in form.names:
+            largest += series.values[:, form.names.index(LARGEST)].tolist()
+    return max(filter(math.isfinite, largest), default=None)
 
 
 def _has_columns(form: Any, x: str, y: str) -> bool:

@@ -2,7 +2,7 @@
 
 =========================  =========================================================================
 :class:`SnasTrainable`     one search as a trial
-:func:`search_space`       what a sweep varies and what it holds, as a Tune search space
+:func:`sweep_space`       what a sweep varies and what it holds, as a Tune search space
 :class:`ParetoScheduler`   stops trials by two objectives, at rungs
 :class:`ParetoSearch`      proposes trials where the front is thin
 :func:`make_scheduler`     the scheduler of a sweep of searches
@@ -23,11 +23,11 @@ Modules: ``prepare`` (all that is checked before the first trial), ``run``, ``re
 
 from snas_tune.sweep.callbacks import sweep_callbacks
 from snas_tune.sweep.cluster import quiet_ray
+from snas_tune.sweep.domains import sweep_space, trial_name
 from snas_tune.sweep.result import SweepResult, sweep_result, write_pictures
 from snas_tune.sweep.run import make_tuner, run_sweep, tuner_trainable
 from snas_tune.sweep.scheduler import ParetoScheduler, make_scheduler
 from snas_tune.sweep.searcher import BatchedOptuna, ParetoSearch, make_searcher
-from snas_tune.sweep.space import search_space, trial_name
 from snas_tune.sweep.trainable import SnasTrainable
 
 __all__ = [
@@ -41,9 +41,9 @@ __all__ = [
     "make_tuner",
     "quiet_ray",
     "run_sweep",
-    "search_space",
     "sweep_callbacks",
     "sweep_result",
+    "sweep_space",
     "trial_name",
     "tuner_trainable",
     "write_pictures",

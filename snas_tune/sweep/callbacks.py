@@ -22,10 +22,10 @@ from ray.tune.logger import TBXLoggerCallback
 from snas_tune.config import SearchConfig
 from snas_tune.front import FILE_NAME, SCHEMA, FrontFile, ParetoFront, RunningFront
 from snas_tune.front.storage import STORAGE_ERRORS, first_line
-from snas_tune.report import SweepLog
 from snas_tune.results import CHILDREN, HYPERVOLUME, OBJECTIVES
-from snas_tune.sweep.space import domains_of, trial_name
+from snas_tune.sweep.domains import domains_of, trial_name
 from snas_tune.sweep.trainable import FAILURE
+from snas_tune.tensorboard_log import SweepLog
 
 
 def front_row(config: SearchConfig, trial: str, report: dict[str, Any]) -> dict[str, Any]:
@@ -120,14 +120,14 @@ class FrontCallback(Callback):  # type: ignore[misc]
         row = front_row(config, trial_name(trial.config), result)
         self._rows.setdefault(row["trial"], {})[row["epoch"]] = row
         self._add(trial, [row])
-        result[HYPERVOLUME] = self._hypervolume(row, result["dearest_flops"])
+        result[HYPERVOLUME] = self._hypervolume(row, result["largest_flops"])
         result[CHILDREN] = sum(map(len, self._rows.values()))
 
-    def _hypervolume(self, row: Mapping[str, Any], dearest: float) -> float:
+    def _hypervolume(self, row: Mapping[str, Any], largest: float) -> float:
         """See :data:`snas_tune.results.HYPERVOLUME`; all known rows at the first call."""
         rows = [row]
         if self._front is None:
-            self._front = RunningFront([mode for _, mode in OBJECTIVES], (0.0, dearest))
+            self._front = RunningFront([mode for _, mode in OBJECTIVES], (0.0, largest))
             rows = [known for epochs in self._rows.values() for known in epochs.values()]
         for each in rows:
             self._front.add([each[name] for name, _ in OBJECTIVES])
@@ -154,7 +154,7 @@ class FrontCallback(Callback):  # type: ignore[misc]
 
 
 class TensorboardCallback(TBXLoggerCallback):  # type: ignore[misc]
-    """Writes :class:`snas_tune.report.SweepLog` in place of Tune's own TensorBoard logger.
+    """Writes :class:`snas_tune.tensorboard_log.SweepLog` in place of Tune's own TensorBoard logger.
 
     Into the experiment's storage where that is a local path, so that TensorBoard shows the running
     sweep; otherwise into the driver's staging directory, which Tune uploads.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from snas_tune.method.footprint import Footprint
-from snas_tune.sweep.nodes import ROUNDING, Answer, Node
+from snas_tune.search.footprint import Footprint
+from snas_tune.sweep.machines import ROUNDING, Answer, Node
 
 GIB = 2**30
 
@@ -18,7 +18,7 @@ def packing_line(
     Args:
         need: the estimate.
         nodes: all that are alive.
-        answers: of :func:`snas_tune.sweep.nodes.check_nodes`; none on one machine.
+        answers: of :func:`snas_tune.sweep.machines.check_nodes`; none on one machine.
         cpus: of a trial.
         gpus: of a trial.
     """

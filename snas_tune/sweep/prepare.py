@@ -13,24 +13,24 @@ import torch
 
 from snas_tune.config import SearchConfig
 from snas_tune.data import check
-from snas_tune.method.footprint import footprint
-from snas_tune.method.ops import check_ops, import_ops
-from snas_tune.method.runtime import choose_device
-from snas_tune.method.search import Search
+from snas_tune.search.footprint import footprint
+from snas_tune.search.search import Search
+from snas_tune.space.cell.ops import check_ops, import_ops
 from snas_tune.sweep.cluster import check_request, check_resources, joined, quiet_ray
+from snas_tune.sweep.domains import absolute_paths, first_config, starting_points
 from snas_tune.sweep.experiment import Description, can_restore, check_experiment
-from snas_tune.sweep.nodes import Answer, Node, check_growing, check_nodes, wait_for_nodes
+from snas_tune.sweep.machines import Answer, Node, check_growing, check_nodes, wait_for_nodes
 from snas_tune.sweep.packing import packing_line
 from snas_tune.sweep.scheduler import ParetoScheduler, make_scheduler
 from snas_tune.sweep.searcher import BatchedOptuna, ParetoSearch, check_searcher, make_searcher
-from snas_tune.sweep.space import absolute_paths, first_config, starting_points
+from snas_tune.training.runtime import choose_device
 
 
 def check_settings(space: Mapping[str, Any], address: str | None = None) -> SearchConfig:
     """Check the settings of a space, and the data as far as that takes no time.
 
     Args:
-        space: from :func:`snas_tune.sweep.search_space`.
+        space: from :func:`snas_tune.sweep.sweep_space`.
         address: of a cluster, whose nodes may have devices that this machine lacks.
 
     Returns:

@@ -9,11 +9,11 @@ from typing import Any
 from snas_tune.config import SearchConfig
 from snas_tune.front import FILE_NAME, FrontFile, ParetoFront
 from snas_tune.front.storage import join
-from snas_tune.genotype import Genotype
 from snas_tune.pictures import front_figure, genotype_svg, save
 from snas_tune.results import HYPERVOLUME
+from snas_tune.space.cell.genotype import Genotype
 from snas_tune.sweep.callbacks import failure_of
-from snas_tune.sweep.space import trial_name
+from snas_tune.sweep.domains import trial_name
 
 INTERRUPTED = 130
 """Exit status of a program that Ctrl-C ended."""
@@ -47,7 +47,7 @@ class SweepResult:
     hypervolume: float = 0.0
     """Of all children, see :data:`snas_tune.results.HYPERVOLUME`."""
 
-    dearest_flops: float = 0.0
+    largest_flops: float = 0.0
     """The reference point's cost: multiply-adds of one image, which no child can exceed."""
 
     @property
@@ -100,7 +100,7 @@ def sweep_result(path: str | Path, outcome: Any, trials: int) -> SweepResult:
         stopped=len(left),
         saved=sum(left) / trials,
         hypervolume=max((report.get(HYPERVOLUME, 0.0) for report in last), default=0.0),
-        dearest_flops=max((report.get("dearest_flops", 0.0) for report in last), default=0.0),
+        largest_flops=max((report.get("largest_flops", 0.0) for report in last), default=0.0),
     )
 
 
@@ -123,7 +123,7 @@ def write_pictures(result: SweepResult, directory: str | Path) -> list[Path]:
 
     Returns:
         The files: ``front.svg``, ``front.png``, and ``cells/<place>-<trial>-<epoch>.svg`` from the
-        cheapest to the dearest.
+        cheapest to the largest.
     """
     directory = Path(directory)
     cells = directory / "cells"

@@ -12,9 +12,9 @@ from ray import tune
 
 from snas_tune.front.storage import STORAGE_ERRORS, first_line
 from snas_tune.sweep.callbacks import sweep_callbacks
+from snas_tune.sweep.domains import trial_name
 from snas_tune.sweep.prepare import SweepRequest, prepare
 from snas_tune.sweep.result import SweepResult, sweep_result
-from snas_tune.sweep.space import trial_name
 from snas_tune.sweep.trainable import SnasTrainable
 
 
@@ -45,7 +45,7 @@ def run_sweep(
     Ctrl-C (or SIGTERM) ends it early, and the result says so.
 
     Args:
-        space: from :func:`snas_tune.sweep.search_space`.
+        space: from :func:`snas_tune.sweep.sweep_space`.
         name: of the experiment: its directory in the storage. A new one, unless ``resume``.
         storage_path: a folder, or a URI such as ``s3://bucket/sweeps``. On a cluster all nodes
             must reach it, which is tried out first: each reads what another wrote.
@@ -55,7 +55,7 @@ def run_sweep(
         gpus_per_trial: a fraction lets several trials share a GPU.
         searcher: ``pareto`` proposes where the front is thin; ``tpe``, ``nsga2``, ``gp`` and
             ``random`` are Optuna's samplers alone. The first trials are spread evenly.
-        rule: which trials go on at the rungs: a key of :data:`snas_tune.schedule.RULES`.
+        rule: which trials go on at the rungs: a key of :data:`snas_tune.stopping.RULES`.
             ``fifo`` runs all to their end.
         grace_period: epochs to the first rung; a ninth of a trial if not given.
         reduction_factor: between the epochs of two rungs.

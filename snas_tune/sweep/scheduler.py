@@ -15,10 +15,10 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from snas_tune.config import SearchConfig
-from snas_tune.front.pareto import MODES, signs
+from snas_tune.front.dominance import MODES, signs
 from snas_tune.front.storage import STORAGE_ERRORS, first_line, join
 from snas_tune.results import OBJECTIVES
-from snas_tune.schedule import Journal, Manager, Rule, make_rule, rung_levels
+from snas_tune.stopping import Journal, Manager, Rule, make_rule, rung_levels
 
 METRICS, MODES_OF_METRICS = zip(*OBJECTIVES, strict=True)
 
@@ -36,7 +36,7 @@ class ParetoScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's classes are
     and what was decided is written into the experiment's directory before a decision takes effect,
     and read again by ``resume`` and ``Tuner.restore``: Tune itself does not save a scheduler
     (https://github.com/ray-project/ray/issues/30838). It works with any trainable that reports the
-    metrics. See :class:`snas_tune.schedule.Manager` for repeated, late, missing and NaN reports.
+    metrics. See :class:`snas_tune.stopping.Manager` for repeated, late, missing and NaN reports.
 
     Do not pass ``metric`` and ``mode`` to ``tune.run`` or ``TuneConfig`` as well.
 
@@ -48,7 +48,7 @@ class ParetoScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's classes are
         grace_period: its value at the first rung; younger trials are not stopped.
         reduction_factor: between the times of two rungs; and the inverse of the share that goes on
             under the rules that keep a share.
-        rule: a key of :data:`snas_tune.schedule.RULES`, or a rule of your own.
+        rule: a key of :data:`snas_tune.stopping.RULES`, or a rule of your own.
         niche: a positive setting of the trials' config along which they are neighbours, such as the
             penalty strength; its logarithm counts. Trials without it have no neighbours.
 
@@ -75,10 +75,15 @@ class ParetoScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's classes are
         self._time_attr = time_attr
         self._niche = niche
         self._settings = {
-            "metrics": list(metrics), "modes": list(modes), "time_attr": time_attr, "max_t": max_t,
-            "grace_period": grace_period, "reduction_factor": reduction_factor,
-            "rule": rule if isinstance(rule, str) else _without_address(repr(rule)), "niche": niche,
-        }  # fmt: skip
+            "metrics": list(metrics),
+            "modes": list(modes),
+            "time_attr": time_attr,
+            "max_t": max_t,
+            "grace_period": grace_period,
+            "reduction_factor": reduction_factor,
+            "rule": rule if isinstance(rule, str) else _without_address(repr(rule)),
+            "niche": niche,
+        }
         self._levels = rung_levels(grace_period, reduction_factor, max_t)
         self._rule = make_rule(rule, reduction_factor) if isinstance(rule, str) else rule
         self.manager = self._new_manager()

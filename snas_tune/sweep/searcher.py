@@ -12,9 +12,9 @@ import optuna
 from ray.tune.search.optuna import OptunaSearch
 from ray.tune.search.sample import Domain, Float
 
-from snas_tune.front.pareto import signs
+from snas_tune.front.dominance import signs
 from snas_tune.results import OBJECTIVES
-from snas_tune.schedule import Outcome, widest_gap
+from snas_tune.stopping import Outcome, widest_gap
 
 SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
     "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed),
@@ -138,7 +138,7 @@ class ParetoSearch(_TwoObjectives):
     """Proposes trials where the front is thin, and elsewhere what one of Optuna's samplers likes.
 
     After the first points every proposal is, with probability ``gap_share``, the penalty strength
-    in the middle of the widest gap of the front (:func:`snas_tune.schedule.widest_gap`), the other
+    in the middle of the widest gap of the front (:func:`snas_tune.stopping.widest_gap`), the other
     settings being the sampler's; or the sampler's own.
 
     A trial that was stopped has values that are not those it would have ended with. It fills no

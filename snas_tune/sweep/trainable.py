@@ -14,10 +14,10 @@ from ray._private.state import state as cluster_state
 from ray.tune.result import SHOULD_CHECKPOINT
 
 from snas_tune.config import SearchConfig
-from snas_tune.method.checkpoint import read_state, save_search
-from snas_tune.method.epoch import SearchDiverged
-from snas_tune.method.search import Search
 from snas_tune.results import GENOTYPE, METRICS
+from snas_tune.search.checkpoint import read_state, save_search
+from snas_tune.search.search import Search
+from snas_tune.training.diverged import SearchDiverged
 
 FAILURE = "failure"
 """What a report holds, beside NaN, when the trial will fail for a reason that trying again keeps:

@@ -60,8 +60,19 @@ def why_not() -> str:
     try:
         run("ip", "netns", "add", probe)
         run("ip", "netns", "del", probe)
-        run("unshare", "--mount", "--uts", "--ipc", "--pid", "--fork", "mount", "-t", "tmpfs", "x",
-            "/mnt")  # fmt: skip
+        run(
+            "unshare",
+            "--mount",
+            "--uts",
+            "--ipc",
+            "--pid",
+            "--fork",
+            "mount",
+            "-t",
+            "tmpfs",
+            "x",
+            "/mnt",
+        )
     except RuntimeError as error:
         return f"namespaces are not permitted: {str(error).splitlines()[0]}"
     return ""
@@ -98,10 +109,26 @@ class Hosts:
         if not disk.exists():
             self._format(name, disk)
         network = f"--net=/run/netns/{self._space(name)}"
-        command = ["nsenter", network, "unshare", "--mount", "--uts", "--ipc", "--pid",
-                   "--fork", "--kill-child", "--propagation", "private", "bash",
-                   str(HERE / "host_init.sh"), str(disk), name, str(self.shared),
-                   sys.prefix, str(HERE.parent / "metadata.py")]  # fmt: skip
+        command = [
+            "nsenter",
+            network,
+            "unshare",
+            "--mount",
+            "--uts",
+            "--ipc",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--propagation",
+            "private",
+            "bash",
+            str(HERE / "host_init.sh"),
+            str(disk),
+            name,
+            str(self.shared),
+            sys.prefix,
+            str(HERE.parent / "metadata.py"),
+        ]
         with (disk / "console.log").open("ab") as console:
             self._boots[name] = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=console, stderr=console
@@ -114,8 +141,21 @@ class Hosts:
             self.link(name, up=True)
             return
         run("ip", "netns", "add", space)
-        run("ip", "-n", space, "link", "add", "eth0", "type", "veth", "peer", "name", name, "netns",
-            switch)  # fmt: skip
+        run(
+            "ip",
+            "-n",
+            space,
+            "link",
+            "add",
+            "eth0",
+            "type",
+            "veth",
+            "peer",
+            "name",
+            name,
+            "netns",
+            switch,
+        )
         run("ip", "-n", switch, "link", "set", name, "master", "br0", "up")
         run("ip", "-n", space, "link", "set", "lo", "up")
         run("ip", "-n", space, "addr", "add", f"{ADDRESSES[name]}/24", "dev", "eth0")
@@ -135,8 +175,16 @@ class Hosts:
         others = [line for line in users if not line.startswith("root:")]
         (etc / "passwd").write_text("\n".join([root, *others, ""]))
         (etc / "ssh" / "sshd_config").write_text(SSHD.format(address=ADDRESSES[name]))
-        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f",
-            str(etc / "ssh" / "ssh_host_ed25519_key"))  # fmt: skip
+        run(
+            "ssh-keygen",
+            "-q",
+            "-t",
+            "ed25519",
+            "-N",
+            "",
+            "-f",
+            str(etc / "ssh" / "ssh_host_ed25519_key"),
+        )
         (home / ".ssh").chmod(0o700)
         shutil.copy(self._key.with_suffix(".pub"), home / ".ssh" / "authorized_keys")
         shutil.copy(self._key, home / ".ssh" / "id_ed25519")  # for the laptop
@@ -159,8 +207,15 @@ class Hosts:
         """What runs a line of bash on a host, as its console does."""
         target = str(self.first_process(name))
         inside = ["nsenter", "-t", target, "-m", "-u", "-i", "-n", "-p", "-r", "-w"]
-        clean = ["env", "-i", f"HOME={HOME}", "USER=root", "TERM=dumb", "LANG=C.UTF-8",
-                 "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]  # fmt: skip
+        clean = [
+            "env",
+            "-i",
+            f"HOME={HOME}",
+            "USER=root",
+            "TERM=dumb",
+            "LANG=C.UTF-8",
+            "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        ]
         return [*inside, *clean, "bash", "-lc", f"cd {ROOT}; {line}"]
 
     def call(self, name: str, line: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:

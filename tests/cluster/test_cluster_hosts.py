@@ -80,7 +80,7 @@ class Laptop:
         start = time.monotonic()
         self.do(f"ray up -y --no-config-cache {FILE}")
         ready = time.monotonic() - start
-        line = "from snas_tune.sweep.nodes import wait_for_nodes as w; import ray, sys;"
+        line = "from snas_tune.sweep.machines import wait_for_nodes as w; import ray, sys;"
         line += "ray.init('auto', log_to_driver=False, logging_level='ERROR'); w(3, 120)"
         done = self.hosts.call("head", f'python -c "{line}"')
         why = "tail -n 60 /tmp/ray/session_latest/logs/monitor*"
@@ -94,8 +94,11 @@ class Laptop:
         line = f"ray submit {FILE} examples/sweep.py --results /shared/sweeps --name {name} {SWEEP}"
         return subprocess.Popen(
             self.hosts.command("laptop", f"{SETTINGS}; {line} {more}"),
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
 
     def wait_for_checkpoints(self, name: str, trials: int, epoch: int) -> None:
         """Until so many trials have one of that epoch."""
@@ -133,8 +136,10 @@ def laptop(tmp_path_factory, request) -> Iterator[Laptop]:
         for name in ADDRESSES:
             hosts.boot(name)
         config = yaml.safe_load((ROOT / "ray_cluster.local.yaml").read_text())
-        config["provider"] |= {"head_ip": ADDRESSES["head"],
-                               "worker_ips": [ADDRESSES["w1"], ADDRESSES["w2"]]}  # fmt: skip
+        config["provider"] |= {
+            "head_ip": ADDRESSES["head"],
+            "worker_ips": [ADDRESSES["w1"], ADDRESSES["w2"]],
+        }
         config["auth"]["ssh_user"] = "root"
         cloud = yaml.safe_load((ROOT / "ray_cluster.yaml").read_text())
         config["worker_start_ray_commands"] = cloud["worker_start_ray_commands"]
@@ -230,8 +235,10 @@ def test_a_job_outlives_the_connection_that_submitted_it(undisturbed):
     """Through the dashboard, from the laptop, with a working directory that travels with it."""
     forward = subprocess.Popen(
         undisturbed.hosts.command("laptop", f"{SETTINGS}; ray dashboard {FILE}"),
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         undisturbed.do(
             "timeout 60 bash -c 'until ss -Hltn sport = :8265 | grep -q .; do sleep 0.2; done'"
@@ -332,8 +339,7 @@ def test_trials_save_themselves_when_the_cloud_gives_notice(cluster):
     assert process.returncode == 0, said
     assert "Ray knows" in log, log
     assert "Ray is stopped here" in log, log
-    moved = [runs for runs in map(processes, results(cluster, "warned").values())
-             if len(runs) > 1]  # fmt: skip
+    moved = [runs for runs in map(processes, results(cluster, "warned").values()) if len(runs) > 1]
     assert moved, "no trial was on w2"
     for first, second in moved:
         assert first[-1]["node_ip"] == ADDRESSES["w2"]

@@ -18,8 +18,8 @@ import ray
 from ray.cluster_utils import Cluster
 
 from snas_tune.front import FrontFile
-from snas_tune.sweep import SweepResult, quiet_ray, run_sweep, search_space
-from snas_tune.sweep.nodes import wait_for_nodes
+from snas_tune.sweep import SweepResult, quiet_ray, run_sweep, sweep_space
+from snas_tune.sweep.machines import wait_for_nodes
 
 pytestmark = [
     pytest.mark.slow,
@@ -27,8 +27,16 @@ pytestmark = [
 ]
 
 TRIALS, EPOCHS = 6, 20
-SETTINGS = {"cells": 3, "channels": 4, "nodes": 1, "epochs": EPOCHS, "batch_size": 16,
-            "limit_images": 120, "recalibration_batches": 2, "supernet": "plain"}  # fmt: skip
+SETTINGS = {
+    "cells": 3,
+    "channels": 4,
+    "nodes": 1,
+    "epochs": EPOCHS,
+    "batch_size": 16,
+    "limit_images": 120,
+    "recalibration_batches": 2,
+    "supernet": "plain",
+}
 
 
 @pytest.fixture
@@ -44,9 +52,17 @@ def cluster() -> Iterator[Cluster]:
 
 
 def sweep(cluster: Cluster, storage: Path, name: str, **more: Any) -> SweepResult:
-    return run_sweep(search_space(**SETTINGS), name=name, storage_path=str(storage), trials=TRIALS,
-                     searcher="random", rule="fifo", address=cluster.address, nodes=3,
-                     **more)  # fmt: skip
+    return run_sweep(
+        sweep_space(**SETTINGS),
+        name=name,
+        storage_path=str(storage),
+        trials=TRIALS,
+        searcher="random",
+        rule="fifo",
+        address=cluster.address,
+        nodes=3,
+        **more,
+    )
 
 
 def rows(path: str) -> list[str]:
@@ -122,9 +138,20 @@ def test_a_node_that_does_not_come_is_not_waited_for_for_ever(cluster):
 
 def drain(cluster: Cluster, node: Any) -> None:
     """Tell Ray that a node will be taken away in three seconds, as a cloud's notice would."""
-    command = [f"{Path(sys.executable).parent}/ray", "drain-node", "--address", cluster.address,
-               "--node-id", node.node_id, "--reason", "DRAIN_NODE_REASON_PREEMPTION",
-               "--reason-message", "spot", "--deadline-remaining-seconds", "3"]  # fmt: skip
+    command = [
+        f"{Path(sys.executable).parent}/ray",
+        "drain-node",
+        "--address",
+        cluster.address,
+        "--node-id",
+        node.node_id,
+        "--reason",
+        "DRAIN_NODE_REASON_PREEMPTION",
+        "--reason-message",
+        "spot",
+        "--deadline-remaining-seconds",
+        "3",
+    ]
     subprocess.run(command, check=True, env={**os.environ, "RAY_AUTH_MODE": "token"})
 
 

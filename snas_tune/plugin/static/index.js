@@ -187,7 +187,7 @@ function paint() {
   page.chart.draw(view, state, units, { x: title('x'), y: title('y') });
   legend();
   page.timeline.draw(view);
-  drawVolume(page.volume, view, all.dearest, unit);
+  drawVolume(page.volume, view, all.largest, unit);
   page.coordinates.draw(view, all, state, units, filters());
   table();
 }

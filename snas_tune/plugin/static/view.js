@@ -76,7 +76,7 @@ export function viewOf(all, state, filters) {
   const late = new Uint8Array(byTime.length);
   for (const place of byTime.slice(shownCount)) late[place] = 1;
   const places = [];
-  const passing = new Uint8Array(points.x.length);
+  const bypass = new Uint8Array(points.x.length);
   let filtered = 0;
   for (let place = 0; place < points.x.length; place += 1) {
     const shown = kept[points.run[place]]

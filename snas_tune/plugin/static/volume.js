@@ -19,15 +19,15 @@ const VOLUME_AXES = {
       (place) => (points.time[place] - points.time[byTime[0]]) / 60) },
 };
 
-/** Draw it into `parent`; `dearest` is what no child costs more than, or null. */
-export function drawVolume(parent, view, dearest, unit) {
+/** Draw it into `parent`; `largest` is what no child costs more than, or null. */
+export function drawVolume(parent, view, largest, unit) {
   const { points, byTime, sx, sy } = view;
-  const own = dearest !== null && state.xdir === 'min' && state.ydir === 'max';
+  const own = largest !== null && state.xdir === 'min' && state.ydir === 'max';
   const worst = (column, sign) => byTime.reduce((value, place) =>
     Math.max(value, sign * column[place]), -Infinity) * sign;
-  const corner = own ? [dearest, 0] : [worst(points.x, sx), worst(points.y, sy)];
+  const corner = own ? [largest, 0] : [worst(points.x, sx), worst(points.y, sy)];
   const trace = hypervolumes(points.x, points.y, byTime, sx, sy, corner)
-    .map((value) => (own ? value / dearest : value));
+    .map((value) => (own ? value / largest : value));
   const along = VOLUME_AXES[state.hv] ? state.hv : 'children';
   const series = VOLUME_AXES[along].along(points, byTime).map((x, i) => [x, trace[i]]);
   const switcher = el('select', { 'aria-label': 'Hypervolume over',

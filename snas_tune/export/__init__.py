@@ -1,0 +1,1 @@
+"""Child networks as files that run without this package."""

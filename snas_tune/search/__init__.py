@@ -1,0 +1,1 @@
+"""One search: a space, a method, steps, epochs, checkpoints."""

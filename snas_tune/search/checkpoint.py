@@ -1,0 +1,81 @@
+"""Checkpoints: a search in one file, and a child network out of it."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from snas_tune.config import SearchConfig
+from snas_tune.data import ImageSet
+from snas_tune.search.search import Search
+from snas_tune.search.state import FORMAT
+
+FILE = "search.pt"
+"""Name of the file in a checkpoint's directory."""
+
+KEYS = ("config", "skeleton", "step", "supernet", "momenta", "logits_optimiser", "scaler")
+"""What a saved state has besides its format."""
+
+
+def save_search(search: Search, directory: str | Path) -> Path:
+    """Write the whole state of a search into a directory, replacing the file in one move."""
+    path = Path(directory) / FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{FILE}.{os.getpid()}.partial")
+    torch.save(search.state_dict(), partial)
+    partial.replace(path)
+    return path
+
+
+def read_state(directory: str | Path) -> dict[str, Any]:
+    """The saved state in a checkpoint's directory, on the CPU; only plain data is unpickled.
+
+    Raises:
+        ValueError: there is no readable checkpoint, or it is of another format.
+    """
+    path = Path(directory) / FILE
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch's unpickler raises whatever it trips over
+        raise ValueError(f"checkpoint {path} cannot be read: {_reason(error)}") from error
+    if not isinstance(state, dict) or not isinstance(state.get("config"), dict):
+        raise ValueError(f"checkpoint {path} must hold a search, got {type(state).__name__}")
+    if state.get("format") != FORMAT:  # before its settings, of which a newer one may have more
+        raise ValueError(
+            f"checkpoint {path} must have format {FORMAT}, got {state.get('format')!r}"
+        )
+    lacks = [name for name in KEYS if name not in state]
+    if lacks:
+        raise ValueError(f"checkpoint {path} must hold a whole search, lacks {', '.join(lacks)}")
+    return state
+
+
+def _reason(error: Exception) -> str:
+    """Why a file cannot be read, in one line."""
+    if isinstance(error, pickle.UnpicklingError):  # torch's advice is to trust the file
+        return "it holds something else than plain data"
+    if isinstance(error, OSError | RuntimeError | EOFError) and str(error).strip():
+        return str(error).strip().splitlines()[0]
+    return f"it is no file of torch.save ({type(error).__name__})"
+
+
+def load_search(directory: str | Path, images: ImageSet | None = None, **changes: object) -> Search:
+    """The search that a checkpoint holds, ready to go on or to give its child.
+
+    Args:
+        directory: of the checkpoint.
+        images: its training images; loaded as its config says if not given.
+        changes: settings that may differ from the saved ones, such as ``device`` or ``data_root``.
+
+    Raises:
+        ValueError: no readable checkpoint, or of another search space.
+    """
+    state = read_state(directory)
+    config = SearchConfig.from_dict({**state["config"], **changes})
+    search = Search(config, images, state.get("form"))
+    search.load_state_dict(state)
+    return search

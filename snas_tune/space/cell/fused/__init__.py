@@ -1,0 +1,1 @@
+"""The fused supernet of cells: all edges that leave a node computed together."""

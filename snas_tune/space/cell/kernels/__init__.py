@@ -1,0 +1,1 @@
+"""Native kernels of the fused supernet: C++ sources, their build, and the calls."""

@@ -1,0 +1,67 @@
+"""The schedule room: which trials of a sweep go on, decided by two objectives or more.
+
+- :mod:`snas_tune.stopping.history`: what trials reported at the rungs.
+- :mod:`snas_tune.stopping.rules`: the rules, pure functions of it.
+- :mod:`snas_tune.stopping.predict`: where a trial will end, from how its neighbours moved.
+- :mod:`snas_tune.stopping.gaps`: where the front is thin.
+- :mod:`snas_tune.stopping.judge`: :class:`Manager` applies a rule to reports as they come.
+- :mod:`snas_tune.stopping.journal`: :class:`Journal` keeps the history on disk.
+
+It needs neither torch nor Ray.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from snas_tune.stopping.gaps import Outcome, widest_gap
+from snas_tune.stopping.history import History, Report, rung_levels
+from snas_tune.stopping.journal import Journal
+from snas_tune.stopping.judge import Manager
+from snas_tune.stopping.rules import (
+    Asha,
+    AshaScalar,
+    Fifo,
+    Hopeless,
+    LagCorrected,
+    MoAsha,
+    Pareto,
+    Rule,
+)
+
+RULES: dict[str, Callable[[float], Rule]] = {
+    "pareto": Pareto,
+    "lag-corrected": LagCorrected,
+    "hopeless": lambda _: Hopeless(),
+    "mo-asha": MoAsha,
+    "asha": Asha,
+    "asha-cost": lambda factor: Asha(factor, objective=-1),
+    "asha-scalar": AshaScalar,
+    "fifo": lambda _: Fifo(),
+}
+"""Rules by name, made from the reduction factor."""
+
+
+def make_rule(name: str, reduction_factor: float) -> Rule:
+    """A rule by its name.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    if name not in RULES:
+        raise ValueError(f"rule must be one of {', '.join(RULES)}, got {name!r}")
+    return RULES[name](reduction_factor)
+
+
+__all__ = [
+    "RULES",
+    "History",
+    "Journal",
+    "Manager",
+    "Outcome",
+    "Report",
+    "Rule",
+    "make_rule",
+    "rung_levels",
+    "widest_gap",
+]

@@ -1,0 +1,252 @@
+"""The rules that decide at a rung which trials go on: pure functions of a history.
+
+A rule is asked when a trial has just reported: its report is the last one of its rung. All
+objectives are costs, to be minimised.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from snas_tune.front.dominance import hypervolume, nondominated_rank
+from snas_tune.stopping.history import Costs, History, Report, nearest, unit_range
+from snas_tune.stopping.predict import predict
+
+
+class Rule(Protocol):
+    """What decides."""
+
+    def __call__(self, history: History, report: Report) -> bool:
+        """Whether the trial of this report, the last one of its rung, goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fifo:
+    """Every trial goes on to its end."""
+
+    def __call__(self, history: History, report: Report) -> bool:
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Asha:
+    """The best share of a rung in one objective goes on (Li et al., MLSys 2020, stopping form).
+
+    Args:
+        reduction_factor: the share's inverse.
+        objective: which one counts, by its place.
+    """
+
+    reduction_factor: float
+    objective: int = 0
+
+    def __call__(self, history: History, report: Report) -> bool:
+        costs = history.rungs[report.rung].costs[:, self.objective]
+        return _among_best(int((costs < costs[-1]).sum()), len(costs), self.reduction_factor)
+
+
+@dataclass(frozen=True, slots=True)
+class AshaScalar:
+    """The best share of a rung in a weighted sum of the normalised objectives goes on.
+
+    Args:
+        reduction_factor: the share's inverse.
+        weights: one for each objective; all the same if not given.
+    """
+
+    reduction_factor: float
+    weights: tuple[float, ...] | None = None
+
+    def __call__(self, history: History, report: Report) -> bool:
+        costs = unit_range(history.rungs[report.rung].costs)
+        sums = costs @ np.asarray(self.weights or (1.0,) * costs.shape[1])
+        return _among_best(int((sums < sums[-1]).sum()), len(sums), self.reduction_factor)
+
+
+@dataclass(frozen=True, slots=True)
+class MoAsha:
+    """The best share of a rung by non-dominated rank goes on; an epsilon net orders each rank.
+
+    MO-ASHA (Schmucker et al., arXiv 2106.12639) as it was meant: objectives are normalised over the
+    rung, and a trial's priority is its own place in the order, which Syne Tune's code confuses with
+    the trial at that place.
+
+    Args:
+        reduction_factor: the share's inverse.
+    """
+
+    reduction_factor: float
+
+    def __call__(self, history: History, report: Report) -> bool:
+        costs = history.rungs[report.rung].costs
+        place = epsilon_net_place(costs, len(costs) - 1, _most(len(costs), self.reduction_factor))
+        return _among_best(place, len(costs), self.reduction_factor)
+
+
+def _among_best(better: int, count: int, reduction_factor: float) -> bool:
+    """Whether one that so many are better than belongs to the best share; the first always does."""
+    return better < count / reduction_factor
+
+
+def _most(count: int, reduction_factor: float) -> int:
+    """How many of so many go on."""
+    return int(np.ceil(count / reduction_factor))
+
+
+def epsilon_net_place(costs: Costs, row: int, enough: int) -> int:
+    """The place of a row in the order of MO-ASHA, from 0.
+
+    Rows are ordered by non-dominated rank; within a rank the first is the one with the least first
+    objective, and then always the one that is the farthest from all before it, in objectives that
+    are normalised over all rows. Ties go to the row that is given, then to the first.
+
+    Args:
+        costs: (n, m).
+        row: whose place is asked for.
+        enough: a place from which on the answer no longer matters: any number as large will do.
+    """
+    ranks = nondominated_rank(costs, ("min",) * costs.shape[1])
+    ahead = int((ranks < ranks[row]).sum())
+    if ahead >= enough:
+        return ahead
+    mates = np.flatnonzero(ranks == ranks[row])
+    points = unit_range(costs)[mates]
+    own = int(np.searchsorted(mates, row))
+    best = points[:, 0].min()
+    chosen = own if points[own, 0] == best else int(np.argmin(points[:, 0]))
+    distance = np.full(len(mates), np.inf)
+    place = ahead
+    while chosen != own and place + 1 < enough:
+        distance = np.minimum(distance, np.linalg.norm(points - points[chosen], axis=1))
+        far = distance.max()
+        chosen = own if distance[own] == far else int(np.argmax(distance))
+        place += 1
+    return place if chosen == own else place + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Hopeless:
+    """A trial is stopped only if even its optimistic end would add nothing to the front.
+
+    Args:
+        optimism: standard deviations by which every objective may end up better than predicted.
+        slack: the least gain in hypervolume, as a share of the box that all reports so far span,
+            that keeps a trial.
+    """
+
+    optimism: float = 0.5
+    slack: float = 0.001
+
+    def __call__(self, history: History, report: Report) -> bool:
+        predicted = predict(
+            history, report.rung, np.array([report.niche]), np.array([report.costs])
+        )
+        if predicted is None:
+            return True
+        expected, deviation = predicted
+        return gain(history, expected[0] - self.optimism * deviation[0]) > self.slack
+
+
+@dataclass(frozen=True, slots=True)
+class LagCorrected:
+    """MO-ASHA of where trials will end instead of where they are.
+
+    In a sweep over penalty strengths the costs at an early rung mislead: strong penalties commit
+    earlier, so that their trials are ahead in every objective of those that will own the accurate
+    end of the front. So each trial's end is predicted from how its neighbours moved
+    (:func:`snas_tune.stopping.predict.predict`), and the predictions are ranked; until enough
+    trials have ended, what they reported is.
+
+    Args:
+        reduction_factor: the inverse of the share that goes on.
+        window: trials that one is ranked among: those at its rung whose niches are the nearest, or
+            without niches the latest.
+    """
+
+    reduction_factor: float
+    window: int = 64
+
+    def __call__(self, history: History, report: Report) -> bool:
+        rung = history.rungs[report.rung]
+        own = rung.places[report.trial]
+        if np.isnan(report.niche):
+            rows = np.arange(max(0, len(rung) - self.window), len(rung))
+        else:
+            rows = np.sort(nearest(rung.by_niche, report.niche, self.window))
+        costs = rung.costs[rows]
+        predicted = predict(history, report.rung, rung.niches[rows], costs, deviation=False)
+        costs = costs if predicted is None else predicted[0]
+        most = _most(len(rows), self.reduction_factor)
+        place = epsilon_net_place(costs, int(np.searchsorted(rows, own)), most)
+        return _among_best(place, len(rows), self.reduction_factor)
+
+
+@dataclass(frozen=True, slots=True)
+class Pareto:
+    """The default: :class:`LagCorrected`, but the best of each niche always goes on.
+
+    So neither end of the front can die while the trials of the middle are ahead of it. After the
+    first rung fewer are stopped: what is left then differs less, and what a trial has cost so far
+    is lost with it. docs/scheduling.md has the replays from which these numbers come.
+
+    Args:
+        reduction_factor: the inverse of the share that goes on at the first rung.
+        later: the same at the other rungs, if that is less.
+        niche: trials of a niche; one that is the best of them in any objective is never stopped.
+    """
+
+    reduction_factor: float
+    later: float = 2.0
+    niche: int = 9
+
+    def __call__(self, history: History, report: Report) -> bool:
+        factor = self.reduction_factor
+        if report.rung:
+            factor = min(factor, self.later)
+        best = best_of_niche(history, report, self.niche)
+        return best or LagCorrected(factor)(history, report)
+
+
+MARGIN = 0.1
+"""How far the reference point lies beyond the worst report, as a share of the range."""
+
+
+def gain(history: History, costs: npt.NDArray[np.float64]) -> float:
+    """What a point would add to the hypervolume of the front, in normalised objectives.
+
+    The reference point lies a little beyond the worst value of each objective, so that the ends of
+    the front count as well.
+    """
+    front = history.normalised(history.front)
+    point = history.normalised(costs)
+    modes = ("min",) * len(point)
+    corner = np.full(len(point), 1 + MARGIN)
+    return hypervolume(np.vstack([front, point]), modes, corner) - hypervolume(front, modes, corner)
+
+
+def best_of_niche(history: History, report: Report, size: int) -> bool:
+    """Whether a trial is the best in any objective of those that are nearest to it at its rung.
+
+    Ties in an objective go to the trial that is better in the next one, then to the earlier.
+
+    Args:
+        history: with the report.
+        report: of the trial.
+        size: how many trials, itself included; without niches it is the whole rung.
+    """
+    rung = history.rungs[report.rung]
+    if np.isnan(report.niche):
+        costs = rung.costs
+    else:
+        costs = rung.costs[sorted(nearest(rung.by_niche, report.niche, size))]
+    objectives = costs.shape[1]
+    for first in range(objectives):
+        order = [(first + i) % objectives for i in range(objectives)]
+        keys = costs[:, order]
+        if all(tuple(keys[-1]) < tuple(row) for row in keys[:-1]):
+            return True
+    return False

@@ -1,0 +1,48 @@
+"""The log of a sweep of which only the front file is left."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from snas_tune.front import ParetoFront
+from snas_tune.tensorboard_log.sweep_log import HPARAMS, SweepLog
+
+
+def write_front(front: ParetoFront, directory: str | Path, experiment: str = "") -> None:
+    """Write a front file's children as TensorBoard logs, as if their sweep ran now.
+
+    Args:
+        front: its rows.
+        directory: a local folder; pass it to ``tensorboard --logdir``.
+        experiment: the path of the sweep's directory, for commands that take a cell from it.
+    """
+    trials: dict[str, list[dict[str, Any]]] = {}
+    for row in front.rows:
+        trials.setdefault(row["trial"], []).append(row)
+    configs = {trial: json.loads(rows[0]["config"]) for trial, rows in trials.items()}
+    log = SweepLog(directory, _varied(configs), experiment)
+    for trial, rows in trials.items():
+        log.start_trial(trial, configs[trial])
+        for row in rows:
+            log.add_result(trial, row)
+        kept = {row["epoch"]: row["checkpoint"] for row in rows if row["checkpoint"]}
+        log.add_checkpoints(trial, kept)
+        log.end_trial(trial)
+    log.add_front(front, len(trials))
+    log.close()
+
+
+def _varied(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The settings that differ, as :class:`SweepLog` takes them."""
+    varied: dict[str, Any] = {}
+    for name in next(iter(configs.values()), {}):
+        values = {json.dumps(config[name]): config[name] for config in configs.values()}
+        numbers = [value for value in values.values() if type(value) in (int, float)]
+        if len(values) > 1 and len(numbers) == len(values) and name != "seed":
+            varied[name] = (min(numbers), max(numbers))
+        elif len(values) > 1 or name in HPARAMS:
+            varied[name] = sorted(values.values(), key=str)
+    return varied

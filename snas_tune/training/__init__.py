@@ -1,0 +1,1 @@
+"""Training: batches, augmentation, precision and evaluation of any ``nn.Module`` on images."""

@@ -1,0 +1,176 @@
+"""Images as batches of tensors: the data order, augmentation and normalisation.
+
+The order of an epoch and the augmentation of a step follow from (seed, epoch) and (seed, step), so
+nothing of them is saved. Shapes: ``N`` images in all, ``B`` in a batch.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from snas_tune.config import SearchConfig
+from snas_tune.data import ImageSet, load, split, subset
+from snas_tune.data.split import require_two
+from snas_tune.training.seeds import generator_for
+
+ALL = slice(None)
+
+BLOCK = 1 << 22
+"""Pixels that are measured at a time."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Images:
+    """Images on a device: uint8 ``(N, channels, side, side)``, and their labels, ``(N,)``."""
+
+    pixels: Tensor
+    labels: Tensor
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def side(self) -> int:
+        """Side in pixels."""
+        return int(self.pixels.shape[-1])
+
+    @property
+    def channels(self) -> int:
+        """1 or 3."""
+        return int(self.pixels.shape[1])
+
+    @staticmethod
+    def of(images: ImageSet, device: torch.device, rows: np.ndarray | slice = ALL) -> Images:
+        """Some images of a set, or all, on a device; of a memory map only these are read."""
+        pixels, labels = (
+            np.require(part[rows], requirements=["C", "W"])  # torch's tensors are never read-only
+            for part in (np.asarray(images.images), np.asarray(images.labels))
+        )
+        return Images(
+            torch.from_numpy(pixels).to(device),
+            torch.from_numpy(labels).to(device),
+            tuple(images.classes),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SearchData:
+    """Training and validation images of a search, and what normalises both."""
+
+    train: Images
+    validation: Images
+    mean: Tensor
+    """Of the training pixels by channel, in [0, 255]; shape ``(channels, 1, 1)``."""
+
+    deviation: Tensor
+    """Standard deviation, likewise."""
+
+    def normalise(self, pixels: Tensor, channels_last: bool = False) -> Tensor:
+        """Images with mean 0 and deviation 1 by channel, in the data type of these two."""
+        images = (pixels.to(self.mean.dtype) - self.mean) / self.deviation
+        return images.contiguous(memory_format=torch.channels_last) if channels_last else images
+
+
+def load_images(config: SearchConfig) -> ImageSet:
+    """The training images that a config names; see :func:`snas_tune.data.load` for its errors.
+
+    Raises:
+        ValueError: the images are not square, or a class has one image only.
+    """
+    images = load(
+        config.data,
+        root=config.data_root,
+        image_size=config.image_size,
+        channels=config.image_channels,
+        cache_dir=config.data_cache,
+    )
+    height, width = images.images.shape[-2:]
+    if height != width:
+        raise ValueError(
+            f"images of {config.data} must be square, got {height} x {width}: set image_size"
+        )
+    require_two(images.labels, images.classes, config.data)
+    return images
+
+
+def search_data(images: ImageSet, config: SearchConfig, device: torch.device) -> SearchData:
+    """Split images, stratified, with the config's seed, and measure the training part.
+
+    Raises:
+        ValueError: the split leaves less than one training batch, or a class without images.
+    """
+
+    def parts(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return split(
+            images.labels[rows],
+            validation_fraction=config.validation_fraction,
+            seed=config.seed,
+            classes=images.classes,
+        )
+
+    keep = np.arange(len(images.labels))
+    train, validation = parts(keep)  # also where a subset is taken: refuses a class of one image
+    if config.limit_images is not None:
+        keep = subset(images.labels, limit=config.limit_images, seed=config.seed, least=2)
+        train, validation = (keep[part] for part in parts(keep))
+    if len(train) < config.batch_size:
+        raise ValueError(
+            f"batch_size must be at most the {len(train)} training images, got {config.batch_size}"
+        )
+    dtype = torch.float64 if config.precision == "float64" else torch.float32
+    mean, deviation = _measure(np.asarray(images.images), train)
+    return SearchData(
+        Images.of(images, device, train),
+        Images.of(images, device, validation),
+        torch.tensor(mean, dtype=dtype, device=device).view(-1, 1, 1),
+        torch.tensor(deviation, dtype=dtype, device=device).view(-1, 1, 1),
+    )
+
+
+def _measure(pixels: np.ndarray, rows: np.ndarray) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation (at least 1) by channel of some images, from exact sums."""
+    channels = pixels.shape[1]
+    sums, squares = [0] * channels, [0] * channels
+    step = max(1, BLOCK // pixels[0].size)
+    for start in range(0, len(rows), step):
+        block = pixels[rows[start : start + step]].astype(np.uint32)
+        for c in range(channels):
+            sums[c] += int(block[:, c].sum(dtype=np.int64))
+            squares[c] += int((block[:, c] * block[:, c]).sum(dtype=np.int64))
+    count = len(rows) * pixels[0, 0].size
+    spread = [count * b - a * a for a, b in zip(sums, squares, strict=True)]  # Python's integers
+    return (
+        [a / count for a in sums],
+        [max(1.0, math.sqrt(s / (count * count))) for s in spread],
+    )
+
+
+def batch_indices(images: int, batch_size: int, seed: int, step: int) -> Tensor:
+    """Which images the batch of step ``step`` holds: whole batches of one permutation an epoch.
+
+    Returns:
+        Shape ``(batch_size,)``. The rest that does not fill a batch differs from epoch to epoch.
+    """
+    steps = images // batch_size
+    start = step % steps * batch_size
+    return _order(images, seed, step // steps)[start : start + batch_size]
+
+
+@functools.lru_cache(maxsize=1)  # the same for all steps of an epoch
+def _order(images: int, seed: int, epoch: int) -> Tensor:
+    return torch.randperm(images, generator=generator_for(seed, "order", epoch))
+
+
+def in_order(images: Images, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """All images and labels once, in batches."""
+    for start in range(0, len(images), batch_size):
+        part = slice(start, start + batch_size)
+        yield images.pixels[part], images.labels[part]

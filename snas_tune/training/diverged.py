@@ -1,0 +1,7 @@
+"""The end of a training whose loss is no longer a number."""
+
+from __future__ import annotations
+
+
+class SearchDiverged(RuntimeError):  # noqa: N818 - it is the event that users look for
+    """The loss of a search is no longer a number."""
