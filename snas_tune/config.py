@@ -22,7 +22,7 @@ from snas_tune.checks import (
     POSITIVE,
     SHARE,
     TEXT,
-    Rule,
+    Check,
     are_different_names,
     at_least,
     choice,
@@ -54,6 +54,27 @@ SAMPLINGS = ("concrete", "gdas", "dsnas", "top_k")
 
 SUPERNETS = ("auto", "plain", "fast")
 PRECISIONS = ("float32", "float64", "bfloat16", "float16")
+
+VARIED = ("penalty_strength", "temperature_schedule", "temperature_start", "temperature_end")
+"""Settings that a sweep varies unless it is told otherwise; HParams always shows them."""
+
+PLACES = ("data_root", "data_cache")
+"""Settings that say only where things lie: with others a search is the same one."""
+
+PATHS = (*PLACES, "latency_table")
+"""Settings that are always paths."""
+
+SHAPE = (
+    "cells",
+    "channels",
+    "partial_channels",
+    "nodes",
+    "ops",
+    "stem",
+    "image_size",
+    "image_channels",
+)
+"""Settings that fix the shape of the supernet: a checkpoint fits only the same ones."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -275,31 +296,22 @@ class SearchConfig:
     def fingerprint(self) -> str:
         """Six hexadecimal digits that tell this config from others of a sweep.
 
-        Where things lie (``data_root``, ``data_cache``) is left out.
+        Where things lie (:data:`PLACES`) is left out.
         """
-        values = {k: v for k, v in self.to_dict().items() if k not in ("data_root", "data_cache")}
+        values = {k: v for k, v in self.to_dict().items() if k not in PLACES}
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:6]
 
     def space(self) -> dict[str, Any]:
-        """The settings that fix the shape of the supernet: a checkpoint fits only the same ones."""
-        names = (
-            "cells",
-            "channels",
-            "partial_channels",
-            "nodes",
-            "ops",
-            "stem",
-            "image_size",
-            "image_channels",
-        )
-        return {name: self.to_dict()[name] for name in names}
+        """The settings of :data:`SHAPE`."""
+        values = self.to_dict()
+        return {name: values[name] for name in SHAPE}
 
 
-_RULES: dict[str, Rule] = {
+_RULES: dict[str, Check] = {
     "penalty_strength": NOT_NEGATIVE,
     "penalty_form": choice(PENALTY_FORMS),
     "penalty_gradient": choice(PENALTY_GRADIENTS),
-    "penalty_costs": ((lambda value: isinstance(value, Mapping)), "weights by name of the cost"),
+    "penalty_costs": Check(lambda value: isinstance(value, Mapping), "weights by name of the cost"),
     "target_flops": POSITIVE,
     "latency_table": TEXT,
     "temperature_schedule": choice(tuple(SCHEDULES)),
@@ -312,14 +324,14 @@ _RULES: dict[str, Rule] = {
     "data_root": TEXT,
     "data_cache": TEXT,
     "image_size": at_least(4),
-    "image_channels": ((lambda value: is_count(value, 1) and value in (1, 3)), "1 or 3"),
+    "image_channels": Check(lambda value: is_count(value, 1) and value in (1, 3), "1 or 3"),
     "limit_images": COUNT,
     "validation_fraction": OPEN_SHARE,
     "cells": at_least(3),
     "channels": at_least(2),
     "partial_channels": COUNT,
     "nodes": COUNT,
-    "ops": (are_different_names, "two or more different names"),
+    "ops": Check(are_different_names, "two or more different names"),
     "ops_module": TEXT,
     "stem": choice(STEMS),
     "epochs": COUNT,

@@ -16,9 +16,10 @@ from tensorboard.plugins.hparams import plugin_data_pb2, summary_v2
 from tensorboardX import SummaryWriter
 from tensorboardX.proto.summary_pb2 import Summary
 
+from snas_tune.config import VARIED, SearchConfig
 from snas_tune.front import ParetoFront
 from snas_tune.pictures import cell_figure, figure_to_array, front_figure
-from snas_tune.results import CHILDREN, HYPERVOLUME, METRICS
+from snas_tune.results import CHILD_ACCURACY, CHILDREN, EPOCH, HYPERVOLUME, METRICS
 from snas_tune.space.cell.genotype import Genotype
 from snas_tune.space.cell.summary import short_cell
 from snas_tune.tensorboard_log.children import checkpoints_summary, child_summary, settings_summary
@@ -27,9 +28,6 @@ FRONT_RUN = "front"
 
 FLUSH_SECONDS = 1
 """After so long an event is in its file; tensorboardX's own flush leaves out what is queued."""
-
-HPARAMS = ("penalty_strength", "temperature_schedule", "temperature_start", "temperature_end")
-"""The settings that HParams always shows; it also shows what else a sweep varies."""
 
 SHOWN = ("child_accuracy", "flops", "params", "accuracy", "entropy")
 """The metrics that HParams shows."""
@@ -90,23 +88,27 @@ class SweepLog:
             Summary.FromString(summary.SerializeToString()), step
         )
 
-    def start_trial(self, trial: str, config: Mapping[str, Any]) -> None:
+    def start_trial(self, trial: str, config: SearchConfig) -> None:
         """Open a trial's run and write what the sweep varied."""
         self._writer(FRONT_RUN)
-        shown = {name: _shown(config[name]) for name in dict.fromkeys((*HPARAMS, *self._varied))}
+        names = dict.fromkeys((*VARIED, *self._varied))
+        shown = {name: _shown(getattr(config, name)) for name in names}
         self._add(trial, summary_v2.hparams_pb(shown, trial_id=trial))
         self._add(trial, settings_summary(trial, config, self._experiment))
 
     def add_result(self, trial: str, report: Mapping[str, Any]) -> None:
         """Write a trial's report: every known metric and every edge's credit, by epoch."""
-        writer = self._writer(trial)
         names = [metric.name for metric in METRICS] + [k for k in report if "credit/" in k]
-        for name in names:
-            value = report.get(name)
-            if isinstance(value, (int, float)) and math.isfinite(value):
-                writer.add_scalar(name, value, global_step=report["epoch"])
-        if math.isfinite(report.get("child_accuracy", math.nan)):
-            self._add(trial, child_summary(report), report["epoch"])
+        values = {name: report.get(name) for name in names}
+        # One event for all of them: what an event costs is not its values.
+        scalars = [
+            Summary.Value(tag=name, simple_value=value)
+            for name, value in values.items()
+            if isinstance(value, (int, float)) and math.isfinite(value)
+        ]
+        self._writer(trial).file_writer.add_summary(Summary(value=scalars), report[EPOCH])
+        if math.isfinite(report.get(CHILD_ACCURACY, math.nan)):
+            self._add(trial, child_summary(report), report[EPOCH])
         if HYPERVOLUME in report:
             self._writer(FRONT_RUN).add_scalar(
                 HYPERVOLUME, report[HYPERVOLUME], global_step=report[CHILDREN]
@@ -122,11 +124,13 @@ class SweepLog:
         if writer is not None:
             writer.close()
 
-    def add_front(self, front: ParetoFront, trials: int) -> None:
-        """Write the front as it is after ``trials`` ended trials: numbers, pictures and a table."""
+    def add_front_size(self, size: int, trials: int) -> None:
+        """Write how many children are on the front after ``trials`` ended trials."""
+        self._writer(FRONT_RUN).add_scalar("front_size", size, global_step=trials)
+
+    def draw_front(self, front: ParetoFront, trials: int) -> None:
+        """Write the front as it is after ``trials`` ended trials: pictures and a table."""
         writer = self._writer(FRONT_RUN)
-        members = front.front
-        writer.add_scalar("front_size", len(members), global_step=trials)
         points = [
             {**row, "on_front": bool(on)} for row, on in zip(front.rows, front.mask, strict=True)
         ]

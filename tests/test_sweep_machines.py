@@ -176,7 +176,7 @@ SIZE = {"cells": 3, "channels": 8, "nodes": 3, "epochs": 2, "threads": 1}
 REAL = """
 import json, sys
 import torch
-from test_sweep_nodes import images, taken
+from test_sweep_machines import images, taken
 from snas_tune.config import SearchConfig
 from snas_tune.search.search import Search
 
