@@ -9,6 +9,7 @@
 :func:`make_scheduler`     the scheduler of a sweep of searches
 :func:`make_searcher`      a searcher with two objectives by its name
 :func:`sweep_callbacks`    the front file, TensorBoard and progress of a sweep
+:class:`SweepDriver`       the callback behind them
 :func:`run_sweep`          all of it in one call, from a check of every input to the front
 :func:`make_tuner`         the same as a ``tune.Tuner``
 :func:`sweep_result`       the front, failures and exit status of what ``tune`` returned
@@ -22,7 +23,7 @@ Modules: ``settings``, ``prepare`` (all that is checked before the first trial),
 driver's work while trials run), ``scheduler``, ``searcher``, ``domains``, ``trainable``.
 """
 
-from snas_tune.sweep.callbacks import sweep_callbacks
+from snas_tune.sweep.callbacks import SweepDriver, sweep_callbacks
 from snas_tune.sweep.cluster import quiet_ray
 from snas_tune.sweep.domains import sweep_space, trial_name
 from snas_tune.sweep.result import SweepResult, sweep_result, write_pictures
@@ -37,6 +38,7 @@ __all__ = [
     "ParetoScheduler",
     "ParetoSearch",
     "SnasTrainable",
+    "SweepDriver",
     "SweepResult",
     "SweepSettings",
     "make_scheduler",
