@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -153,7 +153,24 @@ def _measure(pixels: np.ndarray, rows: np.ndarray) -> tuple[list[float], list[fl
     )
 
 
-def batch_indices(images: int, batch_size: int, seed: int, step: int) -> Tensor:
+def parts_of(images: int, parts: Sequence[str], seed: int) -> list[Tensor]:
+    """The rows of the images of each part: all for one part, else equal shares, drawn once.
+
+    Raises:
+        ValueError: a part has no image.
+    """
+    if images < len(parts):
+        raise ValueError(f"training images must be {len(parts)} or more, got {images}")
+    if len(parts) == 1:
+        return [torch.arange(images)]
+    order = torch.randperm(images, generator=generator_for(seed, "parts", 0))
+    share = images // len(parts)
+    return list(order[: share * len(parts)].split(share))
+
+
+def batch_indices(
+    images: int, batch_size: int, seed: int, step: int, stream: str = "order"
+) -> Tensor:
     """Which images the batch of step ``step`` holds: whole batches of one permutation an epoch.
 
     Returns:
@@ -161,12 +178,12 @@ def batch_indices(images: int, batch_size: int, seed: int, step: int) -> Tensor:
     """
     steps = images // batch_size
     start = step % steps * batch_size
-    return _order(images, seed, step // steps)[start : start + batch_size]
+    return _order(images, seed, step // steps, stream)[start : start + batch_size]
 
 
-@functools.lru_cache(maxsize=1)  # the same for all steps of an epoch
-def _order(images: int, seed: int, epoch: int) -> Tensor:
-    return torch.randperm(images, generator=generator_for(seed, "order", epoch))
+@functools.lru_cache(maxsize=2)  # the same for all steps of an epoch, in each part
+def _order(images: int, seed: int, epoch: int, stream: str) -> Tensor:
+    return torch.randperm(images, generator=generator_for(seed, stream, epoch))
 
 
 def in_order(images: Images, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
