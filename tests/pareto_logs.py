@@ -52,7 +52,7 @@ def some_report(generator: np.random.Generator, epoch: int, strength: float) -> 
         "largest_flops": 70_000_000,
         "child_accuracy": round(float(np.clip(accuracy, 0, 1)), 3),
         "latency_ms": float("nan"),
-        "genotype": some_genotype(generator).to_json(),
+        "architecture": some_genotype(generator).to_json(),
     }
     return report
 

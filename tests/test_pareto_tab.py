@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pareto_logs import serve, some_report, write_sweep
+from snas_tune.space.cell.summary import short_cell
 from tensorboard.plugins.hparams import summary_v2
 from tensorboardX import SummaryWriter
 from tensorboardX.proto.summary_pb2 import Summary
@@ -23,7 +24,6 @@ from snas_tune.front import ParetoFront
 from snas_tune.plugin.loader import Loader
 from snas_tune.plugin.rows import sweep_of
 from snas_tune.space.cell.genotype import Genotype
-from snas_tune.space.cell.summary import short_cell
 from snas_tune.tensorboard_log import SweepLog
 from snas_tune.tensorboard_log.children import FORM
 

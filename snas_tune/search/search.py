@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from snas_tune.annealing import SCHEDULES, temperature_at
 from snas_tune.config import SearchConfig
 from snas_tune.data import ImageSet
+from snas_tune.results import ARCHITECTURE
 from snas_tune.search.autotune import begun_form, choose_form, form_record
 from snas_tune.search.penalty import Penalty, TargetPenalty, op_prices
 from snas_tune.search.report import StepResult, training_report
@@ -228,9 +229,9 @@ class Search:
         """Search to the end of the epoch, evaluate, and report.
 
         Returns:
-            A value for every name of :data:`snas_tune.results.METRICS`, ``genotype``, and the
-            credit of every edge as ``credit/<cell>/<source>-<target>``. ``child_accuracy`` is NaN
-            in epochs that do not evaluate the child.
+            A value for every name of :data:`snas_tune.results.METRICS`, the architecture and its
+            columns, and the credit of every edge as ``credit/<cell>/<source>-<target>``.
+            ``child_accuracy`` is NaN in epochs that do not evaluate the child.
 
         Raises:
             SearchDiverged: a loss, or an answer on validation images, is NaN or infinite.
@@ -281,8 +282,8 @@ class Search:
             "expected_flops": self.flops.expected(self.supernet.logits.detach().double()).item(),
             "largest_flops": self.flops.largest(),
             "entropy": entropy_share(self.supernet.logits).item(),
-            "edges": len(live.normal.edges) + len(live.reduction.edges),
-            "genotype": live.to_json(),
+            **live.columns(),
+            ARCHITECTURE: live.to_json(),
         }
         report |= {name: int(genotype_cost(name, live, self.skeleton)) for name in COUNTED}
         if self.latency is not None:
