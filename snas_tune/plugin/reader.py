@@ -158,7 +158,9 @@ class Reader:
             stale = [run for run in wanted if known.get(keys[run], (None,))[0] != marks[run]]
             read = self._read_tensors(stale, CHILDREN) if stale else {}
             for run, data in read.items():
-                known[keys[run]] = (marks[run], series_of(data))
+                form = self.forms[run]
+                if form is not None:
+                    known[keys[run]] = (marks[run], series_of(data, len(form.columns)))
             return {run: known[keys[run]][1] for run in wanted if keys[run] in known}
 
     def curves(self, run: str, tags: Iterable[str]) -> dict[str, list[tuple[int, float]]]:

@@ -57,7 +57,9 @@ def form_of(report: Mapping[str, Any], own: SpaceColumns) -> ChildrenForm:
     common = [metric for metric in METRICS if metric.name not in ("epoch", *TIMES)]
     times = [metric for metric in METRICS if metric.name in TIMES]
     credits = [
-        Metric(name, "nats", "", f"mean credit of the choices of {name.removeprefix(MEAN_CREDIT)}")
+        Metric(
+            name, "nats", "", f"mean credit of {name.removeprefix(MEAN_CREDIT)}, see docs/method.md"
+        )
         for name in report
         if name.startswith(MEAN_CREDIT)
     ]
