@@ -81,7 +81,7 @@ def load(args: argparse.Namespace) -> tuple[dict[str, Any], Search, ChildNetwork
         )
     if args.drop_path is None:
         retraining = replace(retraining, drop_path=search.config.drop_path)
-    child = search.child(Genotype.from_json(row["genotype"]))
+    child = search.child(Genotype.from_json(row["architecture"]))
     print(
         f"{row['trial']}, epoch {row['epoch']}: {row['flops'] / 1e6:.3f} MFLOPs (multiply-adds "
         f"of one image), {row['params']} weights\n{child.genotype.to_text()}"

@@ -1,4 +1,4 @@
-"""A sweep in TensorBoard's own tabs: scalars, HParams, images of front and cells, a text table.
+"""A sweep in TensorBoard's own tabs: scalars, HParams, pictures of its front, a text table.
 
 One run for each trial, under its name, and one run ``front`` for the sweep as a whole.
 """
@@ -16,12 +16,18 @@ from tensorboard.plugins.hparams import plugin_data_pb2, summary_v2
 from tensorboardX import SummaryWriter
 from tensorboardX.proto.summary_pb2 import Summary
 
+from snas_tune.architecture import read_architecture
+from snas_tune.events import ChildrenForm
 from snas_tune.front import ParetoFront
-from snas_tune.pictures import cell_figure, figure_to_array, front_figure
-from snas_tune.results import CHILDREN, HYPERVOLUME, METRICS
-from snas_tune.space.cell.genotype import Genotype
-from snas_tune.space.cell.summary import short_cell
-from snas_tune.tensorboard_log.children import checkpoints_summary, child_summary, settings_summary
+from snas_tune.pictures import architecture_figure, figure_to_array, front_figure
+from snas_tune.results import ARCHITECTURE, CHILDREN, CREDIT, HYPERVOLUME, METRICS
+from snas_tune.tensorboard_log.children import (
+    checkpoints_summary,
+    child_summary,
+    form_of,
+    settings_summary,
+    space_columns,
+)
 
 FRONT_RUN = "front"
 
@@ -34,8 +40,8 @@ HPARAMS = ("penalty_strength", "temperature_schedule", "temperature_start", "tem
 SHOWN = ("child_accuracy", "flops", "params", "accuracy", "entropy")
 """The metrics that HParams shows."""
 
-CELLS_DRAWN = 8
-"""Most cells drawn at a time; with more on the front they are picked evenly along it."""
+MOST_DRAWN = 8
+"""Most architectures drawn at a time; with more on the front they are picked evenly along it."""
 
 LAYOUT = {
     "SNAS sweep": {
@@ -55,7 +61,7 @@ class SweepLog:
         directory: a local folder; pass it to ``tensorboard --logdir``.
         varied: what the sweep varies: the two ends of a range as a tuple, or a list of choices.
             If it is not given, HParams finds out by itself from the trials.
-        experiment: the path of the sweep's directory, for commands that take a cell from it.
+        experiment: the path of the sweep's directory, for the command that takes a child from it.
     """
 
     def __init__(
@@ -68,6 +74,7 @@ class SweepLog:
         self._experiment = experiment
         self._varied = dict(varied or {})
         self._writers: dict[str, SummaryWriter] = {}
+        self._forms: dict[str, ChildrenForm] = {}
 
     def _writer(self, run: str) -> SummaryWriter:
         if run not in self._writers:
@@ -98,15 +105,18 @@ class SweepLog:
         self._add(trial, settings_summary(trial, config, self._experiment))
 
     def add_result(self, trial: str, report: Mapping[str, Any]) -> None:
-        """Write a trial's report: every known metric and every edge's credit, by epoch."""
+        """Write a trial's report by epoch: every metric, every credit, and what its space adds."""
         writer = self._writer(trial)
-        names = [metric.name for metric in METRICS] + [k for k in report if "credit/" in k]
-        for name in names:
-            value = report.get(name)
+        own = space_columns(report)
+        known = {**own.values, **report}
+        names = [metric.name for metric in (*METRICS, *own.metrics)]
+        for name in (*names, *(key for key in report if key.startswith(CREDIT))):
+            value = known.get(name)
             if isinstance(value, (int, float)) and math.isfinite(value):
                 writer.add_scalar(name, value, global_step=report["epoch"])
         if math.isfinite(report.get("child_accuracy", math.nan)):
-            self._add(trial, child_summary(report), report["epoch"])
+            form = self._forms.setdefault(trial, form_of(report, own))
+            self._add(trial, child_summary(report, own, form), report["epoch"])
         if HYPERVOLUME in report:
             self._writer(FRONT_RUN).add_scalar(
                 HYPERVOLUME, report[HYPERVOLUME], global_step=report[CHILDREN]
@@ -127,19 +137,19 @@ class SweepLog:
         writer = self._writer(FRONT_RUN)
         members = front.front
         writer.add_scalar("front_size", len(members), global_step=trials)
-        points = [
-            {**row, "on_front": bool(on)} for row, on in zip(front.rows, front.mask, strict=True)
-        ]
-        picture = figure_to_array(front_figure(points, title=f"front after {trials} trials"))
+        drawn = front_figure(front.marked(), title=f"front after {trials} trials")
+        picture = figure_to_array(drawn)
         writer.add_image("front", picture, global_step=trials, dataformats="HWC")
-        for place, row in enumerate(_evenly(front.cells, CELLS_DRAWN)):
+        for place, row in enumerate(_evenly(front.distinct, MOST_DRAWN)):
             title = (
                 f"{100 * row['child_accuracy']:.1f} %, {row['flops'] / 1e6:.3f} MFLOPs, "
                 f"{row['trial']} epoch {row['epoch']}"
             )
-            drawing = figure_to_array(cell_figure(Genotype.from_json(row["genotype"]), title))
-            writer.add_image(f"cells/{place}", drawing, global_step=trials, dataformats="HWC")
-        writer.add_text("front", _markdown(front.cells), global_step=trials)
+            architecture = read_architecture(row[ARCHITECTURE])
+            drawing = figure_to_array(architecture_figure(architecture, title))
+            tag = f"architectures/{place}"
+            writer.add_image(tag, drawing, global_step=trials, dataformats="HWC")
+        writer.add_text("front", _markdown(front.distinct), global_step=trials)
         writer.flush()
 
     def close(self) -> None:
@@ -184,12 +194,13 @@ def _evenly(rows: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
 
 def _markdown(rows: list[dict[str, Any]]) -> str:
     lines = [
-        "| accuracy | MFLOPs | params | penalty | cell |",
+        "| accuracy | MFLOPs | params | penalty | architecture |",
         "|---:|---:|---:|---:|:---|",
     ]
     lines += [
         f"| {100 * row['child_accuracy']:.1f} % | {row['flops'] / 1e6:.3f} | {row['params']} "
-        f"| {row['penalty_strength']:.3g} | {short_cell(row['genotype']).replace('|', '/')} |"
+        f"| {row['penalty_strength']:.3g} "
+        f"| {read_architecture(row[ARCHITECTURE]).summary().replace('|', '/')} |"
         for row in rows
     ]
     return "\n".join(lines)
