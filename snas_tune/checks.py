@@ -104,6 +104,11 @@ def at_least(least: int) -> Rule:
     return Rule(lambda value: is_count(value, least), f"a whole number, {least} or more")
 
 
+def is_instance(kind: type) -> Rule:
+    """A value of a class."""
+    return Rule(lambda value: isinstance(value, kind), f"a value of {kind.__name__}")
+
+
 COUNT = Rule(lambda value: is_count(value, 1), "a positive whole number")
 COUNT_OR_ZERO = at_least(0)
 POSITIVE = Rule(lambda value: is_number(value) and value > 0, "positive")

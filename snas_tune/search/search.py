@@ -20,6 +20,7 @@ from snas_tune.annealing import SCHEDULES, temperature_at
 from snas_tune.config import SearchConfig
 from snas_tune.data import ImageSet
 from snas_tune.search.autotune import begun_form, choose_form, form_record
+from snas_tune.search.images import load_images
 from snas_tune.search.penalty import Penalty, TargetPenalty, op_prices
 from snas_tune.search.report import StepResult, training_report
 from snas_tune.search.sampling import (
@@ -37,8 +38,8 @@ from snas_tune.space.cell.ops import import_ops
 from snas_tune.space.cell.supernet import Supernet, genotype_of, skeleton_of
 from snas_tune.space.cost import COUNTED, CostTable, cost_table, genotype_cost
 from snas_tune.space.latency import read_latencies
-from snas_tune.training.augment import augment
-from snas_tune.training.batches import batch_indices, load_images, search_data
+from snas_tune.training.augment import Augmentation, augment
+from snas_tune.training.batches import batch_indices, split_images, steps_per_epoch
 from snas_tune.training.diverged import SearchDiverged
 from snas_tune.training.evaluate import accuracy
 from snas_tune.training.recalibrate import recalibrate
@@ -71,7 +72,17 @@ class Search:
         import_ops(config.ops_module)
         self.runtime = choose_runtime(config)
         images = load_images(config) if images is None else images
-        self.data = search_data(images, config, self.runtime.device)
+        self.data = split_images(
+            images,
+            self.runtime.device,
+            validation_fraction=config.validation_fraction,
+            seed=config.seed,
+            limit=config.limit_images,
+            dtype=self.runtime.dtype,
+        )
+        self.augmentation = Augmentation(
+            crop_padding=config.crop_padding, flip=config.flip, cutout=config.cutout
+        )
         train = self.data.train
         self.skeleton = skeleton_of(
             config,
@@ -79,7 +90,7 @@ class Search:
             image_channels=train.channels,
             classes=len(train.classes),
         )
-        self.steps_per_epoch = len(train) // config.batch_size
+        self.steps_per_epoch = steps_per_epoch(len(train), config.batch_size)
         self.steps = config.epochs * self.steps_per_epoch
         self.step = 0
         self._build_costs()
@@ -204,7 +215,7 @@ class Search:
         index = batch_indices(len(train), config.batch_size, config.seed, self.step)
         index = index.to(train.pixels.device)
         images = self.data.normalise(train.pixels[index], self.runtime.channels_last)
-        images = augment(images, config, self._generator("augment"))
+        images = augment(images, self.augmentation, self._generator("augment"))
         keep = None
         if config.drop_path:
             shape = (config.cells, self.supernet.logits.shape[1], config.batch_size)
@@ -332,7 +343,7 @@ class Search:
     def child_accuracy(self, child: ChildNetwork) -> float:
         """Validation top-1 of a child network."""
         child.eval()
-        return self._accuracy(lambda images, _: child(images))
+        return self._accuracy(child)
 
     def supernet_accuracy(self) -> float:
         """Validation top-1 of the supernet, a new sample at the present temperature each batch.
@@ -343,7 +354,7 @@ class Search:
         generator = self._generator("evaluate")
         temperature = self.temperature(max(0, self.step - 1))
 
-        def predict(images: Tensor, _: int) -> Tensor:
+        def predict(images: Tensor) -> Tensor:
             noise = gumbel_noise(self.supernet.logits.shape, generator)
             draw = self._draw(temperature, noise)
             predicted: Tensor = self.supernet(images, draw.sample, None, draw.active)
@@ -351,10 +362,10 @@ class Search:
 
         return self._accuracy(predict, SAMPLES)
 
-    def _accuracy(self, predict: Callable[[Tensor, int], Tensor], batches: int = 1) -> float:
+    def _accuracy(self, predict: Callable[[Tensor], Tensor], batches: int = 1) -> float:
         most = -(-len(self.data.validation) // batches)
         size = min(self.config.evaluation_batch_size, most)
-        return accuracy(predict, self.data.validation, self.data, self.runtime, size)
+        return accuracy(predict, self.data.validation, self.data.normalise, self.runtime, size)
 
     def state_dict(self) -> dict[str, Any]:
         """All that a search needs to go on bit for bit.
