@@ -20,7 +20,7 @@ import torch
 
 from snas_tune import Genotype, ParetoFront, SearchConfig, load_search
 from snas_tune.data import NoTestImages, load_test
-from snas_tune.export.program import CLASSES, check_export, export_child
+from snas_tune.export.program import CLASSES, check_export, export_network
 from snas_tune.front.storage import check_writable
 from snas_tune.search.search import Search
 from snas_tune.space.cell.child import ChildNetwork
@@ -158,11 +158,16 @@ def main() -> int:
             return 1
         print(f"trained: {measured()}")
     if args.export is not None:
-        export_child(child, search.data, args.export, getattr(torch, args.pixels))
-        path, channels, side = (
-            str(args.export),
-            child.skeleton.image_channels,
-            child.skeleton.image_size,
+        images = search.data.train
+        path, channels, side = str(args.export), images.channels, images.side
+        export_network(
+            child,
+            path,
+            normalise=search.data.normalise,
+            side=side,
+            classes=images.classes,
+            architecture=child.genotype.to_json(),
+            dtype=getattr(torch, args.pixels),
         )
         print(
             f"exported to {path}: {args.pixels} pixels from 0 to 255 of shape "

@@ -200,7 +200,9 @@ def test_drop_path_is_refused_for_a_network_that_has_none():
     network = plain_network()
     message = r"^drop_path must be 0 for Plain, whose forward has no argument drop_path, got 0\.3$"
     with pytest.raises(ValueError, match=message):
-        train(network, brightness_images(), RUNTIME, Training(epochs=1, batch_size=12, drop_path=0.3))
+        train(
+            network, brightness_images(), RUNTIME, Training(epochs=1, batch_size=12, drop_path=0.3)
+        )
     assert equal(network, plain_network())
 
 

@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from snas_tune.front.storage import STORAGE_ERRORS, first_line, replace_file, resolve
+from snas_tune.files import first_line
+from snas_tune.front.storage import STORAGE_ERRORS, replace_file, resolve
 
 FORMAT = 1
 """Version of the schema. A reader refuses a newer one."""

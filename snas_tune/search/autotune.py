@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from snas_tune.config import SearchConfig
-from snas_tune.data.cache import locked
+from snas_tune.files import locked
 from snas_tune.search.timing import measure_forms
 from snas_tune.space.cell.kernels import bindings as native
 from snas_tune.space.cell.skeleton import Skeleton
