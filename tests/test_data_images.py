@@ -231,10 +231,10 @@ def test_progress_is_a_line_every_10_percent_off_a_terminal() -> None:
 def test_progress_is_a_bar_in_one_line_of_a_terminal() -> None:
     stream, threads = Terminal(), threading.active_count()
     progress = StderrProgress(stream, patience=0)
-    for done in range(1, 5):
-        progress("x", done, 4)
-        progress("x", done, 4)
+    for done in range(5):
         time.sleep(0.11)  # the bar is drawn ten times a second at most
+        progress("x", done, 4)
+        progress("x", done, 4)
     drawn = re.findall(r"\rx: *(\d+) %\|#*[ \d]*\| 00:00, (?:00:00|\?) left", stream.getvalue())
     assert sorted(set(map(int, drawn))) == [0, 25, 50, 75, 100]
     assert drawn == sorted(drawn, key=int)

@@ -34,6 +34,20 @@ def test_a_file_is_replaced_whole_in_directories_that_are_made(tmp_path, alone, 
     assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~mask
 
 
+def test_the_disk_has_the_content_before_the_name_where_that_is_asked(tmp_path, monkeypatch):
+    path, flushed = tmp_path / "file", []
+
+    def fsync(descriptor: int) -> None:
+        flushed.append((os.pread(descriptor, 9, 0), path.exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_whole(path, "content")
+    assert flushed == []
+    path.unlink()
+    write_whole(path, "content", to_disk=True)
+    assert flushed == [(b"content", False)]
+
+
 def test_the_path_to_write_to_is_beside_the_file_and_has_its_suffix(tmp_path):
     path = tmp_path / "picture.svg"
     with replacing(path) as first, replacing(path) as second:
