@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from ray import tune
 
+from snas_tune.files import write_whole
 from snas_tune.front import FILE_NAME, SCHEMA, FrontFile
-from snas_tune.front.storage import replace_local_file
 from snas_tune.sweep import run_sweep, sweep_space
 from snas_tune.sweep.experiment import ELSEWHERE
 
@@ -96,7 +96,7 @@ def keep(front_file: Path, recording: Path) -> None:
     written = pa.BufferOutputStream()
     table = pa.Table.from_pylist(rows, schema=SCHEMA)
     pq.write_table(table, written, compression="zstd", compression_level=19)
-    replace_local_file(recording, written.getvalue().to_pybytes())
+    write_whole(recording, written.getvalue().to_pybytes(), to_disk=True)
     trials = {row["trial"] for row in rows}
     print(f"{recording}: {len(rows)} epochs of {len(trials)} trials")
 

@@ -1,20 +1,80 @@
-"""What a setting may be: a test of a value, and the rule in the words of an error message."""
+"""Rules of settings: a test of a value, and the rule in the words of an error message.
+
+A dataclass says each rule beside its field, and checks all of them when it is made::
+
+    @dataclass(frozen=True)
+    class Settings:
+        rate: Annotated[float, POSITIVE] = 0.1
+        steps: Annotated[int | None, COUNT] = None
+
+        def __post_init__(self) -> None:
+            check_fields(self)
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import math
-from collections.abc import Callable
-from typing import Any
+import types
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
-Rule = tuple[Callable[[Any], bool], str]
-"""The test, and what it asks for: ``<setting> must be <rule>``."""
+
+class Rule(NamedTuple):
+    """A test of a value, and its words in ``<setting> must be <words>``."""
+
+    test: Callable[[Any], bool]
+    words: str
+
+
+def check_fields(instance: object) -> None:
+    """Check every field of a dataclass whose type is ``Annotated`` with a :class:`Rule`.
+
+    A field whose type allows None may be None.
+
+    Raises:
+        ValueError: a value breaks its field's rule: ``<name> must be <rule>, got <value>``.
+    """
+    for name, rules, optional in _field_rules(type(instance)):  # type: ignore[arg-type]  # mypy: no hash of types
+        value = getattr(instance, name)
+        if optional and value is None:
+            continue
+        for rule in rules:
+            if not holds(rule.test, value):
+                raise ValueError(f"{name} must be {rule.words}, got {value!r}")
+
+
+@functools.cache
+def _field_rules(kind: type) -> tuple[tuple[str, tuple[Rule, ...], bool], ...]:
+    """Name, rules, and whether None is allowed, of each field of a dataclass that has a rule."""
+    hints = get_type_hints(kind, include_extras=True)
+    found = []
+    for field in dataclasses.fields(kind):
+        parts = tuple(_parts(hints[field.name]))
+        rules = tuple(part for part in parts if isinstance(part, Rule))
+        if rules:
+            found.append((field.name, rules, type(None) in parts))
+    return tuple(found)
+
+
+def _parts(hint: Any) -> Iterator[Any]:
+    """The members of a type's unions and the notes of its ``Annotated``, one inside the other."""
+    if get_origin(hint) is Annotated:
+        yield from hint.__metadata__
+        yield from _parts(hint.__origin__)
+    elif get_origin(hint) in (Union, types.UnionType):
+        for part in get_args(hint):
+            yield from _parts(part)
+    else:
+        yield hint
 
 
 def holds(test: Callable[[Any], bool], value: Any) -> bool:
-    """Whether a value passes; what cannot be compared does not."""
+    """Whether a value passes; a value that the test cannot compare does not."""
     try:
         return bool(test(value))
-    except TypeError:
+    except (TypeError, ValueError, OverflowError):  # of a text, of an array, of 10**400
         return False
 
 
@@ -36,19 +96,24 @@ def are_different_names(value: Any) -> bool:
 
 def choice(choices: tuple[str, ...]) -> Rule:
     """One of some texts."""
-    return (lambda value: value in choices), f"one of {', '.join(choices)}"
+    return Rule(lambda value: value in choices, f"one of {', '.join(choices)}")
 
 
 def at_least(least: int) -> Rule:
     """A whole number, ``least`` or more."""
-    return (lambda value: is_count(value, least)), f"a whole number, {least} or more"
+    return Rule(lambda value: is_count(value, least), f"a whole number, {least} or more")
 
 
-COUNT = (lambda value: is_count(value, 1)), "a positive whole number"
+def is_instance(kind: type) -> Rule:
+    """A value of a class."""
+    return Rule(lambda value: isinstance(value, kind), f"a value of {kind.__name__}")
+
+
+COUNT = Rule(lambda value: is_count(value, 1), "a positive whole number")
 COUNT_OR_ZERO = at_least(0)
-POSITIVE = (lambda value: is_number(value) and value > 0), "positive"
-NOT_NEGATIVE = (lambda value: is_number(value) and value >= 0), "0 or more"
-SHARE = (lambda value: is_number(value) and 0 <= value < 1), "at least 0 and below 1"
-OPEN_SHARE = (lambda value: is_number(value) and 0 < value < 1), "above 0 and below 1"
-FLAG = (lambda value: isinstance(value, bool)), "true or false"
-TEXT = (lambda value: isinstance(value, str) and value != ""), "a text"
+POSITIVE = Rule(lambda value: is_number(value) and value > 0, "positive")
+NOT_NEGATIVE = Rule(lambda value: is_number(value) and value >= 0, "0 or more")
+SHARE = Rule(lambda value: is_number(value) and 0 <= value < 1, "at least 0 and below 1")
+OPEN_SHARE = Rule(lambda value: is_number(value) and 0 < value < 1, "above 0 and below 1")
+FLAG = Rule(lambda value: isinstance(value, bool), "true or false")
+TEXT = Rule(lambda value: isinstance(value, str) and value != "", "a text")

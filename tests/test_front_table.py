@@ -354,7 +354,7 @@ def test_other_file_systems_are_written_directly():
 
 
 def test_a_subtree_of_the_local_file_system_is_written_as_a_local_one(tmp_path):
-    (tmp_path / "front.parquet.tmp").write_bytes(b"what a killed writer left behind")
+    (tmp_path / ".front.part.parquet").write_bytes(b"what a killed writer left behind")
     subtree = fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem())
     FrontFile("front.parquet", subtree).add([row()])
     assert read_table(str(tmp_path / "front.parquet")).num_rows == 1

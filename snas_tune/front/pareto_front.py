@@ -14,8 +14,9 @@ import numpy.typing as npt
 import pyarrow as pa
 from pyarrow import fs
 
+from snas_tune.files import first_line, write_whole
 from snas_tune.front.dominance import hypervolume, nondominated
-from snas_tune.front.storage import STORAGE_ERRORS, first_line, replace_local_file, resolve
+from snas_tune.front.storage import STORAGE_ERRORS, resolve
 from snas_tune.front.table import FILE_NAME, SCHEMA, check_columns, read_table, rows_to_table
 from snas_tune.front.text import front_text
 from snas_tune.results import ARCHITECTURE, OBJECTIVES
@@ -227,7 +228,7 @@ class ParetoFront:
         exported = self._exported()
         writer.writerow(exported.column_names)
         writer.writerows(zip(*(column.to_pylist() for column in exported.columns), strict=True))
-        replace_local_file(Path(path), text.getvalue().encode())
+        write_whole(Path(path), text.getvalue().encode(), to_disk=True)
 
     @cached_property
     def _points(self) -> npt.NDArray[np.float64]:

@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from snas_tune.architecture import upgraded_json
-from snas_tune.front.storage import STORAGE_ERRORS, first_line, replace_file, resolve
+from snas_tune.files import first_line
+from snas_tune.front.storage import STORAGE_ERRORS, replace_file, resolve
 from snas_tune.results import ARCHITECTURE
 
 FORMAT = 2

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from snas_tune.config import SearchConfig
-from snas_tune.files import cache_directory, locked, replace_file
+from snas_tune.files import cache_directory, locked, write_whole
 from snas_tune.search.state import implementation_record
 from snas_tune.search.timing import measure_seconds
 from snas_tune.space.space import Implementation, Space
@@ -188,7 +188,7 @@ def _write(path: Path, table: Mapping[str, Any]) -> str:
     """Replace the table in one move; the answer says for the log whether it is kept."""
     value = {"format": FORMAT, "seconds": dict(sorted(table.items()))}
     try:
-        replace_file(path, (json.dumps(value, indent=1) + "\n").encode())
+        write_whole(path, json.dumps(value, indent=1) + "\n")
     except OSError as error:
         log.warning(
             "table of implementations %s cannot be written, so every search measures for itself, "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import pickle
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import torch
 
 from snas_tune.config import SearchConfig
 from snas_tune.data import ImageSet
-from snas_tune.files import replace_file
+from snas_tune.files import replacing
 from snas_tune.search.search import Search
 from snas_tune.search.state import FORMAT, upgraded
 
@@ -28,10 +27,8 @@ KEYS = {
 def save_search(search: Search, directory: str | Path) -> Path:
     """Write the whole state of a search into a directory, replacing the file in one move."""
     path = Path(directory) / FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    content = io.BytesIO()
-    torch.save(search.state_dict(), content)
-    replace_file(path, content.getvalue())
+    with replacing(path) as partial:
+        torch.save(search.state_dict(), partial)
     return path
 
 

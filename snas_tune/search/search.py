@@ -19,6 +19,7 @@ from snas_tune.config import SearchConfig
 from snas_tune.data import ImageSet
 from snas_tune.results import ARCHITECTURE
 from snas_tune.search.autotune import choose_implementation, recorded_implementation
+from snas_tune.search.images import load_images
 from snas_tune.search.methods.method import Batch, StepResult, Task
 from snas_tune.search.methods.table import build_method, method_class
 from snas_tune.search.penalty import Penalty, TargetPenalty
@@ -28,8 +29,8 @@ from snas_tune.search.state import FORMAT, check_state, implementation_record
 from snas_tune.space.choices import one_hot
 from snas_tune.space.cost import COUNTED, Cost
 from snas_tune.space.space import ImageShape, Implementation, build_space
-from snas_tune.training.augment import augment
-from snas_tune.training.batches import batch_indices, load_images, parts_of, search_data
+from snas_tune.training.augment import Augmentation, augment
+from snas_tune.training.batches import batch_indices, parts_of, split_images, steps_per_epoch
 from snas_tune.training.diverged import SearchDiverged
 from snas_tune.training.evaluate import accuracy
 from snas_tune.training.recalibrate import recalibrate
@@ -58,11 +59,21 @@ class Search:
         self.config = config
         self.runtime = choose_runtime(config)
         images = load_images(config) if images is None else images
-        self.data = search_data(images, config, self.runtime.device)
+        self.data = split_images(
+            images,
+            self.runtime.device,
+            validation_fraction=config.validation_fraction,
+            seed=config.seed,
+            limit=config.limit_images,
+            dtype=self.runtime.dtype,
+        )
+        self.augmentation = Augmentation(
+            crop_padding=config.crop_padding, flip=config.flip, cutout=config.cutout
+        )
         train = self.data.train
         self.space = build_space(config, ImageShape(train.side, train.channels, len(train.classes)))
         self.parts = parts_of(len(train), method_class(config.method).parts, config.seed)
-        self.steps_per_epoch = len(self.parts[0]) // config.batch_size
+        self.steps_per_epoch = steps_per_epoch(len(self.parts[0]), config.batch_size)
         self.steps = config.epochs * self.steps_per_epoch
         self.step = 0
         self._build_costs()
@@ -135,7 +146,7 @@ class Search:
         )
         index = rows[index].to(train.pixels.device)
         images = self.data.normalise(train.pixels[index], self.runtime.channels_last)
-        images = augment(images, config, self._generator(f"augment{suffix}"))
+        images = augment(images, self.augmentation, self._generator(f"augment{suffix}"))
         keep = None
         if config.drop_path:
             shape = (*self.supernet.paths, config.batch_size)
@@ -253,7 +264,7 @@ class Search:
     def child_accuracy(self, child: Any) -> float:
         """Validation top-1 of a child network."""
         child.eval()
-        return self._accuracy(lambda images, _: child(images))
+        return self._accuracy(child)
 
     def supernet_accuracy(self) -> float:
         """Validation top-1 of the supernet, a new draw of the last step's kind for each batch.
@@ -264,7 +275,7 @@ class Search:
         generator = self._generator("evaluate")
         last = max(0, self.step - 1)
 
-        def predict(images: Tensor, _: int) -> Tensor:
+        def predict(images: Tensor) -> Tensor:
             draw = self.method.draw(last, generator)
             predicted: Tensor = self.supernet(images, draw.sample, None, draw.active)
             return predicted
@@ -276,12 +287,12 @@ class Search:
         self.supernet.eval()
         sample = one_hot(picks, self.space.choices).to(self.runtime.device, self.runtime.dtype)
         active = [[pick] for pick in picks]
-        return self._accuracy(lambda images, _: self.supernet(images, sample, None, active))
+        return self._accuracy(lambda images: self.supernet(images, sample, None, active))
 
-    def _accuracy(self, predict: Callable[[Tensor, int], Tensor], batches: int = 1) -> float:
+    def _accuracy(self, predict: Callable[[Tensor], Tensor], batches: int = 1) -> float:
         most = -(-len(self.data.validation) // batches)
         size = min(self.config.evaluation_batch_size, most)
-        return accuracy(predict, self.data.validation, self.data, self.runtime, size)
+        return accuracy(predict, self.data.validation, self.data.normalise, self.runtime, size)
 
     def state_dict(self) -> dict[str, Any]:
         """All that a search needs to go on bit for bit.

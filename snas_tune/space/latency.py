@@ -8,16 +8,15 @@ the layers that a runtime fuses or overlaps.
 from __future__ import annotations
 
 import json
-import os
 import platform
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 import torch
 
+from snas_tune.files import write_whole
 from snas_tune.space.space import Layer
 from snas_tune.training.runtime import choose_device
 
@@ -87,16 +86,10 @@ def write_latencies(path: str | Path, table: Mapping[str, float], device: str = 
         "milliseconds": dict(sorted(table.items())),
     }
     path = Path(path)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(value, indent=1) + "\n")
-        partial.replace(path)
+        write_whole(path, json.dumps(value, indent=1) + "\n")
     except OSError as error:
         raise ValueError(f"latency table {path} cannot be written: {error}") from error
-    finally:
-        with suppress(OSError):
-            partial.unlink()
 
 
 def read_latencies(path: str | Path) -> dict[str, float]:

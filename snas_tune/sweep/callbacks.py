@@ -20,8 +20,9 @@ from ray.tune.experiment import Trial
 from ray.tune.logger import TBXLoggerCallback
 
 from snas_tune.config import SearchConfig
+from snas_tune.files import first_line
 from snas_tune.front import FILE_NAME, SCHEMA, FrontFile, ParetoFront, RunningFront
-from snas_tune.front.storage import STORAGE_ERRORS, first_line
+from snas_tune.front.storage import STORAGE_ERRORS
 from snas_tune.results import CHILDREN, HYPERVOLUME, OBJECTIVES
 from snas_tune.sweep.domains import domains_of, trial_name
 from snas_tune.sweep.trainable import FAILURE

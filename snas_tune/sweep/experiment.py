@@ -17,8 +17,9 @@ from pyarrow import fs
 from ray.tune.search.sample import Categorical, Domain, Quantized
 
 from snas_tune.config import SearchConfig
+from snas_tune.files import first_line
 from snas_tune.front import FILE_NAME, FrontFile, check_writable
-from snas_tune.front.storage import STORAGE_ERRORS, first_line, join, replace_file, resolve
+from snas_tune.front.storage import STORAGE_ERRORS, join, replace_file, resolve
 from snas_tune.sweep.domains import domains_of, first_config
 
 DESCRIPTION = "sweep.json"
