@@ -45,11 +45,12 @@ def sampled_accuracies(search: Search) -> list[float]:
         with torch.no_grad():
             sample = gumbel_softmax(search.supernet.logits, temperature, generator)
         predict = functools.partial(_predict, search, sample)
-        found.append(accuracy(predict, search.data.validation, search.data, search.runtime, 250))
+        data = search.data
+        found.append(accuracy(predict, data.validation, data.normalise, search.runtime, 250))
     return found
 
 
-def _predict(search: Search, sample: Tensor, images: Tensor, _: int) -> Tensor:
+def _predict(search: Search, sample: Tensor, images: Tensor) -> Tensor:
     predicted: Tensor = search.supernet(images, sample)
     return predicted
 

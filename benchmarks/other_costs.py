@@ -144,7 +144,7 @@ def measure_augment(args: argparse.Namespace) -> list[dict[str, Any]]:
             train.pixels[index], search.runtime.channels_last
         ),
         "alone: crop, mirror, cutout": lambda: augment(
-            images, config, generator_for(config.seed, "augment", search.step)
+            images, search.augmentation, generator_for(config.seed, "augment", search.step)
         ),
     }
     for number in range(args.rounds + 1):

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from snas_tune.architecture import read_architecture
 from snas_tune.config import SearchConfig
-from snas_tune.front import short_cell
 from snas_tune.pictures import front_figure, save
 from snas_tune.sweep import SweepSettings, run_sweep, sweep_space
 
@@ -118,7 +118,8 @@ def main() -> None:
     lines += [
         f"| {r['penalty_strength']:.3g} | {100 * r['child_accuracy']:.1f} "
         f"| {100 * r['accuracy']:.1f} | {r['flops'] / 1e6:.3f} | {r['params']} "
-        f"| {r['entropy']:.2f} | {short_cell(r['genotype']).replace('|', '/')} |"
+        f"| {r['entropy']:.2f} "
+        f"| {read_architecture(r['architecture']).summary().replace('|', '/')} |"
         for r in final
     ]
     path.with_suffix(".md").write_text("\n".join(lines) + "\n")

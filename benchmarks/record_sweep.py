@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 from ray import tune
 
 from snas_tune.config import PLACES
+from snas_tune.files import write_whole
 from snas_tune.front import FILE_NAME, SCHEMA, FrontFile
-from snas_tune.front.storage import replace_local_file
 from snas_tune.sweep import SweepSettings, run_sweep, sweep_space
 
 HERE = Path(__file__).resolve().parent
@@ -98,7 +98,7 @@ def keep(front_file: Path, recording: Path) -> None:
     written = pa.BufferOutputStream()
     table = pa.Table.from_pylist(rows, schema=SCHEMA)
     pq.write_table(table, written, compression="zstd", compression_level=19)
-    replace_local_file(recording, written.getvalue().to_pybytes())
+    write_whole(recording, written.getvalue().to_pybytes(), to_disk=True)
     trials = {row["trial"] for row in rows}
     print(f"{recording}: {len(rows)} epochs of {len(trials)} trials")
 

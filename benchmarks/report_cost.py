@@ -39,7 +39,7 @@ from snas_tune.front import ParetoFront
 from snas_tune.search.search import Search
 from snas_tune.sweep import SweepSettings, run_sweep, sweep_space
 
-SAME = ("genotype", "child_accuracy", "accuracy", "cross_entropy", "expected_flops")
+SAME = ("architecture", "child_accuracy", "accuracy", "cross_entropy", "expected_flops")
 """What an epoch must report alike in both."""
 
 

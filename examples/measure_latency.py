@@ -18,11 +18,11 @@ from snas_tune import SearchConfig
 from snas_tune.config import DARTS_OPS, STEMS
 from snas_tune.data import StderrProgress
 from snas_tune.front.storage import check_writable
+from snas_tune.search.images import load_images
 from snas_tune.space.cell.ops import check_ops
 from snas_tune.space.cell.skeleton import Skeleton
 from snas_tune.space.cell.supernet import skeleton_of
 from snas_tune.space.latency import layers_to_measure, measure_latencies, write_latencies
-from snas_tune.training.batches import load_images
 from snas_tune.training.runtime import choose_device
 
 

@@ -239,7 +239,9 @@ def show(result: SweepResult, name: str) -> None:
     local = name if remote else result.path
     write_pictures(result, f"{local}/pictures")
     front = result.front
-    counts = f"{len(front)} children, {len(front.front)} on the front, {len(front.cells)} different"
+    counts = (
+        f"{len(front)} children, {len(front.front)} on the front, {len(front.distinct)} different"
+    )
     box = f"of the box from 100 %, 0 FLOPs to 0 %, {result.largest_flops / 1e6:.3f} MFLOPs"
     stopped = f"{result.stopped} of {result.trials} trials were stopped early"
     lines = [
@@ -247,7 +249,7 @@ def show(result: SweepResult, name: str) -> None:
         f"front file    {join(result.path, 'front.parquet')} ({counts})",
         f"hypervolume   {result.hypervolume:.4f} {box}",
         f"saved         {100 * result.saved:.0f} % of the epochs: {stopped}",
-        f"pictures      {local}/pictures/front.svg and {local}/pictures/cells/",
+        f"pictures      {local}/pictures/front.svg and {local}/pictures/architectures/",
     ]
     if remote:
         lines.append(f"then          copy all of {result.path} into the folder {name}:")

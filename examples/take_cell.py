@@ -20,14 +20,14 @@ import torch
 
 from snas_tune import Genotype, ParetoFront, SearchConfig, load_search
 from snas_tune.data import NoTestImages, load_test
-from snas_tune.export.program import CLASSES, check_export, export_child
+from snas_tune.export.program import CLASSES, check_export, export_network
 from snas_tune.front.storage import check_writable
 from snas_tune.search.search import Search
 from snas_tune.space.cell.child import ChildNetwork
 from snas_tune.training.batches import Images
-from snas_tune.training.child import Retraining, train_child
 from snas_tune.training.diverged import SearchDiverged
 from snas_tune.training.evaluate import accuracy
+from snas_tune.training.train import EpochReport, Training, train
 
 
 def arguments() -> argparse.Namespace:
@@ -60,9 +60,9 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def load(args: argparse.Namespace) -> tuple[dict[str, Any], Search, ChildNetwork, Retraining]:
+def load(args: argparse.Namespace) -> tuple[dict[str, Any], Search, ChildNetwork, Training]:
     """Check all that can be wrong, and load the search and its child."""
-    retraining = Retraining(epochs=args.epochs, seed=args.seed, drop_path=args.drop_path or 0.0)
+    training = Training(epochs=args.epochs, seed=args.seed, drop_path=args.drop_path or 0.0)
     if args.export is not None:
         check_export(args.export)
         check_writable(str(args.export.parent))
@@ -79,14 +79,20 @@ def load(args: argparse.Namespace) -> tuple[dict[str, Any], Search, ChildNetwork
         raise ValueError(
             f"epochs must be positive for a cell whose checkpoint was not kept, got {args.epochs}"
         )
-    if args.drop_path is None:
-        retraining = replace(retraining, drop_path=search.config.drop_path)
-    child = search.child(Genotype.from_json(row["genotype"]))
+    config = search.config
+    training = replace(
+        training,
+        batch_size=config.batch_size,
+        evaluation_batch_size=config.evaluation_batch_size,
+        augmentation=search.augmentation,
+        drop_path=config.drop_path if args.drop_path is None else args.drop_path,
+    )
+    child = search.child(Genotype.from_json(row["architecture"]))
     print(
         f"{row['trial']}, epoch {row['epoch']}: {row['flops'] / 1e6:.3f} MFLOPs (multiply-adds "
         f"of one image), {row['params']} weights\n{child.genotype.to_text()}"
     )
-    return row, search, child, retraining
+    return row, search, child, training
 
 
 def chosen(front: ParetoFront, args: argparse.Namespace) -> dict[str, Any]:
@@ -121,7 +127,7 @@ def main() -> int:
     """Pick, measure, train, measure again, export. Exit status 2 if an input is wrong."""
     args = arguments()
     try:
-        row, search, child, retraining = load(args)
+        row, search, child, training = load(args)
         test = test_images(search)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -132,33 +138,36 @@ def main() -> int:
         if test is None:
             return text
         size, data = search.config.evaluation_batch_size, search.data
-        right = accuracy(lambda images, _: child(images), test, data, search.runtime, size)
+        right = accuracy(child, test, data.normalise, search.runtime, size)
         return f"test {100 * right:.1f} %, {text}"
+
+    def told(report: EpochReport) -> None:
+        print(
+            f"epoch {report.epoch} of {args.epochs}: loss {report.loss:.3f}, "
+            f"validation {100 * report.accuracy:.1f} %",
+            flush=True,
+        )
 
     if row["checkpoint"]:
         print(f"with the supernet's weights: {measured()}")
     if args.epochs:
         try:
-            train_child(
-                search,
-                child,
-                retraining,
-                lambda report: print(
-                    f"epoch {report.epoch} of {args.epochs}: loss {report.loss:.3f}, "
-                    f"validation {100 * report.accuracy:.1f} %",
-                    flush=True,
-                ),
-            )
+            train(child, search.data, search.runtime, training, told)
         except SearchDiverged as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
         print(f"trained: {measured()}")
     if args.export is not None:
-        export_child(child, search.data, args.export, getattr(torch, args.pixels))
-        path, channels, side = (
-            str(args.export),
-            child.skeleton.image_channels,
-            child.skeleton.image_size,
+        images = search.data.train
+        path, channels, side = str(args.export), images.channels, images.side
+        export_network(
+            child,
+            path,
+            normalise=search.data.normalise,
+            side=side,
+            classes=images.classes,
+            architecture=child.genotype.to_json(),
+            dtype=getattr(torch, args.pixels),
         )
         print(
             f"exported to {path}: {args.pixels} pixels from 0 to 255 of shape "

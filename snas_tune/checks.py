@@ -1,7 +1,14 @@
-"""Checks of settings: a test of a value, and its demand in the words of an error message.
+"""Checks of settings: a test of a value, and its words in an error message.
 
-A dataclass of settings has the check of each field beside it, as ``trials: Annotated[int, COUNT]``,
-and calls :func:`check_fields` in its ``__post_init__``.
+A dataclass has the check of each field beside it, and makes all of them when it is made::
+
+    @dataclass(frozen=True)
+    class Settings:
+        rate: Annotated[float, POSITIVE] = 0.1
+        steps: Annotated[int | None, COUNT] = None
+
+        def __post_init__(self) -> None:
+            check_fields(self)
 """
 
 from __future__ import annotations
@@ -9,66 +16,75 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple, get_type_hints
+import types
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 
 class Check(NamedTuple):
-    """What a setting must be."""
+    """A test of a value, and its words in ``<setting> must be <words>``."""
 
     test: Callable[[Any], bool]
-    demand: str
-    """Of a value that passes: ``<setting> must be <demand>``."""
+    words: str
 
 
-def check_fields(settings: Any) -> None:
-    """Check every field of a dataclass that has a :class:`Check` in its annotation.
+def check_fields(instance: object) -> None:
+    """Make the checks of a dataclass: every :class:`Check` in the ``Annotated`` of a field.
 
-    ``None`` passes where it is the field's default.
+    A field whose type allows None may be None.
 
     Raises:
-        ValueError: a value does not pass; the message names the field, its demand and the value.
+        ValueError: a value does not pass: ``<name> must be <words>, got <value>``.
     """
-    kind: Any = type(settings)
-    for name, (optional, check) in _checks(kind).items():
-        value = getattr(settings, name)
-        if not (optional and value is None) and not holds(check.test, value):
-            raise ValueError(f"{name} must be {check.demand}, got {value!r}")
+    for name, checks, optional in _field_checks(type(instance)):  # type: ignore[arg-type]  # mypy: no hash of types
+        value = getattr(instance, name)
+        if optional and value is None:
+            continue
+        for check in checks:
+            if not holds(check.test, value):
+                raise ValueError(f"{name} must be {check.words}, got {value!r}")
 
 
 @functools.cache
-def _checks(kind: type) -> dict[str, tuple[bool, Check]]:
-    """By field: whether it may be ``None``, and its check."""
-    return {
-        field.name: (field.default is None, mark)
-        for field in dataclasses.fields(kind)
-        for mark in _marks(kind, field.name)
-        if isinstance(mark, Check)
-    }
+def _field_checks(kind: type) -> tuple[tuple[str, tuple[Check, ...], bool], ...]:
+    """Name, checks, and whether None is allowed, of each field of a dataclass that has a check."""
+    hints = get_type_hints(kind, include_extras=True)
+    found = []
+    for field in dataclasses.fields(kind):
+        parts = tuple(_parts(hints[field.name]))
+        checks = tuple(part for part in parts if isinstance(part, Check))
+        if checks:
+            found.append((field.name, checks, type(None) in parts))
+    return tuple(found)
 
 
 def marked(kind: type, mark: object) -> tuple[str, ...]:
-    """The fields of a dataclass whose annotation holds a mark, in their order."""
-    names = (field.name for field in dataclasses.fields(kind))
-    return tuple(name for name in names if any(each is mark for each in _marks(kind, name)))
+    """The fields of a dataclass whose ``Annotated`` holds a mark, in their order."""
+    hints = get_type_hints(kind, include_extras=True)
+    return tuple(
+        field.name
+        for field in dataclasses.fields(kind)
+        if any(part is mark for part in _parts(hints[field.name]))
+    )
 
 
-def _marks(kind: type, name: str) -> tuple[Any, ...]:
-    """What stands in a field's ``Annotated`` beside its type."""
-    marks: tuple[Any, ...] = getattr(_hints(kind)[name], "__metadata__", ())
-    return marks
-
-
-@functools.cache
-def _hints(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind, include_extras=True)
+def _parts(hint: Any) -> Iterator[Any]:
+    """The members of a type's unions and the notes of its ``Annotated``, one inside the other."""
+    if get_origin(hint) is Annotated:
+        yield from hint.__metadata__
+        yield from _parts(hint.__origin__)
+    elif get_origin(hint) in (Union, types.UnionType):
+        for part in get_args(hint):
+            yield from _parts(part)
+    else:
+        yield hint
 
 
 def holds(test: Callable[[Any], bool], value: Any) -> bool:
-    """Whether a value passes; what cannot be compared does not."""
+    """Whether a value passes; a value that the test cannot compare does not."""
     try:
         return bool(test(value))
-    except TypeError:
+    except (TypeError, ValueError, OverflowError):  # of a text, of an array, of 10**400
         return False
 
 
@@ -96,6 +112,11 @@ def choice(choices: tuple[str, ...]) -> Check:
 def at_least(least: int) -> Check:
     """A whole number, ``least`` or more."""
     return Check(lambda value: is_count(value, least), f"a whole number, {least} or more")
+
+
+def is_instance(kind: type) -> Check:
+    """A value of a class."""
+    return Check(lambda value: isinstance(value, kind), f"a value of {kind.__name__}")
 
 
 COUNT = Check(lambda value: is_count(value, 1), "a positive whole number")

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 from snas_tune.annealing import SCHEDULES
 from snas_tune.checks import (
@@ -25,8 +25,8 @@ from snas_tune.checks import (
     Check,
     are_different_names,
     at_least,
+    check_fields,
     choice,
-    holds,
     is_count,
     is_number,
 )
@@ -52,8 +52,12 @@ COSTS = ("flops", "params", "memory", "latency_ms")
 SAMPLINGS = ("concrete", "gdas", "dsnas", "top_k")
 """How an architecture is drawn, see :func:`snas_tune.search.sampling.draw_architecture`."""
 
-SUPERNETS = ("auto", "plain", "fast")
+SUPERNETS = ("auto", "plain", "fused")
 PRECISIONS = ("float32", "float64", "bfloat16", "float16")
+
+NAMES = Check(are_different_names, "two or more different names")
+COST_WEIGHTS = Check(lambda value: isinstance(value, Mapping), "weights by name of the cost")
+COLOURS = Check(lambda value: is_count(value, 1) and value in (1, 3), "1 or 3")
 
 VARIED = ("penalty_strength", "temperature_schedule", "temperature_start", "temperature_end")
 """Settings that a sweep varies unless it is told otherwise; HParams always shows them."""
@@ -64,17 +68,9 @@ PLACES = ("data_root", "data_cache")
 PATHS = (*PLACES, "latency_table")
 """Settings that are always paths."""
 
-SHAPE = (
-    "cells",
-    "channels",
-    "partial_channels",
-    "nodes",
-    "ops",
-    "stem",
-    "image_size",
-    "image_channels",
-)
-"""Settings that fix the shape of the supernet: a checkpoint fits only the same ones."""
+SINCE_FORMAT_1 = {"space": "cell", "method": "snas"}
+"""Settings that the first configs did not have, and their one meaning then. They are left out of
+the JSON where they have it, so that a search keeps its fingerprint, and a trial its name."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,17 +81,25 @@ class SearchConfig:
         ValueError: a value breaks its field's rule; the message names the field and the value.
     """
 
-    penalty_strength: float = 0.0
+    space: Annotated[str, TEXT] = "cell"
+    """The architectures that are searched: ``cell``, or ``module:name`` of a
+    :class:`snas_tune.space.choices.Space` of the user's."""
+
+    method: Annotated[str, TEXT] = "snas"
+    """How they are searched: ``snas``, or ``module:name`` of a
+    :class:`snas_tune.search.methods.method.Method` of the user's."""
+
+    penalty_strength: Annotated[float, NOT_NEGATIVE] = 0.0
     """Weight of the normalised cost in the loss (the paper's eta). 0 ignores cost."""
 
-    penalty_form: str = "linear"
+    penalty_form: Annotated[str, choice(PENALTY_FORMS)] = "linear"
     """``linear`` or ``log`` in the cost of each op, see :mod:`snas_tune.search.penalty`."""
 
-    penalty_gradient: str = "sample"
+    penalty_gradient: Annotated[str, choice(PENALTY_GRADIENTS)] = "sample"
     """How the penalty reaches the logits: through the reparameterised ``sample``, by the exact
     ``expectation``, or by the ``score`` function."""
 
-    penalty_costs: Mapping[str, float] = field(
+    penalty_costs: Annotated[Mapping[str, float], COST_WEIGHTS] = field(
         default_factory=lambda: {"flops": 1.0, "params": 1.0, "memory": 1.0}
     )
     """Weight of each cost (``flops``, ``params``, ``memory``, ``latency_ms``) in the penalty; each
@@ -103,170 +107,165 @@ class SearchConfig:
     the one by which pooling and skip connections cost anything, so without it no strength empties a
     cell."""
 
-    target_flops: float | None = None
+    target_flops: Annotated[float | None, POSITIVE] = None
     """A budget in multiply-adds of one image. If given, the penalty is on FLOPs alone
     (``penalty_costs`` and ``penalty_form`` do not matter) and acts only while the derived child, or
     the expectation, is above what is allowed, which falls to the budget during the search."""
 
-    latency_table: str | None = None
+    latency_table: Annotated[str | None, TEXT] = None
     """Path of a table measured by ``snas_tune.space.latency``; needed for ``latency_ms``."""
 
-    temperature_schedule: str = "linear"
+    temperature_schedule: Annotated[str, choice(tuple(SCHEDULES))] = "linear"
     """Kind of the annealing: ``linear``, ``exponential``, ``cosine`` or ``constant``."""
 
-    temperature_start: float = 1.0
+    temperature_start: Annotated[float, POSITIVE] = 1.0
     """Temperature of the first step (published: 1)."""
 
-    temperature_end: float = 0.03
+    temperature_end: Annotated[float, POSITIVE] = 0.03
     """Temperature of the last step (published: 0.03). A ``constant`` schedule ignores it."""
 
-    sampling: str = "concrete"
+    sampling: Annotated[str, choice(SAMPLINGS)] = "concrete"
     """How a step draws its architecture. ``concrete``: every op runs, weighted by a concrete sample
     (SNAS). The others run few ops, so a step costs a fraction: ``gdas`` and ``dsnas`` one of each
     edge, with a straight-through or a score-function gradient; ``top_k`` the ``sampled_ops``
     heaviest."""
 
-    sampled_ops: int = 2
+    sampled_ops: Annotated[int, at_least(2)] = 2
     """Ops of an edge that run in a step, for ``top_k``."""
 
-    seed: int = 0
+    seed: Annotated[int, COUNT_OR_ZERO] = 0
     """Fixes the initial weights, the split, the data order, augmentation and every sample."""
 
-    data: str = "digits"
+    data: Annotated[str, TEXT] = "digits"
     """``digits``, ``cifar10``, ``cifar100``, ``fashion-mnist``, a folder or archive of class
     folders, or ``module:function``."""
 
-    data_root: str = "data"
+    data_root: Annotated[str, TEXT] = "data"
     """Where named data sets are looked for, and downloaded to if they are not there."""
 
-    data_cache: str | None = None
-    """Folder for decoded images, shared by the trials of a node. No cache if not given, and none of
-    ``module:function``, which may answer anew every time."""
+    data_cache: Annotated[str | None, TEXT] = None
+    """Folder for decoded images, shared by the trials of a machine. No cache if not given, and none
+    of ``module:function``, which may answer anew every time."""
 
-    image_size: int | None = None
+    image_size: Annotated[int | None, at_least(4)] = None
     """Side of the images in pixels; the source's own if not given."""
 
-    image_channels: int | None = None
+    image_channels: Annotated[int | None, COLOURS] = None
     """1 or 3; the source's own if not given."""
 
-    limit_images: int | None = None
+    limit_images: Annotated[int | None, COUNT] = None
     """Use a stratified subset of that many images; all of them if not given."""
 
-    validation_fraction: float = 0.2
+    validation_fraction: Annotated[float, OPEN_SHARE] = 0.2
     """Share of the training images that is held out to measure accuracy. The test set is never
     used by a search."""
 
-    cells: int = 8
+    cells: Annotated[int, at_least(3)] = 8
     """Depth. Reduction cells stand at 1/3 and 2/3 of it."""
 
-    channels: int = 16
+    channels: Annotated[int, at_least(2)] = 16
     """Channels of the first cells; each reduction cell doubles them."""
 
-    partial_channels: int = 1
+    partial_channels: Annotated[int, COUNT] = 1
     """Only one channel in so many goes through the ops of an edge; the rest pass by (PC-DARTS;
     published: 4), in the children as well. 1: all. ``channels`` must be a multiple of it."""
 
-    nodes: int = 4
+    nodes: Annotated[int, COUNT] = 4
     """Intermediate nodes of a cell."""
 
-    ops: tuple[str, ...] = DARTS_OPS
+    ops: Annotated[tuple[str, ...], NAMES] = DARTS_OPS
     """Candidate ops, names of :data:`snas_tune.space.cell.ops.OPS`."""
 
-    ops_module: str | None = None
+    ops_module: Annotated[str | None, TEXT] = None
     """A module of the user's that adds ops to that table; imported wherever the search runs."""
 
-    stem: str = "cifar"
+    stem: Annotated[str, choice(STEMS)] = "cifar"
     """``cifar`` (one 3x3 convolution) or ``imagenet`` (three with stride 2)."""
 
-    epochs: int = 150
+    epochs: Annotated[int, COUNT] = 150
     """Length of the search. Both schedules span exactly this horizon."""
 
-    batch_size: int = 64
+    batch_size: Annotated[int, at_least(2)] = 64
     """Images per step."""
 
-    evaluation_batch_size: int = 250
+    evaluation_batch_size: Annotated[int, COUNT] = 250
     """Images per forward pass of an evaluation."""
 
-    weights_learning_rate: float = 0.025
+    weights_learning_rate: Annotated[float, POSITIVE] = 0.025
     """Of SGD, at the first step; falls along a cosine."""
 
-    weights_learning_rate_end: float = 0.001
+    weights_learning_rate_end: Annotated[float, NOT_NEGATIVE] = 0.001
     """Of SGD, at the last step."""
 
-    weights_momentum: float = 0.9
+    weights_momentum: Annotated[float, SHARE] = 0.9
     """Of SGD."""
 
-    weights_decay: float = 3e-4
+    weights_decay: Annotated[float, NOT_NEGATIVE] = 3e-4
     """L2 of SGD."""
 
-    weights_clip: float = 5.0
+    weights_clip: Annotated[float, POSITIVE] = 5.0
     """Largest norm of the weights' gradient."""
 
-    logits_learning_rate: float | None = None
+    logits_learning_rate: Annotated[float | None, POSITIVE] = None
     """Of Adam. If not given: the published 3e-4 x 117,300 steps, divided by this search's steps
     (at most 0.1), as Adam moves a logit by about its learning rate per step."""
 
-    logits_decay: float = 1e-3
+    logits_decay: Annotated[float, NOT_NEGATIVE] = 1e-3
     """L2 of Adam."""
 
-    logits_clip: float = 10.0
+    logits_clip: Annotated[float, POSITIVE] = 10.0
     """Largest norm of the logits' gradient."""
 
-    logits_spread: float = 0.01
+    logits_spread: Annotated[float, NOT_NEGATIVE] = 0.01
     """Standard deviation of the initial logits."""
 
-    drop_path: float = 0.0
+    drop_path: Annotated[float, SHARE] = 0.0
     """Probability that an image loses an edge in a step (published search: 0.3)."""
 
-    crop_padding: int = 0
+    crop_padding: Annotated[int, COUNT_OR_ZERO] = 0
     """Random crops out of the image padded by this many pixels (CIFAR: 4)."""
 
-    flip: bool = False
+    flip: Annotated[bool, FLAG] = False
     """Mirror half of the images. Wrong for digits and text."""
 
-    cutout: int = 0
+    cutout: Annotated[int, COUNT_OR_ZERO] = 0
     """Side of a square set to zero at a random place; 0 for none (CIFAR: 16)."""
 
-    child_every: int = 1
+    child_every: Annotated[int, COUNT] = 1
     """Derive and evaluate the child every so many epochs, and always after the last."""
 
-    recalibration_batches: int = 20
+    recalibration_batches: Annotated[int, COUNT] = 20
     """Training batches that set the child's batch-norm statistics."""
 
-    supernet: str = "auto"
-    """``plain``, op by op, or ``fast``, all edges of a node at once: the same function, up to
-    rounding. ``auto`` is whichever is measured to be the fastest for this shape on this machine, in
-    either memory format, see :mod:`snas_tune.search.autotune`; plain under compilation."""
+    supernet: Annotated[str, choice(SUPERNETS)] = "auto"
+    """Implementation of the supernet: ``plain``, op by op, or ``fused``, all edges of a node at
+    once. Both compute the same function, up to rounding. ``auto`` takes the one that is measured to
+    be the fastest for this shape on this machine; plain under compilation."""
 
-    activation_checkpointing: bool = False
+    activation_checkpointing: Annotated[bool, FLAG] = False
     """Keep only what goes from cell to cell and compute the rest again in the backward pass: the
     same results with less memory, for a forward pass more."""
 
-    device: str = "auto"
+    device: Annotated[str, TEXT] = "auto"
     """``auto`` (a GPU if there is one), or a torch device such as ``cpu`` or ``cuda:0``."""
 
-    threads: int | None = None
+    threads: Annotated[int | None, COUNT] = None
     """Threads of torch on the CPU, set in the process of a trial; torch's own choice if not given.
     LayerSpec of what fixes results."""
 
-    precision: str = "float32"
+    precision: Annotated[str, choice(PRECISIONS)] = "float32"
     """``float32``, or autocast to ``bfloat16`` or ``float16``. ``float64`` is slower and for
     comparisons: rounding is then too small for a short search to tell one form of the supernet,
     or one number of threads, from another."""
 
-    channels_last: bool = False
+    channels_last: Annotated[bool, FLAG] = False
     """Keep images and feature maps in channels-last memory format."""
 
-    compile: bool = False
+    compile: Annotated[bool, FLAG] = False
     """Run the supernet through torch.compile."""
 
     def __post_init__(self) -> None:
-        for each in dataclasses.fields(self):
-            test, rule = _RULES[each.name]
-            value = getattr(self, each.name)
-            optional = each.default is None
-            if not (optional and value is None) and not holds(test, value):
-                raise ValueError(f"{each.name} must be {rule}, got {value!r}")
+        check_fields(self)
         object.__setattr__(self, "ops", tuple(self.ops))
         object.__setattr__(self, "penalty_costs", dict(self.penalty_costs))
         _check_together(self)
@@ -282,11 +281,15 @@ class SearchConfig:
         unknown = sorted(set(values) - known)
         if unknown:
             raise ValueError(f"unknown settings {unknown}; SearchConfig has {sorted(known)}")
-        return SearchConfig(**values)
+        renamed = {"supernet": "fused"} if values.get("supernet") == "fast" else {}  # until 0.1
+        return SearchConfig(**{**values, **renamed})
 
     def to_dict(self) -> dict[str, Any]:
         """The fields by name, of types that JSON knows."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        for name, meaning in SINCE_FORMAT_1.items():
+            if values[name] == meaning:
+                del values[name]
         return {**values, "ops": list(self.ops), "penalty_costs": dict(self.penalty_costs)}
 
     def to_json(self) -> str:
@@ -300,66 +303,6 @@ class SearchConfig:
         """
         values = {k: v for k, v in self.to_dict().items() if k not in PLACES}
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:6]
-
-    def space(self) -> dict[str, Any]:
-        """The settings of :data:`SHAPE`."""
-        values = self.to_dict()
-        return {name: values[name] for name in SHAPE}
-
-
-_RULES: dict[str, Check] = {
-    "penalty_strength": NOT_NEGATIVE,
-    "penalty_form": choice(PENALTY_FORMS),
-    "penalty_gradient": choice(PENALTY_GRADIENTS),
-    "penalty_costs": Check(lambda value: isinstance(value, Mapping), "weights by name of the cost"),
-    "target_flops": POSITIVE,
-    "latency_table": TEXT,
-    "temperature_schedule": choice(tuple(SCHEDULES)),
-    "temperature_start": POSITIVE,
-    "temperature_end": POSITIVE,
-    "sampling": choice(SAMPLINGS),
-    "sampled_ops": at_least(2),
-    "seed": COUNT_OR_ZERO,
-    "data": TEXT,
-    "data_root": TEXT,
-    "data_cache": TEXT,
-    "image_size": at_least(4),
-    "image_channels": Check(lambda value: is_count(value, 1) and value in (1, 3), "1 or 3"),
-    "limit_images": COUNT,
-    "validation_fraction": OPEN_SHARE,
-    "cells": at_least(3),
-    "channels": at_least(2),
-    "partial_channels": COUNT,
-    "nodes": COUNT,
-    "ops": Check(are_different_names, "two or more different names"),
-    "ops_module": TEXT,
-    "stem": choice(STEMS),
-    "epochs": COUNT,
-    "batch_size": at_least(2),
-    "evaluation_batch_size": COUNT,
-    "weights_learning_rate": POSITIVE,
-    "weights_learning_rate_end": NOT_NEGATIVE,
-    "weights_momentum": SHARE,
-    "weights_decay": NOT_NEGATIVE,
-    "weights_clip": POSITIVE,
-    "logits_learning_rate": POSITIVE,
-    "logits_decay": NOT_NEGATIVE,
-    "logits_clip": POSITIVE,
-    "logits_spread": NOT_NEGATIVE,
-    "drop_path": SHARE,
-    "crop_padding": COUNT_OR_ZERO,
-    "flip": FLAG,
-    "cutout": COUNT_OR_ZERO,
-    "child_every": COUNT,
-    "recalibration_batches": COUNT,
-    "supernet": choice(SUPERNETS),
-    "activation_checkpointing": FLAG,
-    "device": TEXT,
-    "threads": COUNT,
-    "precision": choice(PRECISIONS),
-    "channels_last": FLAG,
-    "compile": FLAG,
-}
 
 
 def _check_together(config: SearchConfig) -> None:

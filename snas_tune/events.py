@@ -4,7 +4,8 @@ A run holds four time series for one trial, all with the plugin name :data:`PLUG
 
 - :data:`CHILDREN`, a float64 vector for each evaluated child, its step the epoch. Scalars of
   TensorBoard are float32, in which two different FLOPs above 16 million may be one.
-- :data:`GENOTYPES`, the genotype of that child as JSON.
+- :data:`ARCHITECTURES`, the architecture of that child as JSON. Of format 1 it is called
+  :data:`GENOTYPES`; a run that went on with a newer version has both.
 - :data:`SETTINGS`, once: a JSON object with the ``trial``'s name, the ``experiment``'s path, and
   the ``constants`` that all its rows of the front file share.
 - :data:`CHECKPOINTS`, whenever they change: a JSON object with the path of each kept checkpoint,
@@ -18,17 +19,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from snas_tune.results import OBJECTIVES, Metric
+from snas_tune.results import ARCHITECTURE, OBJECTIVES, Metric
 
 PLUGIN = "pareto"
 """The name of the tab in TensorBoard's addresses, and of its data in event files."""
 
-FORMAT = 1
+FORMAT = 2
 """Version of the form. A reader refuses a newer one."""
 
-CHILDREN, GENOTYPES, SETTINGS, CHECKPOINTS = (
-    f"pareto/{name}" for name in ("children", "genotype", "settings", "checkpoints")
+CHILDREN, ARCHITECTURES, GENOTYPES, SETTINGS, CHECKPOINTS = (
+    f"pareto/{name}" for name in ("children", "architecture", "genotype", "settings", "checkpoints")
 )
+
+RENAMED = {"genotype": ARCHITECTURE, "dearest_flops": "largest_flops"}
+"""Columns of format 1 that have another name since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ class ChildrenForm:
 
     @staticmethod
     def from_json(content: bytes) -> ChildrenForm:
-        """The inverse of :meth:`to_json`.
+        """The inverse of :meth:`to_json`; columns of older formats get the names of this one.
 
         Raises:
             ValueError: it is none, or of a newer format.
@@ -75,10 +79,14 @@ class ChildrenForm:
             value: dict[str, Any] = json.loads(content)
             if value["format"] > FORMAT:
                 raise ValueError(f"format of the children must be {FORMAT}, got {value['format']}")
+            renamed = RENAMED if value["format"] == 1 else {}
             return ChildrenForm(
-                tuple(Metric(*texts) for texts in _strings(value["columns"], 4)),
+                tuple(
+                    Metric(renamed.get(name, name), *texts)
+                    for name, *texts in _strings(value["columns"], 4)
+                ),
                 frozenset(value["integers"]),
-                tuple(value["fields"]),
+                tuple(renamed.get(name, name) for name in value["fields"]),
                 tuple((name, mode) for name, mode in _strings(value["objectives"], 2)),
             )
         except (KeyError, TypeError, AttributeError) as error:

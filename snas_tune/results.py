@@ -27,8 +27,8 @@ METRICS = (
     Metric(CHILD_ACCURACY, "share", "max", "validation top-1 of the derived child network"),
     Metric(ACCURACY, "share", "max", "validation top-1 of the sampled supernet"),
     Metric(FLOPS, "multiply-adds", "min", "of the child network, for one image"),
-    Metric("params", "weights", "min", "of the child network, dead parts removed"),
-    Metric("params_with_dead", "weights", "min", "of the child network, dead parts kept"),
+    Metric("params", "weights", "min", "of the child network, unused parts removed"),
+    Metric("params_with_dead", "weights", "min", "of the child network, unused parts kept"),
     Metric("memory", "elements", "min", "read or written by the child network for one image"),
     Metric("latency_ms", "ms", "min", "of the child for one image, from a latency table, else NaN"),
     Metric("expected_flops", "multiply-adds", "min", "of the supernet under its logits, one image"),
@@ -39,18 +39,24 @@ METRICS = (
     Metric("cross_entropy", "nats", "min", "of the training batches, mean over the epoch's steps"),
     Metric("penalty", "nats", "min", "penalty strength x normalised cost, mean over the steps"),
     Metric("train_accuracy", "share", "max", "top-1 on the training batches of the epoch"),
-    Metric(
-        "credit_normal", "nats", "", "mean credit of the normal cell's edges, see docs/method.md"
-    ),
-    Metric("credit_reduction", "nats", "", "mean credit of the reduction cell's edges"),
-    Metric("edges", "edges", "", "live edges of both derived cells"),
     Metric(SECONDS, "s", "min", "of this epoch, evaluation included"),
     Metric("seconds_training", "s", "min", "of this epoch's search steps"),
 )
-"""In the order in which tables show them. A report also holds ``genotype``, a JSON string."""
+"""What any space and method reports, in the order in which tables show it.
 
-GENOTYPE = "genotype"
-"""The derived cells as JSON, dead parts removed."""
+A report also holds :data:`ARCHITECTURE`; numbers that only its space has, see
+:meth:`snas_tune.architecture.Architecture.columns`; and keys that begin with :data:`CREDIT`.
+"""
+
+CREDIT = "credit"
+"""How the names of credits begin, in nats, see docs/method.md: ``credit/<group>/<choice>`` is the
+credit of one choice."""
+
+MEAN_CREDIT = "credit_"
+"""How the mean credit of a group of choices is called: ``credit_<group>``."""
+
+ARCHITECTURE = "architecture"
+"""The derived architecture as JSON, unused parts removed."""
 
 HYPERVOLUME = "hypervolume"
 """What the driver adds to a report: the share of the box between the ideal point (every image

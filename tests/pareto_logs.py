@@ -42,7 +42,8 @@ def some_genotype(generator: np.random.Generator, nodes: int = 3) -> Genotype:
 
 def some_report(generator: np.random.Generator, epoch: int, strength: float) -> dict[str, Any]:
     """A report with every metric; FLOPs above what float32 tells apart, and ties among them."""
-    report = {metric.name: float(generator.random()) for metric in METRICS}
+    names = [metric.name for metric in METRICS] + ["credit_normal", "credit_reduction"]
+    report: dict[str, Any] = {name: float(generator.random()) for name in names}
     flops = 20_000_001 + int(40_000_000 / (1 + strength)) + int(generator.integers(0, 4))
     accuracy = (0.9 - 0.4 / (1 + epoch)) * (flops / 6e7) ** 0.2 + generator.normal(0, 0.02)
     report |= {name: int(generator.integers(1, 10**6)) for name in WHOLE}
@@ -52,9 +53,9 @@ def some_report(generator: np.random.Generator, epoch: int, strength: float) -> 
         "largest_flops": 70_000_000,
         "child_accuracy": round(float(np.clip(accuracy, 0, 1)), 3),
         "latency_ms": float("nan"),
-        "genotype": some_genotype(generator).to_json(),
     }
-    return report
+    genotype = some_genotype(generator)
+    return {**report, **genotype.columns(), "architecture": genotype.to_json()}
 
 
 def write_sweep(

@@ -1,4 +1,4 @@
-"""Hypothesis strategies: cells of any form, and genotypes of a search space."""
+"""Hypothesis strategies: cells of any form, genotypes of a search space, architectures of any."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from hypothesis import strategies as st
 
+from snas_tune.architecture import Picks
 from snas_tune.space.cell.genotype import INPUTS, NONE, Cell, Edge, Genotype, cell_edges
 
 SOME_OPS = ("skip_connect", "max_pool_3x3", "sep_conv_3x3")
@@ -69,3 +70,11 @@ def search_space_genotypes(nodes: int, ops: Sequence[str]) -> st.SearchStrategy[
 def divisors(number: int) -> st.SearchStrategy[int]:
     """What ``partial_channels`` may be for that many channels."""
     return st.sampled_from([k for k in range(1, number + 1) if number % k == 0])
+
+
+def picks() -> st.SearchStrategy[Picks]:
+    """Architectures of spaces without a class of their own: any names and options."""
+    names = st.one_of(st.sampled_from(["kernel", "width", "stage 1"]), st.text(max_size=6))
+    options = st.one_of(st.sampled_from(["3", "16", "skip"]), st.text(max_size=6))
+    spaces = st.text(min_size=1, max_size=5).filter(lambda space: space != "cell")
+    return st.builds(Picks, spaces, st.dictionaries(names, options, max_size=20))

@@ -10,11 +10,15 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snas_tune.config import SearchConfig
 from snas_tune.data import ImageSet
 from snas_tune.training import batches as batches_module
-from snas_tune.training.augment import augment
-from snas_tune.training.batches import batch_indices, in_order, load_images, search_data
+from snas_tune.training.augment import Augmentation, augment
+from snas_tune.training.batches import (
+    batch_indices,
+    in_order,
+    split_images,
+    steps_per_epoch,
+)
 from snas_tune.training.seeds import generator_for
 
 CPU = torch.device("cpu")
@@ -70,14 +74,14 @@ def test_every_epoch_and_seed_has_its_own_order_and_every_image_its_turn():
 
 def test_without_augmentation_the_images_stay():
     images = distinct(4)
-    assert torch.equal(augment(images, SearchConfig(), generator_for(0, "test", 0)), images)
+    assert torch.equal(augment(images, Augmentation(), generator_for(0, "test", 0)), images)
 
 
 @pytest.mark.parametrize("padding", [1, 2])
 def test_a_crop_is_any_window_of_the_padded_image(padding):
     batch, widest = 4000, 2 * padding + 1
     images = distinct(batch)
-    cropped = augment(images, SearchConfig(crop_padding=padding), generator_for(0, "test", 0))
+    cropped = augment(images, Augmentation(crop_padding=padding), generator_for(0, "test", 0))
     padded = F.pad(images[0], (padding,) * 4)
     windows = [
         padded[:, top : top + SIDE, left : left + SIDE]
@@ -89,7 +93,7 @@ def test_a_crop_is_any_window_of_the_padded_image(padding):
 
 def test_half_of_the_images_are_mirrored_left_to_right():
     images = distinct(1000)
-    flipped = augment(images, SearchConfig(flip=True), generator_for(0, "test", 0))
+    flipped = augment(images, Augmentation(flip=True), generator_for(0, "test", 0))
     mirrored = images[0].numpy()[:, :, ::-1].copy()
     choices = [images[0], torch.from_numpy(mirrored)]
     assert about_evenly([index_of(image, choices) for image in flipped], 2)
@@ -98,7 +102,7 @@ def test_half_of_the_images_are_mirrored_left_to_right():
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_cutout_zeroes_a_square_around_any_pixel(size):
     images = distinct(3000)
-    cut = augment(images, SearchConfig(cutout=size), generator_for(0, "test", 0))
+    cut = augment(images, Augmentation(cutout=size), generator_for(0, "test", 0))
     choices = []
     for row, column in itertools.product(range(SIDE), repeat=2):
         image = images[0].clone()
@@ -111,18 +115,18 @@ def test_cutout_zeroes_a_square_around_any_pixel(size):
 
 
 def test_augmentation_follows_from_its_generator_alone():
-    config = SearchConfig(crop_padding=2, flip=True, cutout=2)
+    augmentation = Augmentation(crop_padding=2, flip=True, cutout=2)
     images = distinct(16)
     torch.manual_seed(1)
-    first = augment(images, config, generator_for(3, "augment", 5))
+    first = augment(images, augmentation, generator_for(3, "augment", 5))
     torch.manual_seed(2)
-    assert torch.equal(augment(images, config, generator_for(3, "augment", 5)), first)
-    assert not torch.equal(augment(images, config, generator_for(3, "augment", 6)), first)
+    assert torch.equal(augment(images, augmentation, generator_for(3, "augment", 5)), first)
+    assert not torch.equal(augment(images, augmentation, generator_for(3, "augment", 6)), first)
     assert not torch.equal(first, images)
 
 
 def test_the_parts_are_disjoint_stratified_and_hold_the_right_labels(noise_images):
-    data = search_data(noise_images, SearchConfig(batch_size=8, validation_fraction=0.25), CPU)
+    data = split_images(noise_images, CPU, validation_fraction=0.25)
     assert (len(data.train), len(data.validation)) == (45, 15)
     assert data.train.classes == ("a", "b", "c")
     assert (data.train.side, data.train.channels) == (8, 3)
@@ -141,8 +145,7 @@ def test_the_parts_are_disjoint_stratified_and_hold_the_right_labels(noise_image
 
 def test_training_images_are_normalised_with_statistics_that_validation_did_not_see(noise_images):
     images = ImageSet(noise_images.images.copy(), noise_images.labels, noise_images.classes)
-    config = SearchConfig(batch_size=8)
-    data = search_data(images, config, CPU)
+    data = split_images(images, CPU)
     normal = data.normalise(data.train.pixels).double()
     assert normal.mean((0, 2, 3)).abs().max() < 1e-5
     assert (normal.std((0, 2, 3), unbiased=False) - 1).abs().max() < 1e-5
@@ -159,12 +162,12 @@ def test_training_images_are_normalised_with_statistics_that_validation_did_not_
 
 def test_images_of_one_colour_are_normalised_to_zero_and_not_to_nan():
     images = ImageSet(np.full((8, 1, 4, 4), 200, np.uint8), np.arange(8) % 2, ("a", "b"))
-    data = search_data(images, SearchConfig(batch_size=2), CPU)
+    data = split_images(images, CPU)
     assert (data.normalise(data.train.pixels) == 0).all()
 
 
 def test_channels_last_changes_the_memory_format_and_no_value(noise_images):
-    data = search_data(noise_images, SearchConfig(batch_size=8), CPU)
+    data = split_images(noise_images, CPU)
     plain = data.normalise(data.train.pixels)
     fast = data.normalise(data.train.pixels, channels_last=True)
     assert torch.equal(plain, fast)
@@ -172,8 +175,7 @@ def test_channels_last_changes_the_memory_format_and_no_value(noise_images):
 
 
 def test_a_limit_takes_a_subset_of_every_class(noise_images):
-    config = SearchConfig(batch_size=2, limit_images=20, validation_fraction=0.3)
-    data = search_data(noise_images, config, CPU)
+    data = split_images(noise_images, CPU, limit=20, validation_fraction=0.3)
     assert (len(data.train), len(data.validation)) == (14, 6)
     total = torch.bincount(data.train.labels) + torch.bincount(data.validation.labels)
     assert sorted(total.tolist()) == [6, 7, 7]
@@ -183,8 +185,7 @@ def test_read_only_images_of_a_cache_serve_as_well(noise_images):
     frozen = noise_images.images.copy()
     frozen.flags.writeable = False
     images = ImageSet(frozen, noise_images.labels, noise_images.classes)
-    config = SearchConfig(batch_size=8)
-    a, b = search_data(images, config, CPU), search_data(noise_images, config, CPU)
+    a, b = split_images(images, CPU), split_images(noise_images, CPU)
     assert torch.equal(a.train.pixels, b.train.pixels)
 
 
@@ -195,11 +196,11 @@ def test_a_memory_map_is_neither_copied_nor_converted_as_a_whole(tmp_path, limit
     mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
     images = ImageSet(mapped, np.arange(2000) % 2, ("a", "b"))
     tracemalloc.start()
-    data = search_data(images, SearchConfig(limit_images=limit), CPU)
+    data = split_images(images, CPU, limit=limit)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(data.train) == 0.8 * (limit or 2000)
-    assert data.mean.flatten().tolist() == [7.0] * 3
+    assert data.normalise.mean.flatten().tolist() == [7.0] * 3
     assert peak < sizes * mapped.nbytes
     assert data.train.pixels.numpy().flags.writeable
 
@@ -218,65 +219,51 @@ def test_the_statistics_are_those_of_float64(seed, channels, block):
     np.testing.assert_allclose(deviation, whole.std((0, 2, 3)), rtol=1e-12)
 
 
-def test_a_class_of_one_image_is_named_with_its_source(tmp_path, monkeypatch):
-    (tmp_path / "lonely_images.py").write_text(
-        "import numpy as np\n"
-        "def load():\n"
-        "    return np.zeros((4, 1, 4, 4), np.uint8), np.array([0, 0, 0, 1])\n"
-    )
-    monkeypatch.syspath_prepend(tmp_path)
-    message = "^class '1' must have at least two images, got 1 in lonely_images:load$"
-    with pytest.raises(ValueError, match=message):
-        load_images(SearchConfig(data="lonely_images:load"))
-
-
 def test_a_limit_that_leaves_a_class_too_few_images_to_be_split_is_refused(noise_images):
     message = "^limit_images must be at least 6, 2 of each of 3 classes, got 5$"
     with pytest.raises(ValueError, match=message):
-        search_data(noise_images, SearchConfig(batch_size=2, limit_images=5), CPU)
-    data = search_data(noise_images, SearchConfig(batch_size=2, limit_images=6), CPU)
+        split_images(noise_images, CPU, limit=5)
+    data = split_images(noise_images, CPU, limit=6)
     assert torch.bincount(data.train.labels).tolist() == [1, 1, 1]
 
 
 def test_the_seed_fixes_the_parts(noise_images):
-    a, b, c = (
-        search_data(noise_images, SearchConfig(batch_size=8, seed=seed), CPU).train.pixels
-        for seed in (0, 0, 1)
-    )
+    a, b, c = (split_images(noise_images, CPU, seed=seed).train.pixels for seed in (0, 0, 1))
     assert torch.equal(a, b)
     assert not torch.equal(a, c)
 
 
-def test_a_training_part_smaller_than_a_batch_is_refused(noise_images):
-    with pytest.raises(
-        ValueError, match=r"^batch_size must be at most the 48 training images, got 49$"
-    ):
-        search_data(noise_images, SearchConfig(batch_size=49), CPU)
-    assert len(search_data(noise_images, SearchConfig(batch_size=48), CPU).train) == 48
+def test_training_images_that_fill_no_batch_are_refused():
+    for ask in (steps_per_epoch, lambda *sizes: batch_indices(*sizes, seed=0, step=0)):
+        with pytest.raises(
+            ValueError, match=r"^batch_size must be at most the 48 training images, got 49$"
+        ):
+            ask(48, 49)
+    assert [steps_per_epoch(48, size) for size in (48, 25, 24, 1)] == [1, 1, 2, 48]
 
 
-def test_images_that_are_not_square_are_refused_with_the_way_out(tmp_path, monkeypatch):
-    (tmp_path / "oblong_images.py").write_text(
-        "import numpy as np\n"
-        "def load():\n"
-        "    return np.zeros((4, 1, 6, 4), np.uint8), np.arange(4) % 2\n"
-    )
-    monkeypatch.syspath_prepend(tmp_path)
-    config = SearchConfig(data="oblong_images:load")
-    with pytest.raises(
-        ValueError,
-        match=r"^images of oblong_images:load must be square, got 6 x 4: set image_size$",
-    ):
-        load_images(config)
+def test_images_that_are_not_square_are_not_split():
+    oblong = ImageSet(np.zeros((8, 1, 6, 4), np.uint8), np.arange(8) % 2, ("a", "b"))
+    with pytest.raises(ValueError, match=r"^images must be square, got 6 x 4: set image_size$"):
+        split_images(oblong, CPU)
 
 
-def test_the_images_are_those_that_the_config_names():
-    digits = load_images(SearchConfig(image_size=6, image_channels=3))
-    assert digits.images.shape == (1442, 3, 6, 6)  # the training part of the digits
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"crop_padding": -1}, "crop_padding must be a whole number, 0 or more, got -1"),
+        ({"crop_padding": 1.5}, "crop_padding must be a whole number, 0 or more, got 1.5"),
+        ({"flip": 1}, "flip must be true or false, got 1"),
+        ({"cutout": "16"}, "cutout must be a whole number, 0 or more, got '16'"),
+    ],
+)
+def test_a_wrong_augmentation_is_refused(settings, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        Augmentation(**settings)
 
 
 def test_in_order_gives_every_image_once(noise_images):
-    images = search_data(noise_images, SearchConfig(batch_size=8), CPU).validation
+    images = split_images(noise_images, CPU).validation
     batches = list(in_order(images, 5))
     assert [len(labels) for _, labels in batches] == [5, 5, 2]
     assert torch.equal(torch.cat([pixels for pixels, _ in batches]), images.pixels)

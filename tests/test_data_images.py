@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -225,17 +228,35 @@ def test_progress_is_a_line_every_10_percent_off_a_terminal() -> None:
     assert stream.getvalue() == "".join(f"decoding x: {p} %\n" for p in range(10, 101, 10))
 
 
-def test_progress_rewrites_one_line_on_a_terminal() -> None:
+def test_progress_is_a_bar_in_one_line_of_a_terminal() -> None:
+    stream, threads = Terminal(), threading.active_count()
+    progress = StderrProgress(stream, patience=0)
+    for done in range(5):
+        time.sleep(0.11)  # the bar is drawn ten times a second at most
+        progress("x", done, 4)
+        progress("x", done, 4)
+    drawn = re.findall(r"\rx: *(\d+) %\|#*[ \d]*\| 00:00, (?:00:00|\?) left", stream.getvalue())
+    assert sorted(set(map(int, drawn))) == [0, 25, 50, 75, 100]
+    assert drawn == sorted(drawn, key=int)
+    assert stream.getvalue().count("\n") == 1
+    assert stream.getvalue().endswith("\n")
+    assert threading.active_count() == threads  # forks stay safe
+
+
+def test_a_bar_that_another_job_follows_is_ended_with_its_line() -> None:
     stream = Terminal()
     progress = StderrProgress(stream, patience=0)
-    for done in range(1, 5):
-        progress("x", done, 4)
-        progress("x", done, 4)
-    assert stream.getvalue() == "\rx: 25 %\rx: 50 %\rx: 75 %\rx: 100 %\n"
+    progress("a", 1, 2)
+    progress("b", 1, 1)
+    first, second, rest = stream.getvalue().split("\n")
+    assert (first[:3], second[:3], rest) == ("\ra:", "\rb:", "")
+    assert "100 %" not in first
+    assert "100 %" in second
 
 
-def test_progress_is_silent_for_short_jobs_and_unknown_totals() -> None:
-    stream = io.StringIO()
+@pytest.mark.parametrize("kind", [io.StringIO, Terminal])
+def test_progress_is_silent_for_short_jobs_and_unknown_totals(kind: type[io.StringIO]) -> None:
+    stream = kind()
     StderrProgress(stream)("x", 1, 1)
     StderrProgress(stream, patience=0)("x", 1, 0)
     assert stream.getvalue() == ""

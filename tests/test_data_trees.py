@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from snas_tune.data import ImageSet, NoTestImages, Request, cached, check, load, load_test
+from snas_tune.data import ImageSet, NoTestImages, Request, check, load, load_test
 from snas_tune.data.cache import ArrayFiles, fill
 from snas_tune.data.folder import Folder
 from snas_tune.data.tree import grow
@@ -365,7 +365,7 @@ def test_a_cache_gives_the_same_images_read_only_and_without_decoding(tmp_path: 
     calls: list[int] = []
 
     def ask() -> ImageSet:
-        return cached(
+        return load(
             str(folder),
             root=".",
             cache_dir=tmp_path / "cache",
@@ -411,7 +411,7 @@ def test_a_cache_is_made_anew_when_anything_changes(tmp_path: Path) -> None:
 
 def test_sources_that_are_arrays_are_cached_too(tmp_path: Path) -> None:
     for form in ({}, {"image_size": 12}):
-        kept = cached("digits", root=".", cache_dir=tmp_path, **form)
+        kept = load("digits", root=".", cache_dir=tmp_path, **form)
         assert same(kept, load("digits", root=".", **form))
     test = load_test("digits", root=".", cache_dir=tmp_path)
     assert same(test, load_test("digits", root="."))
@@ -420,16 +420,16 @@ def test_sources_that_are_arrays_are_cached_too(tmp_path: Path) -> None:
 def test_a_failed_decoding_leaves_no_cache(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "x", {**PETS, "dog/bad.png": b"no"})
     with pytest.raises(ValueError, match=r"^image must be readable"):
-        cached(str(folder), root=".", cache_dir=tmp_path / "cache")
+        load(str(folder), root=".", cache_dir=tmp_path / "cache")
     assert not [path for path in (tmp_path / "cache").iterdir() if path.is_dir()]
 
 
 def test_a_damaged_cache_is_named(tmp_path: Path) -> None:
-    cached("digits", root=".", cache_dir=tmp_path)
+    load("digits", root=".", cache_dir=tmp_path)
     (entry,) = (path for path in tmp_path.iterdir() if path.is_dir())
     (entry / "images.npy").write_bytes(b"")
     with pytest.raises(ValueError, match=rf"^cache must be readable, got {entry} \(.*; delete it$"):
-        cached("digits", root=".", cache_dir=tmp_path)
+        load("digits", root=".", cache_dir=tmp_path)
 
 
 def test_a_cache_that_does_not_fit_the_disk_is_not_begun(tmp_path: Path) -> None:
@@ -454,7 +454,7 @@ def test_where_no_cache_can_be_made_the_images_are_decoded_and_one_line_says_so(
 
 def prepare_without_room(folder: str, cache_dir: str, answers: Queue) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (150, 150))  # bytes: no array fits
-    data = cached(folder, root=".", cache_dir=cache_dir)
+    data = load(folder, root=".", cache_dir=cache_dir)
     answers.put((first_pixels(data), isinstance(data.images, np.memmap)))
 
 
@@ -467,7 +467,7 @@ def test_a_cache_that_breaks_off_leaves_no_half_of_it(tmp_path: Path) -> None:
     assert answers.get(timeout=60) == ([30, 20, 10, 40], False)
     worker.join()
     assert [path.suffix for path in cache.iterdir()] == [".lock"]
-    assert isinstance(cached(str(folder), root=".", cache_dir=cache).images, np.memmap)
+    assert isinstance(load(str(folder), root=".", cache_dir=cache).images, np.memmap)
 
 
 def test_a_file_that_vanished_is_named(tmp_path: Path) -> None:
@@ -503,7 +503,7 @@ def test_a_cache_that_another_process_made_meanwhile_stays(tmp_path: Path) -> No
 def prepare(spec: str, cache_dir: str, gate: Barrier, answers: Queue) -> None:
     decoded: list[int] = []
     gate.wait()
-    data = cached(
+    data = load(
         spec,
         root=".",
         cache_dir=cache_dir,

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import fs
 
-from snas_tune.front import FrontFile, ParetoFront, front_text, read_table
+from snas_tune.architecture import Picks, read_architecture
+from snas_tune.front import FrontFile, ParetoFront, RunningFront, front_text, read_table
 from snas_tune.space.cell.genotype import Cell, Edge, Genotype
-from snas_tune.space.cell.summary import short_cell
 
 OLD = Path(__file__).parent / "data" / "front_v1.parquet"
 BASE = read_table(str(OLD)).to_pylist()[0]
@@ -98,7 +98,7 @@ def test_a_last_objective_that_is_maximised_is_sorted_from_its_best():
 
 
 def test_objectives_that_are_no_numeric_columns_are_refused():
-    for name in ("speed", "genotype", "trial"):
+    for name in ("speed", "architecture", "trial"):
         with pytest.raises(
             ValueError, match=f"^objective must be a numeric column of the front, got '{name}'$"
         ):
@@ -162,7 +162,6 @@ def test_fronts_without_points_or_cost_have_no_volume():
     for rows in ([], points((NAN, 5)), points((0.5, 5)), points((0.5, 0))):
         front = ParetoFront.from_rows(rows)
         assert front.hypervolume() == front.hypervolume(normalised=True) == 0
-        assert front.hypervolume_over_trials().tolist() == [0.0] * len(rows)
     with pytest.raises(ValueError, match=r"^reference must be 2 finite numbers, got \[1.0\]$"):
         ParetoFront.from_rows([]).hypervolume([1.0])
 
@@ -175,7 +174,10 @@ def test_the_trace_is_the_hypervolume_of_each_beginning_of_the_table(rows, refer
     expected = [
         ParetoFront.from_rows(front.rows[: i + 1]).hypervolume(corner) for i in range(len(rows))
     ]
-    trace = front.hypervolume_over_trials(reference)
+    running, trace = RunningFront(["max", "min"], corner), []
+    for row in front.rows:
+        running.add((row["child_accuracy"], row["flops"]))
+        trace.append(running.hypervolume)
     np.testing.assert_allclose(trace, expected, rtol=1e-12, atol=1e-12)
     assert (np.diff(trace) >= 0).all()
     if rows:
@@ -296,7 +298,7 @@ def test_repr_counts_points_trials_and_the_front():
 def test_the_front_as_text():
     assert ParetoFront.read(OLD).table_text().splitlines() == [
         "acc %: validation top-1 of the child; MFLOPs: millions of multiply-adds of one image",
-        "acc %  MFLOPs  params  strength  temperature            epoch  trial  cell",
+        "acc %  MFLOPs  params  strength  temperature            epoch  trial  architecture",
         "50.00   0.650    6500         1  constant 1                 2  00002  "
         "N 2 edges: 2xskip | R 2 edges: 2xskip",
         "87.50   2.600   26000      0.03  exponential 1 -> 0.03      2  00001  "
@@ -350,16 +352,29 @@ def test_a_cell_in_short_counts_its_ops():
     normal = cell("skip_connect", *["sep_conv_3x3"] * 3, "skip_connect")
     genotype = Genotype(normal, cell("max_pool_3x3", "dil_conv_5x5"))
     text = "N 5 edges: 3xsep3 2xskip | R 2 edges: 1xdil5 1xmax3"
-    assert short_cell(genotype) == short_cell(genotype.to_json()) == text
+    assert genotype.summary() == read_architecture(genotype.to_json()).summary() == text
 
 
 def test_an_unknown_op_is_whole_and_a_cell_without_edges_says_so():
-    assert short_cell(Genotype(cell("my_op"), cell())) == "N 1 edge: 1xmy_op | R 0 edges"
+    assert Genotype(cell("my_op"), cell()).summary() == "N 1 edge: 1xmy_op | R 0 edges"
 
 
-def test_a_text_that_is_no_genotype_is_refused():
-    with pytest.raises(ValueError, match=r"^not a genotype in JSON: nonsense"):
-        short_cell("nonsense")
+def test_a_text_that_is_no_architecture_is_refused():
+    with pytest.raises(ValueError, match=r"^not an architecture in JSON: nonsense"):
+        front_text([row(architecture="nonsense")])
+
+
+def test_architectures_of_any_space_are_shown_in_short():
+    picks = Picks("toy", {"kernel": "3", "width": "16"})
+    (line,) = front_text([row(architecture=picks.to_json())]).splitlines()[2:]
+    assert line.endswith("  kernel 3, width 16")
+
+
+def test_the_points_of_a_picture_are_the_rows_with_their_place_on_the_front():
+    front = ParetoFront.from_rows(points((0.5, 1), (0.4, 2), (0.9, 3)))
+    assert [point["on_front"] for point in front.marked()] == [True, False, True]
+    bare = [{k: v for k, v in point.items() if k != "on_front"} for point in front.marked()]
+    assert repr(bare) == repr(front.rows)
 
 
 def test_a_store_that_cannot_be_reached_gives_one_line():
@@ -381,7 +396,7 @@ def test_a_cell_that_is_found_again_with_the_same_numbers_is_shown_once():
     same = [row(trial="a", epoch=epoch, child_accuracy=0.9, flops=5) for epoch in (1, 2, 3)]
     better = row(trial="a", epoch=4, child_accuracy=0.95, flops=5)
     other = row(trial="b", epoch=1, child_accuracy=0.5, flops=1)
-    assert [r["epoch"] for r in ParetoFront.from_rows([*same, other]).cells] == [1, 1]
-    assert [r["epoch"] for r in ParetoFront.from_rows([*same, better, other]).cells] == [1, 4]
+    assert [r["epoch"] for r in ParetoFront.from_rows([*same, other]).distinct] == [1, 1]
+    assert [r["epoch"] for r in ParetoFront.from_rows([*same, better, other]).distinct] == [1, 4]
     assert len(ParetoFront.from_rows([*same, other]).front) == 4
     assert len(ParetoFront.from_rows([*same, other]).table_text().splitlines()) == 2 + 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -51,7 +52,7 @@ def row(trial="t1", epoch=1, **changes):
         "temperature_start": 1.0,
         "temperature_end": 0.03,
         "seed": 3,
-        "genotype": GENOTYPE,
+        "architecture": GENOTYPE,
         "config": json.dumps({"seed": 3}),
         "checkpoint": None,
     }
@@ -70,14 +71,14 @@ def test_rows_come_back_as_they_were_added(tmp_path):
     table = FrontFile(path).read()
     assert same(table.to_pylist(), rows)
     assert table.schema.equals(SCHEMA, check_metadata=True)
-    assert table.schema.metadata == {FORMAT_KEY: b"1"}
+    assert table.schema.metadata == {FORMAT_KEY: b"2"}
 
 
 def test_the_file_on_disk_names_its_format_and_its_nullable_columns(tmp_path):
     path = str(tmp_path / "front.parquet")
     FrontFile(path).add([row()])
     stored = pq.read_schema(path)
-    assert stored.metadata[b"snas_tune.format"] == b"1"
+    assert stored.metadata[b"snas_tune.format"] == b"2"
     assert [field.name for field in stored if field.nullable] == ["checkpoint"]
 
 
@@ -156,7 +157,7 @@ def test_numbers_of_numpy_and_whole_numbers_in_float_columns_are_taken():
         ("child_accuracy", None, "double"),
         ("child_accuracy", False, "double"),
         ("trial", 3, "string"),
-        ("genotype", None, "string"),
+        ("architecture", None, "string"),
         ("checkpoint", 3, "string"),
     ],
 )
@@ -190,15 +191,15 @@ def test_no_column_holds_a_wall_clock():
 
 def test_a_newer_format_is_refused_before_its_columns_are_looked_at(tmp_path):
     path = str(tmp_path / "front.parquet")
-    newer = pa.table({"other": [1]}).replace_schema_metadata({FORMAT_KEY: b"2"})
+    newer = pa.table({"other": [1]}).replace_schema_metadata({FORMAT_KEY: b"3"})
     pq.write_table(newer, path)
     for read in (FrontFile, read_table):
         with pytest.raises(
-            ValueError, match=r"^front file .*front.parquet has format 2; this snas_tune reads up"
+            ValueError, match=r"^front file .*front.parquet has format 3; this snas_tune reads up"
         ) as caught:
             read(path)
         assert str(caught.value) == (
-            f"front file {path} has format 2; this snas_tune reads up to 1"
+            f"front file {path} has format 3; this snas_tune reads up to 2"
         )
 
 
@@ -259,7 +260,7 @@ def test_reading_what_is_not_a_file_names_the_path(tmp_path):
 
 def test_columns_may_come_in_another_order(tmp_path):
     path = str(tmp_path / "front.parquet")
-    pq.write_table(GOOD.select(SCHEMA.names[::-1]).replace_schema_metadata({FORMAT_KEY: "1"}), path)
+    pq.write_table(GOOD.select(SCHEMA.names[::-1]).replace_schema_metadata({FORMAT_KEY: "2"}), path)
     assert same(read_table(path).to_pylist(), GOOD.to_pylist())
     check_columns(read_table(path).schema)
 
@@ -274,10 +275,57 @@ def test_the_committed_file_of_format_one_stays_readable():
     assert table["checkpoint"].to_pylist() == [None, "00000/checkpoint_000001", None, None]
     assert [math.isnan(x) for x in table["latency_ms"].to_pylist()] == [False, False, True, True]
     assert table["temperature_schedule"].to_pylist()[2:] == ["exponential", "constant"]
-    ops = [Genotype.from_json(text).ops() for text in table["genotype"].to_pylist()]
+    ops = [Genotype.from_json(text).ops() for text in table["architecture"].to_pylist()]
     assert ops[3] == {"skip_connect"}
     assert "sep_conv_3x3" in ops[0]
     assert [json.loads(text)["seed"] for text in table["config"].to_pylist()] == [7, 7, 7, 7]
+
+
+def test_rows_of_format_one_are_those_that_this_format_would_hold(tmp_path):
+    stored = pq.read_table(str(OLD)).to_pylist()
+    expected = [
+        {
+            "architecture" if name == "genotype" else name: '{"space":"cell",' + value[1:]
+            if name == "genotype"
+            else value
+            for name, value in each.items()
+        }
+        for each in stored
+    ]
+    assert same(read_table(str(OLD)).to_pylist(), expected)
+    FrontFile(str(tmp_path / "new")).add(expected)
+    assert same(read_table(str(tmp_path / "new")).to_pylist(), expected)
+
+
+def test_a_sweep_of_format_one_goes_on_as_the_format_of_today(tmp_path):
+    shutil.copy(OLD, tmp_path / "old")
+    old = read_table(str(OLD)).to_pylist()
+    more = [row("00001", 3), {**old[0], "checkpoint": "a"}]
+    FrontFile(str(tmp_path / "old")).add(more)
+    FrontFile(str(tmp_path / "new")).add([*old, *more])
+    assert (tmp_path / "old").read_bytes() == (tmp_path / "new").read_bytes()
+    assert pq.read_schema(tmp_path / "old").metadata[FORMAT_KEY] == b"2"
+
+
+def test_a_genotype_of_format_one_that_cannot_be_read_stays_as_it_is(tmp_path):
+    path = str(tmp_path / "front.parquet")
+    newer = GENOTYPE.replace('"format":1', '"format":9')
+    old = GOOD.to_pylist()[0] | {"genotype": newer}
+    del old["architecture"]
+    schema = pa.schema([f.with_name("genotype") if f.name == "architecture" else f for f in SCHEMA])
+    table = pa.Table.from_pylist([old], schema=schema.with_metadata({FORMAT_KEY: b"1"}))
+    pq.write_table(table, path)
+    assert read_table(path)["architecture"].to_pylist() == [newer]
+
+
+@pytest.mark.parametrize(("version", "column"), [(b"1", "genotype"), (b"2", "architecture")])
+def test_a_file_has_the_columns_of_its_own_format(tmp_path, version, column):
+    path = str(tmp_path / "front.parquet")
+    other = {"genotype": "architecture", "architecture": "genotype"}[column]
+    names = [other if name == "architecture" else name for name in SCHEMA.names]
+    pq.write_table(GOOD.rename_columns(names).replace_schema_metadata({FORMAT_KEY: version}), path)
+    with pytest.raises(ValueError, match=f"column {column} must be there, got none"):
+        read_table(path)
 
 
 # Storage
@@ -306,7 +354,7 @@ def test_other_file_systems_are_written_directly():
 
 
 def test_a_subtree_of_the_local_file_system_is_written_as_a_local_one(tmp_path):
-    (tmp_path / "front.parquet.tmp").write_bytes(b"what a killed writer left behind")
+    (tmp_path / ".front.part.parquet").write_bytes(b"what a killed writer left behind")
     subtree = fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem())
     FrontFile("front.parquet", subtree).add([row()])
     assert read_table(str(tmp_path / "front.parquet")).num_rows == 1

@@ -181,14 +181,14 @@ def test_pairs_that_could_be_all_edges_of_a_smaller_cell_are_written_as_all_pair
     ],
 )
 def test_json_that_is_no_genotype_gives_one_line(text, reason):
-    with pytest.raises(ValueError, match=f"^not a genotype in JSON: .*{reason}.*$") as caught:
+    with pytest.raises(ValueError, match=f"^not an architecture in JSON: .*{reason}.*$") as caught:
         Genotype.from_json(text)
     assert "\n" not in str(caught.value)
 
 
 def test_a_newer_format_is_refused():
     text = Genotype(CELL, CELL).to_json().replace('"format":1', '"format":2')
-    with pytest.raises(ValueError, match=r"^genotype format must be 1, got 2$"):
+    with pytest.raises(ValueError, match=r"^format of the architecture must be 1, got 2$"):
         Genotype.from_json(text)
 
 
@@ -216,6 +216,7 @@ def test_a_newer_format_is_refused():
         "Genotype(normal=[], reduce=[], normal_concat=[0])",
         "Genotype(normal=[], reduce=[], normal_concat=range('a'))",
         "Genotype(normal=[], reduce=[], normal_concat=list())",
+        "Genotype(normal=[], reduce=[], normal_concat=range(2, 10**12))",
         "Genotype(normal=[('a', 0.0), ('a', 1)], reduce=[])",
         "Genotype(normal=[('a', True), ('a', 0)], reduce=[])",
         "Genotype(normal=[('a', f(0)), ('a', 1)], reduce=[])",

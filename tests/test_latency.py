@@ -242,7 +242,7 @@ def test_what_the_example_measures_is_what_a_search_of_that_space_adds_up(
     )
     search = Search(config)
     report = search.run_epoch()
-    skeleton, genotype = search.skeleton, Genotype.from_json(report["genotype"])
+    skeleton, genotype = search.skeleton, Genotype.from_json(report["architecture"])
     parts = [part.key() for part in skeleton.parts(skeleton.plan(genotype))]
     assert report["latency_ms"] == pytest.approx(sum(table[key] for key in parts))
     assert report["latency_ms"] > 0

@@ -15,9 +15,9 @@ ROOT = Path(snas_tune.__file__).parent
 
 ROOMS = {
     # room: (rooms that it may use, packages from outside that it may use)
-    "words": ((), ()),
+    "words": ((), ("filelock",)),
     "cloud": ((), ()),
-    "data": (("words",), ("numpy", "PIL")),
+    "data": (("words",), ("numpy", "PIL", "tqdm")),
     "front": (("words",), ("numpy", "pyarrow", "pandas")),
     "stopping": (("words", "front"), ("numpy", "pyarrow")),
     "pictures": (("words",), ("numpy", "matplotlib")),

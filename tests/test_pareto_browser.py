@@ -17,6 +17,7 @@ from pareto_logs import serve, some_report, write_sweep
 from ray import tune
 from test_pareto_tab import unimportable
 
+from snas_tune.architecture import Picks
 from snas_tune.config import SearchConfig
 from snas_tune.front import ParetoFront, hypervolume, nondominated
 from snas_tune.space.cell.genotype import Genotype
@@ -88,35 +89,35 @@ def test_the_front_is_that_of_the_front_file(tab, front):
     members = len(front.front)
     assert f"{members} on the front" in tab.text(".status")
     assert "Left out: 1 run without both (“front”)" in tab.text(".status")
-    assert tab.keys() == [key(row) for row in front.cells]
+    assert tab.keys() == [key(row) for row in front.distinct]
     drawn = [c.get_attribute("data-key") for c in tab.find("circle.member").all()]
     assert drawn == tab.keys()
-    assert len(front.cells) > 3
+    assert len(front.distinct) > 3
 
 
-def test_a_click_on_a_point_of_the_front_shows_its_cells(tab, front):
-    for row in (front.cells[0], front.cells[-1]):
+def test_a_click_on_a_point_of_the_front_shows_its_architecture(tab, front):
+    for row in (front.distinct[0], front.distinct[-1]):
         tab.click_point(key(row))
         tab.wait("k => document.querySelector('section.chosen')?.dataset.key === k", key(row))
-        tab.wait("() => document.querySelector('img.cells')?.naturalWidth > 100")
-        genotype = Genotype.from_json(row["genotype"])
-        assert tab.text("code.genotype") == genotype.to_text()
-        # The picture that is shown is the cell's: its words list the edges.
+        tab.wait("() => document.querySelector('img.part')?.naturalWidth > 100")
+        genotype = Genotype.from_json(row["architecture"])
+        assert tab.text("code.architecture") == genotype.to_text()
+        # The pictures that are shown are those of its cells.
         for image, cell in zip(
-            tab.find("img.cells").all(), (genotype.normal, genotype.reduction), strict=True
+            tab.find("img.part").all(), (genotype.normal, genotype.reduction), strict=True
         ):
             source = image.get_attribute("src")
             svg = tab.page.request.get(f"{tab.url}data/plugin/pareto/{source}").text()
             assert svg.count('class="pill"') == len(cell.edges)
         command = tab.text("code.command")
-        assert f"--cell {row['trial']}:{row['epoch']} " in command
+        assert f"--pick {row['trial']}:{row['epoch']} " in command
         titles = tab.find("section.chosen svg .title").all_text_contents()
         assert {"accuracy", "FLOPs (multiply-adds)", "entropy", "temperature"} <= set(titles)
     assert tab.find("circle.ring.chosen").count() == 1
 
 
 def test_pinning_a_second_point_names_the_ops_that_differ(tab, front):
-    one, other = front.cells[0], front.cells[-1]
+    one, other = front.distinct[0], front.distinct[-1]
     tab.click_point(key(one))
     tab.wait("() => document.querySelector('section.chosen')")
     tab.click_point(key(other), shift=True)
@@ -126,11 +127,11 @@ def test_pinning_a_second_point_names_the_ops_that_differ(tab, front):
         for row in tab.find("section.difference tbody tr").all()
     }
     expected = set()
-    cells = [Genotype.from_json(row["genotype"]) for row in (one, other)]
+    cells = [Genotype.from_json(row["architecture"]) for row in (one, other)]
     for name in ("normal", "reduction"):
         ops = [{(e.source, e.target): e.op for e in getattr(c, name).edges} for c in cells]
         for edge in {*ops[0], *ops[1]}:
-            pair = [op.get(edge, "no edge") for op in ops]
+            pair = [op.get(edge, "none") for op in ops]
             if pair[0] != pair[1]:
                 expected.add((f"{name} {edge[0]} → {edge[1]}", *pair))
     assert told == expected
@@ -138,7 +139,7 @@ def test_pinning_a_second_point_names_the_ops_that_differ(tab, front):
     tab.wait("() => !document.querySelector('section.pinned')")
 
 
-def test_a_budget_names_the_cell_that_the_front_file_has_for_it(tab, front):
+def test_a_budget_names_the_child_that_the_front_file_has_for_it(tab, front):
     flops = sorted(row["flops"] for row in front.rows)
     accuracies = sorted(row["child_accuracy"] for row in front.rows)
     for share in (0.1, 0.5, 1.0):
@@ -165,13 +166,13 @@ def test_a_filter_by_run_and_by_hyperparameter_shows_the_front_of_what_is_left(t
     tab.find("input[name=rx]").fill("^linear")
     kept = [row for row in front.rows if row["trial"].startswith("linear")]
     tab.count(len(kept))
-    assert tab.keys() == [key(row) for row in ParetoFront.from_rows(kept).cells]
+    assert tab.keys() == [key(row) for row in ParetoFront.from_rows(kept).distinct]
     strengths = sorted({row["penalty_strength"] for row in kept})
     tab.find("input[data-filter=penalty_strength]").first.fill(str(strengths[1]))
     tab.find("input[data-filter=penalty_strength]").first.press("Enter")
     kept = [row for row in kept if row["penalty_strength"] >= strengths[1]]
     tab.count(len(kept))
-    assert tab.keys() == [key(row) for row in ParetoFront.from_rows(kept).cells]
+    assert tab.keys() == [key(row) for row in ParetoFront.from_rows(kept).distinct]
     assert f"{len(front) - len(kept)} points by the filters" in tab.text(".status")
     tab.find("input[name=rx]").fill("(")
     assert "no regular expression" in tab.text(".status")
@@ -189,19 +190,19 @@ def test_dragging_along_a_parallel_axis_filters_and_a_double_click_lets_go(tab, 
     mouse.up()
     kept = [row for row in front.rows if row["temperature_schedule"] == "linear"]
     tab.count(len(kept))
-    assert tab.keys() == [key(row) for row in ParetoFront.from_rows(kept).cells]
+    assert tab.keys() == [key(row) for row in ParetoFront.from_rows(kept).distinct]
     tab.find(handle).dblclick()
     tab.count(len(front))
 
 
 def test_a_link_shows_the_same_again(tab, front):
-    row = front.cells[2]
+    row = front.distinct[2]
     tab.find("input[name=rx]").fill("linear|cosine")
     tab.find("input[name=logx]").check()
     tab.find("select[name=value]").select_option("last")
     tab.wait("n => document.querySelector('.status').innerText.includes(n)", "10 points")
     last = [r for r in front.rows if r["epoch"] == 4]
-    assert tab.keys() == [key(r) for r in ParetoFront.from_rows(last).cells]
+    assert tab.keys() == [key(r) for r in ParetoFront.from_rows(last).distinct]
     tab.find("select[name=value]").select_option("all")
     tab.count(len(front))
     tab.click_point(key(row))
@@ -245,24 +246,24 @@ def test_what_is_saved_equals_the_front_file(tab, front, tmp_path):
     front.to_csv(tmp_path / "front.csv")
     assert saved(tab, "CSV") == (tmp_path / "front.csv").read_text()
     rows = json.loads(saved(tab, "JSON"))
-    assert [row["genotype"] for row in rows] == [row["genotype"] for row in front.rows]
+    assert [row["architecture"] for row in rows] == [row["architecture"] for row in front.rows]
     assert [row["on_front"] for row in rows] == front.mask.tolist()
     svg = ET.fromstring(saved(tab, "SVG"))
     drawn = [c for c in svg.iter("{http://www.w3.org/2000/svg}circle")]
-    assert len(drawn) == len(front.cells) + (~front.mask).sum()
+    assert len(drawn) == len(front.distinct) + (~front.mask).sum()
 
 
-def test_the_slider_shows_the_cells_of_other_steps(tab, front):
-    row = front.cells[-1]
+def test_the_slider_shows_the_architecture_of_other_steps(tab, front):
+    row = front.distinct[-1]
     tab.click_point(key(row))
     slider = tab.find("section.chosen input[type=range]")
     slider.focus()
     slider.press("Home")
     first = f"{row['trial']}|1"
     tab.wait("k => document.querySelector('section.chosen')?.dataset.key === k", first)
-    genotype = next(r["genotype"] for r in front.rows if key(r) == first)
+    genotype = next(r["architecture"] for r in front.rows if key(r) == first)
     tab.wait(
-        "t => document.querySelector('code.genotype')?.innerText === t",
+        "t => document.querySelector('code.architecture')?.innerText === t",
         Genotype.from_json(genotype).to_text(),
     )
 
@@ -291,7 +292,7 @@ def test_the_hypervolume_is_that_of_the_front_file(tab, front):
 
 
 def test_the_keyboard_walks_along_the_front(tab, front):
-    keys = [key(row) for row in front.cells]
+    keys = [key(row) for row in front.distinct]
     tab.find(".plot").focus()
     for wanted in (keys[0], keys[1], keys[2]):
         tab.page.keyboard.press("ArrowRight")
@@ -306,10 +307,10 @@ def test_the_keyboard_walks_along_the_front(tab, front):
     assert f"{len(front)} points, {len(front.front)} of them on the front" in label
 
 
-def test_a_hint_names_the_config_and_the_cell(tab, front):
-    row = front.cells[1]
+def test_a_hint_names_the_config_and_the_architecture(tab, front):
+    row = front.distinct[1]
     tab.page.mouse.move(*tab.middle(f'circle.member[data-key="{key(row)}"]'))
-    tab.wait("() => document.querySelector('.cellwords')?.innerText.startsWith('N ')")
+    tab.wait("() => document.querySelector('.words')?.innerText.startsWith('N ')")
     hint = tab.text(".hint")
     assert row["trial"] in hint
     assert f"penalty_strength {row['penalty_strength']:.4g}"[:20] in hint
@@ -326,14 +327,16 @@ def test_dark_mode_follows_tensorboard(tab):
     tab.wait("() => document.body.classList.contains('dark')")
     assert paper() != light
     tab.find("tr[data-key] button").first.click()
-    tab.wait("() => document.querySelector('img.cells')?.src.includes('dark=1')")
+    tab.wait("() => document.querySelector('img.part')?.src.includes('dark=1')")
 
 
 def test_another_cost_axis_has_a_front_of_its_own(tab, front):
     tab.find("select[name=x]").select_option("params")
     other = ParetoFront(front.table, (("child_accuracy", "max"), ("params", "min")))
-    tab.wait("k => document.querySelector('tr[data-key]')?.dataset.key === k", key(other.cells[0]))
-    assert tab.keys() == [key(row) for row in other.cells]
+    tab.wait(
+        "k => document.querySelector('tr[data-key]')?.dataset.key === k", key(other.distinct[0])
+    )
+    assert tab.keys() == [key(row) for row in other.distinct]
     assert "params: weights of the child network" in tab.find(".plot").inner_html()
     tab.find("select[name=x]").select_option("latency_ms")
     tab.count(0)
@@ -444,25 +447,49 @@ def test_names_with_html_are_texts_and_no_runs_are_said(browser, tmp_path):
         tab.count(1)
         assert tab.keys() == [f"{HTML}|1"]
         tab.find("tr[data-key] button").click()
-        tab.wait("() => document.querySelector('section.chosen code.genotype')")
+        tab.wait("() => document.querySelector('section.chosen code.architecture')")
         assert HTML in tab.text("section.chosen h2")
-        assert tab.find("img:not(.cells)").count() == 0
+        assert tab.find("img:not(.part)").count() == 0
         tab.check()
         tab.page.close()
 
 
-def test_a_cell_of_a_newer_version_is_said(browser, tmp_path):
+def test_an_architecture_of_a_newer_version_is_said(browser, tmp_path):
     log = SweepLog(tmp_path)
     log.start_trial("one", SearchConfig(penalty_strength=1.0).to_dict())
     report = some_report(np.random.default_rng(0), 1, 1.0)
-    newer = json.dumps({**json.loads(report["genotype"]), "format": 7})
-    log.add_result("one", {**report, "genotype": newer})
+    newer = json.dumps({**json.loads(report["architecture"]), "format": 7})
+    log.add_result("one", {**report, "architecture": newer})
     log.close()
     with serve(tmp_path) as tensorboard:
         tab = open_tab(browser, tensorboard.with_points(1), sel="one|1")
         tab.wait("() => document.querySelector('section.chosen .error')")
-        assert "genotype format must be 1, got 7" in tab.text("section.chosen .error")
+        assert "format of the architecture must be 1, got 7" in tab.text("section.chosen .error")
         assert tab.problems == [p for p in tab.problems if "status of 400" in p]
+        tab.page.close()
+
+
+def test_architectures_of_any_space_are_drawn_and_compared(browser, tmp_path):
+    log = SweepLog(tmp_path, experiment="/sweeps/my toy")
+    log.start_trial("toy", SearchConfig(penalty_strength=1.0).to_dict())
+    options = {1: ("3", "relu"), 2: ("5", "relu")}
+    for epoch, picks in options.items():
+        report = some_report(np.random.default_rng(epoch), epoch, 1.0)
+        report["flops"], report["child_accuracy"] = epoch * 10**6, 0.5 + 0.1 * epoch
+        architecture = Picks("toy", dict(zip(("kernel", "activation"), picks, strict=True)))
+        log.add_result("toy", {**report, "architecture": architecture.to_json()})
+    log.close()
+    with serve(tmp_path) as tensorboard:
+        tab = open_tab(browser, tensorboard.with_points(2), sel="toy|1", pin="toy|2")
+        tab.wait("() => document.querySelector('section.difference table')")
+        told = [row.inner_text().split() for row in tab.find("section.difference tbody tr").all()]
+        assert told == [["kernel", "3", "5"]]
+        tab.wait("() => document.querySelector('section.chosen img.part')?.naturalWidth > 100")
+        assert tab.find("section.chosen img.part").count() == 1
+        assert '"picks":{"kernel":"3","activation":"relu"}' in tab.text("code.architecture")
+        command = tab.text("section.chosen code.command")
+        assert command.startswith("snas-tune take '/sweeps/my toy' --pick toy:1 ")
+        tab.check()
         tab.page.close()
 
 
@@ -481,7 +508,7 @@ def test_seeds_and_several_sweeps(browser, tmp_path):
             for n, front in zip("ab", fronts, strict=True)
             for row in front.rows
         ]
-        assert tab.keys() == [key(row) for row in ParetoFront.from_rows(rows).cells]
+        assert tab.keys() == [key(row) for row in ParetoFront.from_rows(rows).distinct]
         text = saved(tab, "CSV").splitlines()
         assert text[0].startswith("sweep,trial,epoch,")
         assert [line.partition(",")[0] for line in text[1:]] == ["a"] * 36 + ["b"] * 36
@@ -531,15 +558,15 @@ def test_the_log_of_a_real_sweep(browser, ray_logs, tmp_path):
     with serve(folder / "snas") as tensorboard:
         tab = open_tab(browser, tensorboard.with_points(len(swept.front)))
         prefix = "ours/tensorboard/"
-        assert tab.keys() == [f"{prefix}{key(row)}" for row in swept.front.cells]
+        assert tab.keys() == [f"{prefix}{key(row)}" for row in swept.front.distinct]
         swept.front.to_csv(tmp_path / "front.csv")
         assert saved(tab, "CSV") == (tmp_path / "front.csv").read_text()
-        tab.click_point(f"{prefix}{key(swept.front.cells[-1])}")
-        tab.wait("() => document.querySelector('code.genotype')")
+        tab.click_point(f"{prefix}{key(swept.front.distinct[-1])}")
+        tab.wait("() => document.querySelector('code.architecture')")
         # So short a search has several points in the same place.
         row = next(r for r in swept.front.rows if f"{prefix}{key(r)}" == chosen(tab))
-        assert tab.text("code.genotype") == Genotype.from_json(row["genotype"]).to_text()
-        assert f"take_cell.py {swept.path} --cell {row['trial']}:" in tab.text("code.command")
+        assert tab.text("code.architecture") == Genotype.from_json(row["architecture"]).to_text()
+        assert f"snas-tune take {swept.path} --pick {row['trial']}:" in tab.text("code.command")
         tab.check()
         tab.page.close()
 
@@ -552,7 +579,7 @@ def test_the_log_of_any_ray_tune_run(browser, ray_logs):
         assert tab.find("tr[data-key]").count() == 1
         tab.find("tr[data-key] button").click()
         tab.wait("() => document.querySelector('section.chosen')")
-        assert "This run logged no cells." in tab.text("section.chosen")
+        assert "This run logged no architectures." in tab.text("section.chosen")
         assert "x" in tab.text("section.chosen table.settings")
         tab.check()
         tab.page.close()

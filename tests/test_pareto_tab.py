@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 from argparse import Namespace
@@ -17,17 +18,22 @@ from tensorboard.plugins.hparams import summary_v2
 from tensorboardX import SummaryWriter
 from tensorboardX.proto.summary_pb2 import Summary
 
+from snas_tune.architecture import Picks, read_architecture
 from snas_tune.config import SearchConfig
 from snas_tune.events import FORMAT, ChildrenForm
 from snas_tune.front import ParetoFront
 from snas_tune.plugin.loader import Loader
 from snas_tune.plugin.rows import sweep_of
 from snas_tune.space.cell.genotype import Genotype
-from snas_tune.space.cell.summary import short_cell
 from snas_tune.tensorboard_log import SweepLog
-from snas_tune.tensorboard_log.children import FORM
+from snas_tune.tensorboard_log.children import form_of, space_columns
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
+
+OLD = Path(__file__).parent / "data" / "log_v1"
+
+REPORT = some_report(np.random.default_rng(0), 1, 1.0)
+FORM = form_of(REPORT, space_columns(REPORT))
 
 AXES = {"x": "flops", "y": "child_accuracy"}
 
@@ -80,7 +86,7 @@ def test_a_run_has_its_hyperparameters_and_its_sweep(served, sweep):
         row = rows[run["name"]]
         assert run["settings"]["penalty_strength"] == row["penalty_strength"]
         assert run["settings"]["temperature_schedule"] == row["temperature_schedule"]
-        assert (run["cells"], run["sweep"]) == (True, ".")
+        assert (run["children"], run["sweep"]) == (True, ".")
 
 
 def test_the_last_and_the_best_point_of_each_run(served, sweep):
@@ -144,26 +150,27 @@ def test_the_export_of_all_points_equals_the_front_file(served, sweep, tmp_path,
     told = json.loads(served.text("export", {**body, "format": "json"}))
     assert [row["on_front"] for row in told] == kept.mask.tolist()
     assert [row["latency_ms"] for row in told] == [None] * len(rows)
-    assert [row["genotype"] for row in told] == [row["genotype"] for row in kept.rows]
+    assert [row["architecture"] for row in told] == [row["architecture"] for row in kept.rows]
 
 
-def test_a_cell_is_drawn_and_told(served, sweep):
+def test_an_architecture_is_drawn_and_told(served, sweep):
     row = sweep[1].rows[7]
-    genotype = Genotype.from_json(row["genotype"])
+    genotype = Genotype.from_json(row["architecture"])
     where = {"run": row["trial"], "step": row["epoch"]}
-    told = served.get("cell", **where)
-    assert told["json"] == row["genotype"]
+    told = served.get("architecture", **where)
+    assert told["json"] == row["architecture"]
     assert told["text"] == genotype.to_text()
-    assert told["short"] == short_cell(genotype)
-    assert told["cells"]["reduction"] == [
-        [e.source, e.target, e.op] for e in genotype.reduction.edges
+    assert told["short"] == genotype.summary()
+    assert told["parts"] == [
+        [name, [[f"{e.source} → {e.target}", e.op] for e in cell.edges]]
+        for name, cell in (("normal", genotype.normal), ("reduction", genotype.reduction))
     ]
-    light, dark = (served.text("cell.svg", **where, dark=dark) for dark in "01")
+    light, dark = (served.text("architecture.svg", **where, dark=dark) for dark in "01")
     assert light.startswith("<svg")
-    assert light.count('class="pill"') == sum(
-        len(cell.edges) for cell in (genotype.normal, genotype.reduction)
-    )
+    assert light.count('class="pill"') == len(genotype.normal.edges + genotype.reduction.edges)
     assert light != dark
+    part = served.text("architecture.svg", **where, part="reduction")
+    assert part.count('class="pill"') == len(genotype.reduction.edges)
 
 
 def test_a_run_has_its_curves_its_checkpoints_and_where_it_came_from(served, sweep):
@@ -183,9 +190,13 @@ def test_a_run_has_its_curves_its_checkpoints_and_where_it_came_from(served, swe
     [
         ("points", {"x": "flops"}, "y must be given"),
         ("points", {**AXES, "value": "mean"}, "value must be one of all, last, best, got 'mean'"),
-        ("cell", {"run": "front", "step": 1}, "run front logged no cell at step 1"),
-        ("cell", {"run": "front", "step": "one"}, "invalid literal for int"),
-        ("cell.svg", {"run": "RUN", "step": 1, "cell": "big"}, "must be one of normal, reduction"),
+        ("architecture", {"run": "front", "step": 1}, "run front logged no architecture at step 1"),
+        ("architecture", {"run": "front", "step": "one"}, "invalid literal for int"),
+        (
+            "architecture.svg",
+            {"run": "RUN", "step": 1, "part": "big"},
+            "part must be one of normal, reduction, got 'big'",
+        ),
         ("export", {}, "export must be asked for with POST, got GET"),
     ],
 )
@@ -250,8 +261,8 @@ def test_all_samples_are_kept_and_the_later_of_two_with_the_same_step(tmp_path, 
         accuracy = dict(zip(answer["step"], answer["y"], strict=True))
         for report in (*first[:297], *again):
             assert accuracy[report["epoch"]] == report["child_accuracy"]
-        told = tensorboard.get("cell", run="long", step=299)
-        assert told["json"] == again[1]["genotype"]
+        told = tensorboard.get("architecture", run="long", step=299)
+        assert told["json"] == again[1]["architecture"]
 
 
 def test_files_of_a_run_are_read_in_the_order_in_which_they_were_opened(tmp_path):
@@ -301,8 +312,8 @@ def test_what_a_newer_version_wrote_is_said_and_the_rest_is_shown(tmp_path, monk
     generator = np.random.default_rng(0)
     log = SweepLog(tmp_path)
     report = some_report(generator, 1, 1.0)
-    newer = json.dumps({**json.loads(report["genotype"]), "format": 99})
-    one_trial(log, "cell", [{**report, "genotype": newer}])
+    newer = json.dumps({**json.loads(report["architecture"]), "format": 99})
+    one_trial(log, "child", [{**report, "architecture": newer}])
     form = json.loads(FORM.to_json())
     monkeypatch.setattr(
         ChildrenForm, "to_json", lambda self: json.dumps({**form, "format": FORMAT + 1}).encode()
@@ -314,12 +325,108 @@ def test_what_a_newer_version_wrote_is_said_and_the_rest_is_shown(tmp_path, monk
         assert tensorboard.get("tags")["newer"] is True
         answer = tensorboard.get("points", **AXES)
         # The newer form's numbers are not guessed at: its run has TensorBoard's scalars.
-        assert {run["name"]: run["cells"] for run in answer["runs"]} == {
-            "cell": True,
+        assert {run["name"]: run["children"] for run in answer["runs"]} == {
+            "child": True,
             "form": False,
         }
-        error = tensorboard.get("cell", run="cell", step=1)["error"]
-        assert "genotype format must be 1, got 99" in error
+        error = tensorboard.get("architecture", run="child", step=1)["error"]
+        assert "format of the architecture must be 1, got 99" in error
+
+
+def exported(tensorboard, front, run: str) -> str:
+    """The CSV of all rows of a front with one trial."""
+    body = {
+        **AXES,
+        "runs": [run],
+        "format": "csv",
+        "xs": [],
+        "ys": [],
+        "points": [
+            [0, row["epoch"], bool(on)] for row, on in zip(front.rows, front.mask, strict=True)
+        ],
+    }
+    return tensorboard.text("export", body)
+
+
+def test_a_log_of_the_first_format_is_shown(tmp_path):
+    front = ParetoFront.read(OLD)
+    front.to_csv(tmp_path / "front.csv")
+    with serve(OLD) as tensorboard:
+        answer = tensorboard.with_points(len(front)).get("points", **AXES)
+        assert sorted(points_of(answer)) == sorted(rows_of(front))
+        assert answer["largest"] == 70_000_000
+        tags = tensorboard.get("tags")
+        assert tags["newer"] is False
+        assert {"largest_flops", "edges", "credit_normal"} <= {tag["name"] for tag in tags["tags"]}
+        assert tensorboard.get("run", run="old-0")["steps"] == [1, 2]
+        told = tensorboard.get("architecture", run="old-0", step=2)
+        assert told["json"] == front.rows[1]["architecture"]
+        assert "<svg" in tensorboard.text("architecture.svg", run="old-0", step=2)
+        assert exported(tensorboard, front, "old-0") == (tmp_path / "front.csv").read_text()
+
+
+def test_a_sweep_that_began_with_the_first_format_goes_on_in_the_same_run(tmp_path):
+    shutil.copytree(OLD, tmp_path, dirs_exist_ok=True)
+    log = SweepLog(tmp_path)
+    reports = [some_report(np.random.default_rng(1), epoch, 1.0) for epoch in (3, 4)]
+    one_trial(log, "old-0", reports)
+    log.close()
+    with serve(tmp_path) as tensorboard:
+        tensorboard.with_points(4)
+        assert tensorboard.get("run", run="old-0")["steps"] == [1, 2, 3, 4]
+        for name in FORM.names:
+            answer = tensorboard.get("points", x=name, y="child_accuracy")
+            new = {step: x for _, step, x, _ in points_of(answer) if step > 2}
+            values = [report.get(name, np.nan) for report in reports]
+            assert new == {3 + i: value for i, value in enumerate(values) if np.isfinite(value)}, (
+                name
+            )
+
+
+def test_a_vector_of_another_length_than_the_run_began_with_is_left_out(tmp_path):
+    reports = [some_report(np.random.default_rng(1), epoch, 1.0) for epoch in (1, 2)]
+    for report in (reports[0], {k: v for k, v in reports[1].items() if k != "credit_normal"}):
+        log = SweepLog(tmp_path)
+        one_trial(log, "one", [report])
+        log.close()
+    with serve(tmp_path) as tensorboard:
+        tensorboard.wait(lambda served: "one" in str(served.get("points", **AXES)))
+        assert tensorboard.get("points", **AXES)["step"] == [1]
+
+
+def test_children_of_any_space_are_shown_with_its_own_columns(tmp_path):
+    picks = [Picks("toy", {"kernel": k, "width": "16"}) for k in "35"]
+    reports = [some_report(np.random.default_rng(0), epoch, 1.0) for epoch in (1, 2)]
+    log = SweepLog(tmp_path)
+    one_trial(
+        log,
+        "toy",
+        [
+            {
+                **{name: value for name, value in report.items() if not name.startswith("credit")},
+                "architecture": architecture.to_json(),
+                "credit_choices": 0.5,
+                "credit/choices/kernel": 0.25,
+            }
+            for report, architecture in zip(reports, picks, strict=True)
+        ],
+    )
+    log.close()
+    with serve(tmp_path) as tensorboard:
+        tensorboard.with_points(2)
+        tags = {tag["name"]: tag for tag in tensorboard.get("tags")["tags"]}
+        assert tags["credit_choices"]["meaning"] == "mean credit of choices, see docs/method.md"
+        assert "credit/choices/kernel" in tags
+        assert "edges" not in tags
+        answer = tensorboard.get("points", x="credit_choices", y="child_accuracy")
+        assert answer["x"] == [0.5, 0.5]
+        told = tensorboard.get("architecture", run="toy", step=2)
+        assert read_architecture(told["json"]) == picks[1]
+        assert told["text"] == told["json"]
+        assert told["short"] == "kernel 5, width 16"
+        assert told["parts"] == [["choices", [["kernel", "5"], ["width", "16"]]]]
+        picture = tensorboard.text("architecture.svg", run="toy", step=1, part="choices")
+        assert picture.count('class="pill"') == 2
 
 
 def test_an_empty_log_directory_has_no_points(tmp_path):
@@ -342,7 +449,7 @@ def test_the_tab_works_where_ray_and_torch_cannot_be_imported(sweep, tmp_path):
     with serve(sweep[0] / "tensorboard", environment=environment) as tensorboard:
         tensorboard.with_points(len(sweep[1]))
         row = sweep[1].rows[0]
-        assert "<svg" in tensorboard.text("cell.svg", run=row["trial"], step=row["epoch"])
+        assert "<svg" in tensorboard.text("architecture.svg", run=row["trial"], step=row["epoch"])
 
 
 def test_the_loader_keeps_all_samples_unless_told_otherwise():

@@ -184,7 +184,7 @@ def test_drop_path_of_a_childs_edge_leaves_what_passes_by():
     cells = []
     for cell in (convolutions, EMPTY.normal):
         torch.manual_seed(0)
-        plan = skeleton.plan(Genotype(cell, cell)).cells[0]
+        plan = skeleton.plan(Genotype(cell, cell)).distinct[0]
         cells.append(ChildCell(skeleton, plan, affine=False).double())
     cells[1].preprocess.load_state_dict(cells[0].preprocess.state_dict())
     inputs = (torch.randn(3, 12, 5, 5, dtype=torch.float64),) * 2
@@ -198,7 +198,7 @@ def test_a_partial_search_trains_reports_and_goes_on_from_its_checkpoint(tmp_pat
     search = Search(SearchConfig(**TINY, partial_channels=2, supernet=forms[0], drop_path=0.2))
     before = search.run_epoch()
     assert before["cross_entropy"] > 0
-    assert before["genotype"] == search.derive().to_json()
+    assert before["architecture"] == search.derive().to_json()
     assert 0 <= before["child_accuracy"] <= 1
     sample = one_hot(search.derive(), search.config.ops, 1).double()
     assert before["flops"] == search.flops.of_sample(sample).item()
@@ -221,7 +221,7 @@ def test_a_search_that_chooses_none_reports_cells_that_still_count():
     with torch.no_grad():
         search.supernet.logits[..., search.config.ops.index("none")] = 9.0
     report = search.evaluate()
-    assert Genotype.from_json(report["genotype"]) == EMPTY
+    assert Genotype.from_json(report["architecture"]) == EMPTY
     assert report["edges"] == 0
     assert report["flops"] == search.flops.fixed > 0
     assert report["child_accuracy"] == search.child_accuracy(search.child(EMPTY))

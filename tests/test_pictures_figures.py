@@ -14,23 +14,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.axes import Axes
 from matplotlib.cbook import STEP_LOOKUP_MAP
-from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch
 
 from snas_tune.pictures import (
-    cell_figure,
+    architecture_figure,
     figure_to_array,
     front_figure,
-    learning_curves_figure,
     save,
 )
 from snas_tune.pictures.front_chart import attained
 from snas_tune.pictures.scales import display, log_ticks, number, padded, spans_decades, window
+from snas_tune.pictures.sheets import sheet_of
 from snas_tune.pictures.style import PILL_TEXT
-from snas_tune.space.cell.drawing.panels import genotype_sheet
 from snas_tune.space.cell.genotype import Cell, Edge, Genotype, cell_edges
 
 DENSE = Cell(
@@ -340,8 +338,8 @@ def test_number_reads_what_is_a_number() -> None:
         assert math.isnan(number(row, "a"))
 
 
-def test_a_cell_figure_shows_each_op_as_text_without_reading_formulas() -> None:
-    figure = cell_figure(Genotype(DENSE, EMPTY), "$title_ &")
+def test_an_architecture_figure_shows_each_op_as_text_without_reading_formulas() -> None:
+    figure = architecture_figure(Genotype(DENSE, EMPTY), "$title_ &")
     shown = [text.get_text() for text in main_axes(figure).texts]
     ops = [edge.op for edge in DENSE.edges]
     assert shown.count("a$b_c$") == ops.count("a$b_c$")
@@ -354,15 +352,15 @@ def test_a_cell_figure_shows_each_op_as_text_without_reading_formulas() -> None:
 
 def test_an_op_that_is_called_like_an_input_is_no_formula() -> None:
     cell = Cell(1, (Edge("c_{k}", 0, 2),), (2,))
-    axes = main_axes(cell_figure(Genotype(cell, EMPTY)))
+    axes = main_axes(architecture_figure(Genotype(cell, EMPTY)))
     formulas = {text.get_text() for text in axes.texts if text.get_parse_math()}
     assert formulas == {"$c_{k-2}$", "$c_{k-1}$", "$c_{k}$"}
     assert "c_{k}" in [text.get_text() for text in axes.texts]
 
 
-def test_a_cell_figure_has_the_size_of_the_layout() -> None:
-    figure = cell_figure(Genotype(DENSE, EMPTY))
-    sheet = genotype_sheet(Genotype(DENSE, EMPTY))
+def test_an_architecture_figure_has_the_size_of_the_layout() -> None:
+    figure = architecture_figure(Genotype(DENSE, EMPTY))
+    sheet = sheet_of(Genotype(DENSE, EMPTY))
     assert tuple(figure.get_size_inches() * 96.0) == pytest.approx((sheet.width, sheet.height))
     sizes = {text.get_text(): text.get_fontsize() for text in main_axes(figure).texts}
     assert sizes["sep 3x3"] == pytest.approx(PILL_TEXT * 72.0 / 96.0)  # points of CSS pixels
@@ -370,13 +368,13 @@ def test_a_cell_figure_has_the_size_of_the_layout() -> None:
 
 def test_dead_parts_are_dashed() -> None:
     cell = Cell(2, (Edge("skip_connect", 0, 2), Edge("skip_connect", 1, 3)), (3,))
-    figure = cell_figure(Genotype(cell, EMPTY))
+    figure = architecture_figure(Genotype(cell, EMPTY))
     styles = [p.get_linestyle() for p in main_axes(figure).patches if isinstance(p, FancyBboxPatch)]
     assert styles.count("dashed") == 2 + 1  # node 2 and its pill, the output of the empty cell
 
 
-def test_texts_of_a_cell_figure_fit_their_boxes() -> None:
-    figure = cell_figure(Genotype(DENSE, DENSE))
+def test_texts_of_an_architecture_figure_fit_their_boxes() -> None:
+    figure = architecture_figure(Genotype(DENSE, DENSE))
     figure.draw_without_rendering()
     axes = main_axes(figure)
     boxes = [p.get_window_extent() for p in axes.patches if isinstance(p, FancyBboxPatch)]
@@ -390,73 +388,6 @@ def test_texts_of_a_cell_figure_fit_their_boxes() -> None:
             and box.y0 <= extent.y0 <= extent.y1 <= box.y1
             for box in boxes
         ), text.get_text()
-
-
-def report(epoch: int, **more: float) -> dict[str, Any]:
-    return {
-        "epoch": epoch,
-        "accuracy": 0.5,
-        "child_accuracy": 0.6,
-        "flops": 2e7,
-        "expected_flops": 3e7,
-        "entropy": 0.4,
-        "temperature": 2.0,
-        **more,
-    }
-
-
-def test_learning_curves_have_one_line_for_each_trial_in_each_panel() -> None:
-    results = {f"trial {i}": [report(e) for e in (1, 2, 3)] for i in range(12)}
-    figure = learning_curves_figure(results, title="a_$b")
-    assert len(figure.axes) == 6
-    assert all(len(axes.get_lines()) == 12 for axes in figure.axes)
-    labels = [axes.get_title(loc="left") for axes in figure.axes]
-    assert labels == [
-        "validation accuracy of the child (%)",
-        "MFLOPs (multiply-adds of one image)",
-        "entropy (share)",
-        "validation accuracy of the supernet (%)",
-        "expected MFLOPs (multiply-adds of one image)",
-        "temperature",
-    ]
-    values = [axes.get_lines()[0].get_ydata()[0] for axes in figure.axes]
-    assert values == pytest.approx([60.0, 20.0, 0.4, 50.0, 30.0, 2.0])
-    assert legend_words(figure) == list(results)
-    looks = {(to_hex(li.get_color()), li.get_marker()) for li in figure.axes[0].get_lines()}
-    assert len(looks) == 12
-
-
-def test_panels_that_are_compared_share_their_range() -> None:
-    rows = [report(1, flops=1e6), report(2, flops=1e6, expected_flops=9e7)]
-    child_accuracy, child, _, accuracy, expected, _ = learning_curves_figure({"a": rows}).axes
-    assert child.get_ylim() == expected.get_ylim()
-    assert child.get_yscale() == expected.get_yscale() == "log"
-    low, high = child.get_ylim()
-    assert low < 1.0
-    assert high > 90.0
-    assert child_accuracy.get_ylim() == accuracy.get_ylim()
-    low, high = accuracy.get_ylim()
-    assert low < 50.0 < 60.0 < high
-
-
-def test_odd_names_gaps_and_single_reports_are_drawn() -> None:
-    results = {
-        "_hidden": [report(1)],
-        "$x": [report(1), report(2, accuracy=math.nan, flops=math.inf), {"epoch": 3}],
-        "n" * 60: [],
-    }
-    figure = learning_curves_figure(results)
-    assert figure_to_array(figure).std() > 0
-    assert legend_words(figure) == ["_hidden", "$x", "…" + "n" * 39]
-    assert figure.axes[0].get_lines()[0].get_marker() == "o"
-
-
-def test_many_trials_are_drawn_without_a_legend_and_none_says_so() -> None:
-    figure = learning_curves_figure({str(i): [report(1), report(2)] for i in range(13)})
-    assert legend_words(figure) == []
-    assert figure.get_supxlabel() == "13 trials, from the first (dark) to the last"
-    for nothing in ({}, {"a": []}):
-        assert [t.get_text() for t in learning_curves_figure(nothing).texts][-1] == "no reports yet"
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf", ".PNG"])
@@ -513,7 +444,7 @@ def test_save_refuses_an_unknown_suffix(tmp_path: Path) -> None:
 
 
 def test_the_array_holds_the_pixels_of_the_saved_file(tmp_path: Path) -> None:
-    figure = cell_figure(Genotype(DENSE, EMPTY))
+    figure = architecture_figure(Genotype(DENSE, EMPTY))
     pixels = figure_to_array(figure)
     assert pixels.dtype == np.uint8
     assert pixels.ndim == 3
@@ -525,8 +456,8 @@ def test_the_array_holds_the_pixels_of_the_saved_file(tmp_path: Path) -> None:
 def test_figures_are_nothing_global() -> None:
     code = (
         "import sys, matplotlib; before = matplotlib.rcParams.copy()\n"
-        "from snas_tune.pictures import front_figure, learning_curves_figure, figure_to_array\n"
-        "figure_to_array(front_figure([])); figure_to_array(learning_curves_figure({}))\n"
+        "from snas_tune.pictures import front_figure, figure_to_array\n"
+        "figure_to_array(front_figure([]))\n"
         "print('matplotlib.pyplot' in sys.modules, matplotlib.rcParams.copy() == before)"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

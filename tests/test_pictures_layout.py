@@ -11,19 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snas_tune.pictures.shapes import Block, Box, CellLayout, Connector, Pill, strokes
-from snas_tune.pictures.style import (
-    DARK,
-    FAMILY_COLOURS,
-    LIGHT,
-    PILL_INK,
-    op_family,
-    op_label,
-    text_width,
-)
-from snas_tune.pictures.svg import cell_svg, genotype_svg
+from snas_tune.pictures.shapes import Block, Box, Connector, Layout, Pill, strokes
+from snas_tune.pictures.sheets import sheet_of
+from snas_tune.pictures.style import DARK, LIGHT, PILL_COLOURS, PILL_INK, text_width
+from snas_tune.pictures.svg import architecture_svg
 from snas_tune.space.cell.drawing.columns import crossings, grid, isotonic
-from snas_tune.space.cell.drawing.layout import EMPTY_NOTE, layout
+from snas_tune.space.cell.drawing.layout import EMPTY_NOTE, layout, node_name
+from snas_tune.space.cell.drawing.ops import FAMILY_COLOURS, op_family, op_label
 from snas_tune.space.cell.genotype import INPUTS, Cell, Edge, Genotype, cell_edges
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -58,8 +52,27 @@ def chain(nodes: int) -> Cell:
     return Cell(nodes, edges, tuple(range(INPUTS, INPUTS + nodes)))
 
 
-def pills(drawn: CellLayout) -> list[Pill]:
+def pills(drawn: Layout) -> list[Pill]:
     return [pill for block in drawn.blocks for pill in block.pills]
+
+
+def edges(drawn: Layout, *, live: bool = False) -> list[Edge]:
+    """The edges that the pills stand for, or only the live ones."""
+    output = max(block.number for block in drawn.blocks)
+    found = []
+    for block in drawn.blocks:
+        for pill in block.pills:
+            assert pill.source is not None
+            where = f" of {node_name(pill.source, output)} into node {block.number}"
+            hint = pill.hint.removesuffix(" (dead)") if pill.dead else pill.hint
+            assert hint.endswith(where)
+            if not (live and pill.dead):
+                found.append(Edge(hint.removesuffix(where), pill.source, block.number))
+    return found
+
+
+def cell_svg(cell: Cell, *, title: str = "", dark: bool = False) -> str:
+    return architecture_svg(Genotype(cell, cell), title=title, part="normal", dark=dark)
 
 
 def overlap(one: Box, other: Box) -> bool:
@@ -109,10 +122,7 @@ def close(one: tuple[float, float], other: tuple[float, float]) -> bool:
 @settings(deadline=None, max_examples=60)
 @given(cells())
 def test_every_edge_has_exactly_one_pill_in_the_block_of_its_target(cell: Cell) -> None:
-    drawn = layout(cell)
-    for block in drawn.blocks:
-        assert all(pill.edge.target == block.node for pill in block.pills)
-    assert Counter(pill.edge for pill in pills(drawn)) == Counter(cell.edges)
+    assert Counter(edges(layout(cell))) == Counter(cell.edges)
 
 
 @settings(deadline=None, max_examples=60)
@@ -158,7 +168,7 @@ def test_texts_fit_their_pill_and_miss_the_pills_of_their_block(cell: Cell) -> N
 @given(cells())
 def test_connectors_start_at_their_block_and_end_at_their_pill_or_the_output(cell: Cell) -> None:
     drawn = layout(cell)
-    blocks = {block.node: block for block in drawn.blocks}
+    blocks = {block.number: block for block in drawn.blocks}
     output = max(blocks)
     ends: Counter[tuple[int, int]] = Counter()
     for line in drawn.connectors:
@@ -168,7 +178,7 @@ def test_connectors_start_at_their_block_and_end_at_their_pill_or_the_output(cel
             places = [
                 side
                 for pill in blocks[line.target].pills
-                if pill.edge.source == line.source
+                if pill.source == line.source
                 for side in sides(pill.box)
             ]
             assert any(close(line.points[-1], place) for place in places)
@@ -191,7 +201,7 @@ def test_no_connector_crosses_a_block_that_it_does_not_join(cell: Cell) -> None:
     drawn = layout(cell)
     for line in drawn.connectors:
         for block in drawn.blocks:
-            if block.node in (line.source, line.target):
+            if block.number in (line.source, line.target):
                 continue
             box = block.box
             for x, y in curve(line):
@@ -204,7 +214,7 @@ def test_no_connector_crosses_a_block_that_it_does_not_join(cell: Cell) -> None:
 @given(cells())
 def test_connectors_enter_their_target_only_between_its_border_and_the_pill(cell: Cell) -> None:
     drawn = layout(cell)
-    everything = {block.node: block for block in drawn.blocks}
+    everything = {block.number: block for block in drawn.blocks}
     for line in drawn.connectors:
         for x, y in curve(line):
             for pill in everything[line.target].pills:
@@ -219,18 +229,18 @@ def test_connectors_enter_their_target_only_between_its_border_and_the_pill(cell
 def test_dead_is_what_the_live_cell_lacks(cell: Cell, inputs: tuple[bool, bool]) -> None:
     drawn = layout(cell, inputs)
     live = cell.live(inputs)
-    assert Counter(p.edge for p in pills(drawn) if not p.dead) == Counter(live.edges)
+    assert Counter(edges(drawn, live=True)) == Counter(live.edges)
     output = INPUTS + cell.nodes if cell.edges else INPUTS
     for block in drawn.blocks:
-        if block.node < INPUTS:
-            assert block.dead == (not inputs[block.node])
-        elif block.node == output:
+        if block.number < INPUTS:
+            assert block.dead == (not inputs[block.number])
+        elif block.number == output:
             assert block.dead == (not live.edges)
         else:
-            used = block.node in live.concat or live.uses(block.node)
+            used = block.number in live.concat or live.uses(block.number)
             assert block.dead == (not used)
             assert block.dead == ("dead" in [label.text for label in block.labels])
-    shown = {block.node for block in drawn.blocks}
+    shown = {block.number for block in drawn.blocks}
     if cell.edges:
         absent = [str(n) for n in range(INPUTS, INPUTS + cell.nodes) if n not in shown]
         notes = " ".join(note.text for note in drawn.notes)
@@ -242,7 +252,7 @@ def test_a_cell_without_edges_says_so() -> None:
     for cell in (Cell(0, (), ()), Cell(4, (), (2, 3, 4, 5))):
         drawn = layout(cell)
         assert [note.text for note in drawn.notes] == [EMPTY_NOTE]
-        assert [block.node for block in drawn.blocks] == [0, 1, 2]
+        assert [block.number for block in drawn.blocks] == [0, 1, 2]
         assert drawn.connectors == ()
         assert EMPTY_NOTE in cell_svg(cell)
 
@@ -250,7 +260,7 @@ def test_a_cell_without_edges_says_so() -> None:
 def test_two_edges_between_the_same_nodes_get_two_pills_and_two_lines() -> None:
     twice = Edge("avg_pool_3x3", 0, 2)
     drawn = layout(Cell(1, (twice, twice), (2,)))
-    assert [pill.edge for pill in pills(drawn)] == [twice, twice]
+    assert edges(drawn) == [twice, twice]
     assert [line.target for line in drawn.connectors] == [2, 2, 3]
 
 
@@ -259,7 +269,7 @@ def test_two_edges_between_the_same_nodes_get_two_pills_and_two_lines() -> None:
 )
 def test_deep_cells_run_from_top_to_bottom(cell: Cell, across: bool) -> None:
     drawn = layout(cell)
-    by_node = {block.node: block.box for block in drawn.blocks}
+    by_node = {block.number: block.box for block in drawn.blocks}
     order = [by_node[0], *[by_node[n] for n in range(2, 3 + cell.nodes)]]
     for one, other in itertools.pairwise(order):
         assert one.right < other.x if across else one.bottom < other.y
@@ -270,7 +280,7 @@ def test_usual_cells_fit_a_screen_at_full_size() -> None:
         drawn = layout(cell)
         assert drawn.width <= 1280
         assert drawn.height <= 800
-    root = ElementTree.fromstring(genotype_svg(Genotype(dense(4), dense(4)), title="dense"))
+    root = ElementTree.fromstring(architecture_svg(Genotype(dense(4), dense(4)), title="dense"))
     assert float(root.attrib["width"]) <= 1280
     assert float(root.attrib["height"]) <= 800
 
@@ -330,7 +340,7 @@ def test_nodes_and_pills_are_ordered_so_that_lines_need_not_cross() -> None:
         if block.pills
     ]
     upper, lower = sorted(block.pills, key=lambda pill: pill.box.y)
-    assert (upper.edge.source, lower.edge.source) == (0, 1)
+    assert (upper.source, lower.source) == (0, 1)
 
 
 def test_crossings_are_counted_pair_by_pair() -> None:
@@ -372,8 +382,9 @@ def contrast(one: str, other: str) -> float:
 
 
 def test_texts_have_the_contrast_of_wcag_aa() -> None:
-    assert len(set(FAMILY_COLOURS.values())) == len(FAMILY_COLOURS)
-    assert all(contrast(PILL_INK, fill) >= 4.5 for fill in FAMILY_COLOURS.values())
+    assert set(FAMILY_COLOURS.values()) == set(PILL_COLOURS)
+    assert len(set(PILL_COLOURS.values())) == len(PILL_COLOURS) == len(FAMILY_COLOURS)
+    assert all(contrast(PILL_INK, fill) >= 4.5 for fill in PILL_COLOURS.values())
     for palette in (LIGHT, DARK):
         for ground in (palette.paper, palette.card):
             assert contrast(palette.ink, ground) >= 7
@@ -417,7 +428,15 @@ def test_the_texts_of_the_svg_are_the_ops_unescaped(cell: Cell) -> None:
 
 def test_an_op_that_is_called_like_an_input_has_no_subscript() -> None:
     root = ElementTree.fromstring(cell_svg(Cell(1, (Edge("c_{k-2}", 0, 2),), (2,))))
-    assert sorted(texts(root, "text")) == ["2", "c_{k-2}", "ck", "ck-1", "ck-2", "concat"]
+    assert sorted(texts(root, "text")) == [
+        "2",
+        "c_{k-2}",
+        "ck",
+        "ck-1",
+        "ck-2",
+        "concat",
+        "normal cell",
+    ]
 
 
 def test_the_description_lists_edges_dead_parts_and_the_output_in_words() -> None:
@@ -434,7 +453,7 @@ def test_the_description_lists_edges_dead_parts_and_the_output_in_words() -> Non
 
 def test_a_genotype_shows_both_cells_with_headings_inside_the_picture() -> None:
     genotype = Genotype(dense(2), chain(4))
-    root = ElementTree.fromstring(genotype_svg(genotype, title="both", dark=True))
+    root = ElementTree.fromstring(architecture_svg(genotype, title="both", dark=True))
     shown = texts(root, "text")
     assert {"both", "normal cell", "reduction cell"} <= set(shown)
     drawn = [rect for rect in root.iter(f"{SVG}rect") if rect.get("class") == "pill"]
@@ -448,9 +467,8 @@ def test_a_genotype_shows_both_cells_with_headings_inside_the_picture() -> None:
 @settings(deadline=None, max_examples=30)
 @given(cells(), cells())
 def test_the_cells_of_a_genotype_do_not_overlap(normal: Cell, reduction: Cell) -> None:
-    from snas_tune.space.cell.drawing.panels import genotype_sheet
-
-    sheet = genotype_sheet(Genotype(normal, reduction), "a title that is rather long for a cell")
+    genotype = Genotype(normal, reduction)
+    sheet = sheet_of(genotype, "a title that is rather long for a cell")
     boxes = [Box(p.x, p.y, p.layout.width, p.layout.height) for p in sheet.panels]
     assert not overlap(*boxes)
     assert all(within(box, Box(0.0, 0.0, sheet.width, sheet.height)) for box in boxes)
@@ -462,9 +480,11 @@ def test_the_cells_of_a_genotype_do_not_overlap(normal: Cell, reduction: Cell) -
 
 def test_the_same_cell_gives_the_same_layout_in_another_process() -> None:
     code = (
-        "from snas_tune.space.cell.genotype import *; from snas_tune.pictures import cell_svg\n"
+        "from snas_tune.space.cell.genotype import *\n"
+        "from snas_tune.pictures import architecture_svg\n"
         "edges = tuple(Edge('sep_conv_3x3', s, t) for s, t in cell_edges(4))\n"
-        "print(cell_svg(Cell(4, edges, (2, 3, 4, 5))), end='')"
+        "cell = Cell(4, edges, (2, 3, 4, 5))\n"
+        "print(architecture_svg(Genotype(cell, cell)), end='')"
     )
     cell = Cell(4, tuple(Edge("sep_conv_3x3", s, t) for s, t in cell_edges(4)), (2, 3, 4, 5))
     for seed in ("1", "2"):
@@ -475,14 +495,14 @@ def test_the_same_cell_gives_the_same_layout_in_another_process() -> None:
             text=True,
             check=True,
         )
-        assert out.stdout == cell_svg(cell)
+        assert out.stdout == architecture_svg(Genotype(cell, cell))
 
 
-@pytest.mark.parametrize("module", ["svg", "layout", "panels"])
+@pytest.mark.parametrize("module", ["pictures.svg", "space.cell.genotype"])
 def test_the_svg_needs_no_other_packages(module: str) -> None:
     code = (
-        f"import sys, snas_tune.pictures.{module}, snas_tune.pictures\n"
-        "snas_tune.pictures.cell_svg\n"
+        f"import sys, snas_tune.{module}, snas_tune.pictures\n"
+        "snas_tune.pictures.architecture_svg\n"
         "print([m for m in ('matplotlib', 'numpy', 'torch', 'ray') if m in sys.modules])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -499,5 +519,5 @@ def test_the_package_offers_its_names_and_no_others() -> None:
 
 def test_blocks_name_the_inputs_and_the_output() -> None:
     blocks: tuple[Block, ...] = layout(dense(2)).blocks
-    names = [block.labels[0].text for block in sorted(blocks, key=lambda block: block.node)]
+    names = [block.labels[0].text for block in sorted(blocks, key=lambda block: block.number)]
     assert names == ["c_{k-2}", "c_{k-1}", "2", "3", "c_{k}"]

@@ -19,7 +19,7 @@ from snas_tune.search.sampling import gumbel_noise
 from snas_tune.search.search import Search
 from snas_tune.space.cell.genotype import cell_edges
 from snas_tune.space.cost import COUNTED, cost_table, genotype_cost
-from snas_tune.training.augment import augment
+from snas_tune.training.augment import Augmentation, augment
 from snas_tune.training.batches import batch_indices
 from snas_tune.training.runtime import CompiledOrEager
 from snas_tune.training.seeds import generator_for
@@ -62,8 +62,11 @@ class StepByHand:
         config, net = self.config, self.net
         index = batch_indices(len(self.data.train), config.batch_size, config.seed, step)
         pixels, labels = self.data.train.pixels[index], self.data.train.labels[index]
-        images = (pixels.float() - self.data.mean) / self.data.deviation
-        images = augment(images, config, generator_for(config.seed, "augment", step))
+        images = (pixels.float() - self.data.normalise.mean) / self.data.normalise.deviation
+        augmentation = Augmentation(
+            crop_padding=config.crop_padding, flip=config.flip, cutout=config.cutout
+        )
+        images = augment(images, augmentation, generator_for(config.seed, "augment", step))
         edges = len(cell_edges(config.nodes))
         uniform = torch.rand(
             config.cells,

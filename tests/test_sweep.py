@@ -77,7 +77,7 @@ def test_every_child_of_every_trial_is_in_the_front_file(swept):
     assert len({row["trial"] for row in rows}) == 4
     for row in rows:
         assert 0 <= row["child_accuracy"] <= 1
-        Genotype.from_json(row["genotype"])
+        Genotype.from_json(row["architecture"])
         config = SearchConfig.from_dict(json.loads(row["config"]))
         assert row["trial"] == trial_name(config.to_dict())
         assert config.penalty_strength == row["penalty_strength"]
@@ -102,7 +102,7 @@ def test_a_rows_checkpoint_gives_that_rows_child(swept):
     row = max(swept.front.rows, key=lambda row: (row["epoch"], row["child_accuracy"]))
     search = load_search(Path(swept.path, row["checkpoint"]))
     assert search.epoch == row["epoch"]
-    child = search.child(Genotype.from_json(row["genotype"]))
+    child = search.child(Genotype.from_json(row["architecture"]))
     assert search.child_accuracy(child) == row["child_accuracy"]
     assert sum(p.numel() for p in child.parameters()) == row["params"]
 
@@ -116,7 +116,7 @@ def test_tensorboard_has_scalars_hparams_images_and_the_table(swept):
     front = EventAccumulator(str(log / "front")).Reload()
     assert {"hypervolume", "front_size"} <= set(front.Tags()["scalars"])
     assert "front" in front.Tags()["images"]
-    assert any(tag.startswith("cells/") for tag in front.Tags()["images"])
+    assert any(tag.startswith("architectures/") for tag in front.Tags()["images"])
     assert "front/text_summary" in front.Tags()["tensors"]
     volumes = front.Scalars("hypervolume")  # a point for each child, the last of them all
     assert [volume.step for volume in volumes] == list(range(1, 9))
@@ -162,14 +162,14 @@ def test_hparams_knows_the_domain_of_what_varies_and_shows_it(swept):
 def test_pictures_of_the_front_and_of_every_cell_on_it_are_written(swept, tmp_path):
     files = write_pictures(swept, tmp_path)
     assert (tmp_path / "front.svg").stat().st_size > 1000
-    assert len(files) == 2 + len(swept.front.cells)
+    assert len(files) == 2 + len(swept.front.distinct)
     assert all(path.exists() for path in files)
-    stale = tmp_path / "cells" / "07-linear-1.00e+00-abcdef-3.svg"
+    stale = tmp_path / "architectures" / "07-linear-1.00e+00-abcdef-3.svg"
     stale.write_text("of an earlier front")
-    (tmp_path / "cells" / "mine.txt").write_text("the user's")
+    (tmp_path / "architectures" / "mine.txt").write_text("the user's")
     write_pictures(swept, tmp_path)
-    assert sorted((tmp_path / "cells").iterdir()) == sorted(
-        [*files[2:], tmp_path / "cells" / "mine.txt"]
+    assert sorted((tmp_path / "architectures").iterdir()) == sorted(
+        [*files[2:], tmp_path / "architectures" / "mine.txt"]
     )
 
 
@@ -232,7 +232,9 @@ def test_a_trial_restored_in_a_used_actor_goes_on_bit_for_bit(tmp_path):
         keep = []
         for _ in range(epochs):
             result = trainable.train()
-            keep.append({k: result[k] for k in ("loss", "accuracy", "flops", "genotype", "epoch")})
+            keep.append(
+                {k: result[k] for k in ("loss", "accuracy", "flops", "architecture", "epoch")}
+            )
         return keep
 
     whole = SnasTrainable(config=dict(config))
@@ -339,7 +341,7 @@ def test_a_killed_trial_and_a_terminated_driver_lose_no_finished_child(tmp_path)
         assert {(trial, epoch) for epoch in (1, 2, 3)} <= keys
     by_key = {(row["trial"], row["epoch"]): row for row in contents(after)}
     for row in before:  # repeated epochs gave the same children
-        assert by_key[row["trial"], row["epoch"]]["genotype"] == row["genotype"]
+        assert by_key[row["trial"], row["epoch"]]["architecture"] == row["architecture"]
         assert by_key[row["trial"], row["epoch"]]["child_accuracy"] == row["child_accuracy"]
     assert re.search(r"^\[4/4 trials, \d+:\d\d\] ", output, re.MULTILINE)  # nothing is left
 
@@ -354,7 +356,7 @@ def test_a_sweep_that_is_killed_three_times_stops_the_same_trials(tmp_path):
     def outcome(storage):
         """What was reported, and what was decided."""
         rows = contents(ParetoFront.read(storage / "k"))
-        keys = ("trial", "epoch", "genotype", "child_accuracy", "flops")
+        keys = ("trial", "epoch", "architecture", "child_accuracy", "flops")
         lines = [
             line
             for file in sorted((storage / "k/scheduler").glob("*.jsonl"))

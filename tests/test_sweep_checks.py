@@ -129,9 +129,7 @@ def test_wrong_settings_of_a_sweep_are_refused(arguments, message):
 
 def test_what_a_setting_may_be_depends_on_where_the_sweep_runs(tmp_path):
     two = SweepSettings(name="x", storage_path=str(tmp_path), machines=2)
-    with pytest.raises(
-        ValueError, match=r"machines must be 1 without the address .*, got 2"
-    ):
+    with pytest.raises(ValueError, match=r"machines must be 1 without the address .*, got 2"):
         run_sweep(tiny_space(), two)
     again = SweepSettings(name="x", storage_path=str(tmp_path), resume=True)
     with pytest.raises(ValueError, match="resume must be off for a tuner"):

@@ -3,7 +3,6 @@
 =====================  =============================================================================
 :func:`load`           the training images of a spec: a named source, a path, or ``module:function``
 :func:`load_test`      its test images
-:func:`cached`         its training images, decoded once on disk for all processes of a node
 :func:`check`          what can be refused before a sweep starts
 :class:`ImageSet`      what these give: images (N, C, H, W) uint8, labels (N,) int64, class names
 :func:`split`          indices of a training and a validation part, stratified
@@ -24,7 +23,7 @@ Modules: ``images`` (the set, and one image's form), ``gather`` (many images int
 from snas_tune.data.images import ImageSet
 from snas_tune.data.progress import Progress, StderrProgress, silent
 from snas_tune.data.request import NoTestImages, Request, Source
-from snas_tune.data.sources import SOURCES, cached, check, load, load_test, resolve
+from snas_tune.data.sources import SOURCES, check, load, load_test, resolve
 from snas_tune.data.split import split, subset
 
 __all__ = [
@@ -35,7 +34,6 @@ __all__ = [
     "Request",
     "Source",
     "StderrProgress",
-    "cached",
     "check",
     "load",
     "load_test",

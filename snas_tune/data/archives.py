@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import IO
 
 from snas_tune.data.gather import gather
-from snas_tune.data.images import ImageSet, one_line, open_image
+from snas_tune.data.images import ImageSet, open_image
 from snas_tune.data.request import Request
 from snas_tune.data.tree import Tree, grow
+from snas_tune.files import first_line
 
 SUFFIXES = (
     *(".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2"),
@@ -46,7 +47,7 @@ def readable(path: Path) -> Iterator[None]:
         *(EOFError, OSError, RuntimeError, NotImplementedError),  # the last two by zipfile
     ) as error:
         raise ValueError(
-            f"archive must be a whole tar or zip file, got {path} ({one_line(error)})"
+            f"archive must be a whole tar or zip file, got {path} ({first_line(error)})"
         ) from error
 
 
@@ -60,7 +61,7 @@ class _Header(tarfile.TarInfo):
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # its stubs lack the name
             raise
         except tarfile.HeaderError as error:
-            raise tarfile.ReadError(f"{one_line(error)} at byte {tar.offset}") from error
+            raise tarfile.ReadError(f"{first_line(error)} at byte {tar.offset}") from error
 
 
 @contextmanager

@@ -8,20 +8,17 @@ import json
 import logging
 import math
 import shutil
-import sys
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from snas_tune.data.images import ImageSet, Pixels, one_line
+from snas_tune.data.images import ImageSet, Pixels
 from snas_tune.data.request import Request, Source
-
-if sys.platform != "win32":
-    import fcntl
+from snas_tune.files import first_line, locked
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +65,7 @@ def through_cache(source: Source, request: Request, cache_dir: Path) -> ImageSet
         log.warning(
             "the data cache %s cannot be written (%s), so each process decodes %s itself",
             cache_dir,
-            one_line(error),
+            first_line(error),
             request.spec,
         )
         return source.read(request)
@@ -156,7 +153,7 @@ def _open(folder: Path) -> ImageSet:
         return ImageSet(images, labels, tuple(meta["classes"]))
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"cache must be readable, got {folder} ({one_line(error)}); delete it"
+            f"cache must be readable, got {folder} ({first_line(error)}); delete it"
         ) from error
 
 
@@ -164,15 +161,5 @@ def _stamp(path: Path) -> str:
     try:
         status = path.stat()
     except OSError as error:
-        raise ValueError(f"image must be readable, got {path} ({one_line(error)})") from error
+        raise ValueError(f"image must be readable, got {path} ({first_line(error)})") from error
     return f"{path.resolve()} {status.st_size} {status.st_mtime_ns}"
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a lock that the system releases when the process ends; none where there are none."""
-    with path.open("a") as stream:
-        if sys.platform != "win32":
-            with suppress(OSError):  # some network file systems cannot lock
-                fcntl.flock(stream, fcntl.LOCK_EX)
-        yield

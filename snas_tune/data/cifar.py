@@ -16,8 +16,9 @@ from snas_tune.data.archives import Archive, is_archive, open_tar, readable, tar
 from snas_tune.data.download import Remote, fetch, verify
 from snas_tune.data.folder import Folder
 from snas_tune.data.gather import fit_arrays
-from snas_tune.data.images import ImageSet, one_line
+from snas_tune.data.images import ImageSet
 from snas_tune.data.request import Request
+from snas_tune.files import first_line
 
 SHAPE = (3, 32, 32)
 
@@ -48,7 +49,7 @@ def unpickle(content: bytes, where: str) -> dict[bytes, Any]:
         value = _ArrayUnpickler(io.BytesIO(content), encoding="bytes").load()
     except Exception as error:  # broken pickles raise whatever their opcodes trip over
         raise ValueError(
-            f"file must be a pickle of arrays, got {where} ({one_line(error)})"
+            f"file must be a pickle of arrays, got {where} ({first_line(error)})"
         ) from error
     if not isinstance(value, dict):
         raise ValueError(f"file must be a pickle of a dict, got {where} ({type(value).__name__})")
@@ -114,7 +115,7 @@ class Cifar:
             images = images.reshape(-1, *SHAPE)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(
-                f"{self.name} must be as published, got {found} ({one_line(error)})"
+                f"{self.name} must be as published, got {found} ({first_line(error)})"
             ) from error
         return ImageSet(fit_arrays(images, request), labels, classes)
 

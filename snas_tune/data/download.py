@@ -1,18 +1,16 @@
-"""Files that are fetched once: a temporary beside the target, a checksum, then a rename."""
+"""Files that are downloaded once; a checksum says whether each is the published one."""
 
 from __future__ import annotations
 
 import hashlib
 import http.client
-import os
-import tempfile
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from snas_tune.data.images import one_line
 from snas_tune.data.progress import Progress
+from snas_tune.files import first_line, replacing
 
 BLOCK = 1 << 20
 TIMEOUT = 30.0
@@ -57,27 +55,13 @@ def fetch(remote: Remote, target: Path, progress: Progress) -> None:
         ValueError: the address cannot be reached, the transfer broke off, or another checksum.
     """
     try:
-        got = _fetch(remote, target, progress)
+        with replacing(target) as temporary:
+            with temporary.open("wb") as stream:
+                got = _transfer(remote, stream.write, progress)
+            if got != remote.md5:
+                raise _refusal(remote, target, f"a file of md5 {got} instead of {remote.md5}")
     except (OSError, http.client.HTTPException) as error:
-        raise _refusal(remote, target, one_line(error)) from error
-    if got != remote.md5:
-        raise _refusal(remote, target, f"a file of md5 {got} instead of {remote.md5}")
-
-
-def _fetch(remote: Remote, target: Path, progress: Progress) -> str:
-    """The md5 of what came; it is kept only if that is right."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            got = _transfer(remote, stream.write, progress)
-        if got == remote.md5:
-            temporary.chmod(0o644)  # mkstemp makes it readable by its owner alone
-            temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return got
+        raise _refusal(remote, target, first_line(error)) from error
 
 
 def _transfer(remote: Remote, write: Callable[[bytes], object], progress: Progress) -> str:

@@ -11,8 +11,9 @@ import numpy as np
 
 from snas_tune.data.download import Remote, fetch
 from snas_tune.data.gather import fit_arrays
-from snas_tune.data.images import ImageSet, Pixels, one_line
+from snas_tune.data.images import ImageSet, Pixels
 from snas_tune.data.request import Request
+from snas_tune.files import first_line
 
 SYSTEM = Path("/usr/share/datasets/fashion-mnist")
 """Where Debian's package ``dataset-fashion-mnist`` puts the files."""
@@ -40,7 +41,7 @@ def read_idx(path: Path, dimensions: int) -> Pixels:
         if path.suffix == ".gz":
             content = gzip.decompress(content)
     except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"file must be readable, got {path} ({one_line(error)})") from error
+        raise ValueError(f"file must be readable, got {path} ({first_line(error)})") from error
     shape = _shape(content, dimensions, path)
     start = 4 + 4 * dimensions
     if len(content) - start != int(np.prod(shape)):

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
+from snas_tune.files import first_line
+
 Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 
@@ -82,11 +84,6 @@ def require_classes(classes: Sequence[str] | range, labels: Labels, where: str |
         )
 
 
-def one_line(error: BaseException) -> str:
-    """The message of an error without line breaks; its type where it has no message."""
-    return " ".join(str(error).split()) or type(error).__name__
-
-
 def open_image(source: Path | bytes, name: str, image_size: int | None) -> Image.Image:
     """Decode an image file, turned upright if its EXIF data says how.
 
@@ -107,7 +104,7 @@ def open_image(source: Path | bytes, name: str, image_size: int | None) -> Image
             ImageOps.exif_transpose(image, in_place=True)
             return image
     except Exception as error:  # Pillow's decoders raise whatever their parsing trips over
-        raise ValueError(f"image must be readable, got {name} ({one_line(error)})") from error
+        raise ValueError(f"image must be readable, got {name} ({first_line(error)})") from error
 
 
 def fit(image: Image.Image, image_size: int | None, channels: int | None) -> Pixels:

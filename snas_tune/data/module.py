@@ -21,12 +21,12 @@ from snas_tune.data.images import (
     ImageSet,
     Labels,
     channels_first,
-    one_line,
     require_classes,
     to_bytes,
     to_image,
 )
 from snas_tune.data.request import NoTestImages, Request
+from snas_tune.files import first_line
 
 FORM = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 """What a spec of this kind looks like."""
@@ -121,7 +121,7 @@ class ModuleFunction:
             signature.bind(**arguments)
         except TypeError as error:
             raise ValueError(
-                f"{self.spec} must need no argument but train, got {one_line(error)}"
+                f"{self.spec} must need no argument but train, got {first_line(error)}"
             ) from error
         return arguments
 
@@ -219,7 +219,7 @@ def _array(value: Any) -> np.ndarray[Any, np.dtype[Any]]:
             value = value.detach().cpu().numpy()
         return np.asarray(value)
     except Exception as error:  # a tensor of another kind, or lists that are no array
-        raise ValueError(f"array must be one of numbers, got {one_line(error)}") from error
+        raise ValueError(f"array must be one of numbers, got {first_line(error)}") from error
 
 
 def _pixels(value: Any) -> np.ndarray[Any, np.dtype[Any]]:

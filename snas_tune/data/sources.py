@@ -106,12 +106,14 @@ def load(
             antialiased. None keeps the source's own size, which all images must then have.
         channels: 1 (grey) or 3 (RGB). None keeps the source's own: 1 if all images are grey.
         download: whether a named source that is missing may be downloaded.
-        cache_dir: see :func:`cached`; None decodes into this process's own memory.
+        cache_dir: decode once into ``cache_dir/<fingerprint>`` and map the images from there, so
+            that all processes of a machine share them, see
+            :func:`snas_tune.data.cache.through_cache`; None decodes into this process's memory.
         progress: told how far a download or a decoding is, None for stderr,
             :func:`~snas_tune.data.progress.silent` for nothing.
 
     Raises:
-        ValueError: one line that says what is wrong with the spec or the data, and where.
+        ValueError: one line that says what is wrong with the spec, the data or the cache.
     """
     request = _request(spec, True, root, image_size, channels, download, progress)
     return _read(request, cache_dir)
@@ -137,30 +139,6 @@ def load_test(
         NoTestImages: a ValueError, too: the source has no test images.
     """
     request = _request(spec, False, root, image_size, channels, download, progress)
-    return _read(request, cache_dir)
-
-
-def cached(
-    spec: str,
-    *,
-    root: str | Path,
-    cache_dir: str | Path,
-    image_size: int | None = None,
-    channels: int | None = None,
-    download: bool = True,
-    progress: Progress | None = None,
-) -> ImageSet:
-    """What :func:`load` gives, decoded once into ``cache_dir/<fingerprint>`` and mapped from there.
-
-    All processes of a node share the pages. The arrays are read-only. The fingerprint depends on
-    the spec, the form, and path, size and time of change of the files. What a ``module:function``
-    reads is unknown, so it is called anew by each process and nothing of it can be stale. A cache
-    that cannot be written is passed over, with one line in the log.
-
-    Raises:
-        ValueError: as :func:`load`, and where the cache cannot be read.
-    """
-    request = _request(spec, True, root, image_size, channels, download, progress)
     return _read(request, cache_dir)
 
 

@@ -1,55 +1,30 @@
-"""A child as a program of ``torch.export``: raw pixels in, class logits out, no code of ours."""
+"""A network as a program of ``torch.export``, which runs without this package's code."""
 
 from __future__ import annotations
 
-import copy
 import json
-import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from snas_tune.space.cell.child import ChildNetwork
-from snas_tune.training.batches import SearchData
+from snas_tune.export.pixels import DTYPES, PixelNetwork
+from snas_tune.files import replacing
+from snas_tune.training.batches import Normalisation
 
-CLASSES, GENOTYPE = "classes.json", "genotype.json"
+CLASSES, ARCHITECTURE = "classes.json", "architecture.json"
 """Files that are saved inside the program's: the class names in the order of the logits, and the
-cells; ``torch.export.load(path, extra_files={"classes.json": ""})`` reads them."""
+architecture; ``torch.export.load(path, extra_files={"classes.json": ""})`` reads them."""
 
 SUFFIX = ".pt2"
 
 TOLERANCE = 1e-4
-"""How far logits may be from the child's, in parts of the largest."""
-
-
-class PixelNetwork(nn.Module):
-    """A child behind its normalisation, on the CPU.
-
-    Args:
-        child: is copied.
-        data: of its search, for mean and deviation.
-    """
-
-    mean: Tensor
-    deviation: Tensor
-
-    def __init__(self, child: ChildNetwork, data: SearchData) -> None:
-        super().__init__()
-        self.child = copy.deepcopy(child).cpu()
-        self.child.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-        self.register_buffer("mean", data.mean.cpu().clone())
-        self.register_buffer("deviation", data.deviation.cpu().clone())
-        self.eval()
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Class logits ``(B, classes)`` of pixels ``(B, channels, side, side)`` in [0, 255]."""
-        logits: Tensor = self.child((pixels.float() - self.mean) / self.deviation)
-        return logits
+"""How far logits may be from the network's, in parts of the largest."""
 
 
 def check_export(path: str | Path, dtype: torch.dtype = torch.uint8) -> None:
-    """Refuse what :func:`export_child` could not write.
+    """Refuse a file or pixels that :func:`export_network` could not write.
 
     Raises:
         ValueError: another suffix than ``.pt2``, a directory, or pixels of another type.
@@ -58,60 +33,61 @@ def check_export(path: str | Path, dtype: torch.dtype = torch.uint8) -> None:
         raise ValueError(f"exported program must end in {SUFFIX}, got {path}")
     if Path(path).is_dir():
         raise ValueError(f"exported program must be a file, got the directory {path}")
-    if dtype not in (torch.uint8, torch.float32):
+    if dtype not in DTYPES:
         raise ValueError(f"pixels must be uint8 or float32, got {dtype}")
 
 
-def export_child(
-    child: ChildNetwork, data: SearchData, path: str | Path, dtype: torch.dtype = torch.uint8
+def export_network(
+    network: nn.Module,
+    path: str | Path,
+    *,
+    normalise: Normalisation,
+    side: int,
+    classes: Sequence[str],
+    architecture: str,
+    dtype: torch.dtype = torch.uint8,
 ) -> None:
-    """Write a child as a program for any batch size; it is read back and compared first.
+    """Write a network as a program for any batch size; it is read back and compared first.
 
     Args:
-        child: in evaluation mode or not.
-        data: of its search: normalisation and class names.
-        path: of the file, which is replaced in one move. Missing directories are created.
+        network: gives class logits ``(B, classes)`` of normalised images ``(B, channels, side,
+            side)``; in evaluation mode or not. It stays as it is.
+        path: of the file, which is replaced at once. Missing directories are created.
+        normalise: of the images that the network was trained on; becomes part of the program.
+        side: of the images, in pixels.
+        classes: their names, in the order of the logits.
+        architecture: the JSON of the network's architecture.
         dtype: of the pixels that the program takes, uint8 or float32, in [0, 255] both.
 
     Raises:
         ValueError: as :func:`check_export`.
-        RuntimeError: what was written does not give the child's logits.
+        RuntimeError: the written program does not give the network's logits.
     """
     check_export(path, dtype)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    network = PixelNetwork(child, data)
-    example = _pixels(2, child, dtype)
+    whole = PixelNetwork(network, normalise)
     shapes = {"pixels": {0: torch.export.Dim("batch", min=1)}}
-    program = torch.export.export(network, (example,), dynamic_shapes=shapes)
-    extra = {CLASSES: json.dumps(data.train.classes), GENOTYPE: child.genotype.to_json()}
-    partial = path.with_name(f".{path.stem}.{os.getpid()}{SUFFIX}")
-    try:
-        torch.export.save(program, partial, extra_files=extra)
-        _compare(partial, network, dtype)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    example = whole.example(2, side, dtype)
+    program = torch.export.export(whole, (example,), dynamic_shapes=shapes)
+    extra = {CLASSES: json.dumps(list(classes)), ARCHITECTURE: architecture}
+    with replacing(Path(path)) as temporary:
+        torch.export.save(program, temporary, extra_files=extra)
+        compare(temporary, whole, side, dtype)
 
 
-def _compare(path: Path, network: PixelNetwork, dtype: torch.dtype) -> None:
-    """Read a program back and raise ``RuntimeError`` unless it computes what the network does."""
+def compare(path: Path, network: PixelNetwork, side: int, dtype: torch.dtype) -> None:
+    """Read a program back and compare its logits of noise with the network's.
+
+    Raises:
+        RuntimeError: they differ by more than :data:`TOLERANCE`.
+    """
     read = torch.export.load(path).module()
     for batch in (1, 3):
-        pixels = _pixels(batch, network.child, dtype)
+        pixels = network.example(batch, side, dtype)
         with torch.no_grad():
             found, wanted = read(pixels), network(pixels)
         most = TOLERANCE * wanted.abs().max().clamp_min(1.0)
         if not (found - wanted).abs().max() <= most:
             raise RuntimeError(
-                f"exported program must give the child's logits within {most:.2g}, "
+                f"exported program must give the network's logits within {most:.2g}, "
                 f"got a difference of {(found - wanted).abs().max():.2g}"
             )
-
-
-def _pixels(batch: int, child: ChildNetwork, dtype: torch.dtype) -> Tensor:
-    """Noise of the child's shape; the same each time."""
-    skeleton = child.skeleton
-    shape = (batch, skeleton.image_channels, skeleton.image_size, skeleton.image_size)
-    generator = torch.Generator().manual_seed(batch)
-    return torch.randint(256, shape, generator=generator, dtype=torch.uint8).to(dtype)

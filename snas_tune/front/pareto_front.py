@@ -14,12 +14,12 @@ import numpy.typing as npt
 import pyarrow as pa
 from pyarrow import fs
 
+from snas_tune.files import first_line, write_whole
 from snas_tune.front.dominance import hypervolume, nondominated
-from snas_tune.front.running import RunningFront
-from snas_tune.front.storage import STORAGE_ERRORS, first_line, replace_local_file, resolve
+from snas_tune.front.storage import STORAGE_ERRORS, resolve
 from snas_tune.front.table import FILE_NAME, SCHEMA, check_columns, read_table, rows_to_table
 from snas_tune.front.text import front_text
-from snas_tune.results import OBJECTIVES
+from snas_tune.results import ARCHITECTURE, OBJECTIVES
 
 NUMERIC = tuple(field.name for field in SCHEMA if field.type != pa.string())
 """The columns that can be objectives or bounds."""
@@ -124,16 +124,21 @@ class ParetoFront:
         return rows
 
     @cached_property
-    def cells(self) -> list[dict[str, Any]]:
-        """:attr:`front` without repetitions: of a cell with the same objectives one row, the first.
+    def distinct(self) -> list[dict[str, Any]]:
+        """:attr:`front` with each architecture of the same objectives once: its first row.
 
-        A search that has settled derives the same cell, with the same accuracy, epoch after epoch.
+        A search that has settled derives the same architecture, with the same accuracy, epoch
+        after epoch.
         """
         kept: dict[tuple[Any, ...], dict[str, Any]] = {}
         for row in self.front:
-            key = (row["genotype"], *(row[name] for name, _ in self.objectives))
+            key = (row[ARCHITECTURE], *(row[name] for name, _ in self.objectives))
             kept.setdefault(key, row)
         return list(kept.values())
+
+    def marked(self) -> list[dict[str, Any]]:
+        """:attr:`rows`, each with :data:`ON_FRONT`: the points of a picture."""
+        return [{**row, ON_FRONT: bool(on)} for row, on in zip(self.rows, self.mask, strict=True)]
 
     def default_reference(self) -> tuple[float, ...]:
         """0 for what is maximised, and for a cost the largest finite value among all points."""
@@ -168,29 +173,6 @@ class ParetoFront:
         volume = hypervolume(self._points[self.mask], self._modes, corner)
         return volume / self._box(corner) if normalised and volume > 0 else volume
 
-    def hypervolume_over_trials(
-        self, reference: Sequence[float] | None = None
-    ) -> npt.NDArray[np.float64]:
-        """The hypervolume of the first row, the first two rows, and so on to all of them.
-
-        Args:
-            reference: as for :meth:`hypervolume`, fixed for all of the trace; by default that of
-                all points.
-
-        Returns:
-            (n,) volumes in the order of :attr:`rows`; never descending.
-
-        Raises:
-            ValueError: as :meth:`hypervolume`.
-        """
-        corner = self.default_reference() if reference is None else reference
-        front = RunningFront(self._modes, corner)
-        volumes = np.empty(len(self))
-        for i, point in enumerate(self._points):
-            front.add(point)
-            volumes[i] = front.hypervolume
-        return volumes
-
     def best(self, **bounds: float) -> dict[str, Any]:
         """The most accurate point within budgets.
 
@@ -221,8 +203,8 @@ class ParetoFront:
         return self._row(int(places[np.lexsort(keys)[0]]))
 
     def table_text(self, limit: int | None = None) -> str:
-        """:attr:`cells` for a terminal, see :func:`snas_tune.front.text.front_text`."""
-        return front_text(self.cells, limit)
+        """:attr:`distinct` for a terminal, see :func:`snas_tune.front.text.front_text`."""
+        return front_text(self.distinct, limit)
 
     def to_pandas(self) -> Any:
         """All points as a pandas ``DataFrame``, with the column ``on_front``.
@@ -246,7 +228,7 @@ class ParetoFront:
         exported = self._exported()
         writer.writerow(exported.column_names)
         writer.writerows(zip(*(column.to_pylist() for column in exported.columns), strict=True))
-        replace_local_file(Path(path), text.getvalue().encode())
+        write_whole(Path(path), text.getvalue().encode(), to_disk=True)
 
     @cached_property
     def _points(self) -> npt.NDArray[np.float64]:

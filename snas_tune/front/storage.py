@@ -8,6 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import fs
 
+from snas_tune.files import first_line, write_whole
+
 STORAGE_ERRORS = (OSError, pa.ArrowException)
 """What pyarrow's file systems raise."""
 
@@ -79,7 +81,7 @@ def replace_file(
 ) -> None:
     """Replace a file so that a reader sees the old content or the new one, never a part.
 
-    On a local file system a temporary file beside it is flushed to disk and renamed over it. An
+    On a local file system :func:`snas_tune.files.write_whole` does it, for one writer at a time. An
     object store shows an object only when its put is complete, so there it is written directly.
     Missing directories are created.
 
@@ -90,32 +92,11 @@ def replace_file(
         to_disk: wait until a local disk has it. Without, it survives the death of any process, but
             not that of the machine.
     """
-    parent = path.rpartition("/")[0]
     if isinstance(filesystem, fs.LocalFileSystem):
-        try:
-            replace_local_file(Path(path), content, to_disk=to_disk)
-        except FileNotFoundError:
-            filesystem.create_dir(parent, recursive=True)
-            replace_local_file(Path(path), content, to_disk=to_disk)
+        write_whole(Path(path), content, to_disk=to_disk, alone=True)
         return
+    parent = path.rpartition("/")[0]
     if parent and filesystem.type_name not in OBJECT_STORES:
         filesystem.create_dir(parent, recursive=True)
     with filesystem.open_output_stream(path) as stream:
         stream.write(content)
-
-
-def replace_local_file(path: Path, content: bytes, *, to_disk: bool = True) -> None:
-    """:func:`replace_file` for a local path whose directory is there."""
-    # One name for all writes: what a killed writer leaves behind, the next one overwrites.
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        if to_disk:
-            os.fsync(stream.fileno())
-    temporary.replace(path)
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message."""
-    return (str(error).splitlines() or [type(error).__name__])[0]

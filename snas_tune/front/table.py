@@ -6,7 +6,8 @@ wall-clock column, so the same searches give the same contents.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -15,9 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from snas_tune.front.storage import STORAGE_ERRORS, first_line, replace_file, resolve
+from snas_tune.architecture import upgraded_json
+from snas_tune.files import first_line
+from snas_tune.front.storage import STORAGE_ERRORS, replace_file, resolve
+from snas_tune.results import ARCHITECTURE
 
-FORMAT = 1
+FORMAT = 2
 """Version of the schema. A reader refuses a newer one."""
 
 FORMAT_KEY = b"snas_tune.format"
@@ -50,13 +54,21 @@ SCHEMA = pa.schema(
         pa.field("temperature_start", pa.float64(), nullable=False),
         pa.field("temperature_end", pa.float64(), nullable=False),
         pa.field("seed", pa.int64(), nullable=False),
-        pa.field("genotype", pa.string(), nullable=False),
+        pa.field(ARCHITECTURE, pa.string(), nullable=False),
         pa.field("config", pa.string(), nullable=False),
         pa.field("checkpoint", pa.string(), nullable=True),
     ],
     metadata={FORMAT_KEY: str(FORMAT).encode()},
 )
-"""The columns of version 1. NaN in a float column says: not measured."""
+"""The columns of version 2. NaN in a float column says: not measured."""
+
+GENOTYPE = "genotype"
+"""The column of version 1 in which :data:`snas_tune.results.ARCHITECTURE` now is."""
+
+REPEATED = ["trial", "temperature_schedule", ARCHITECTURE, "config"]
+"""The columns that are stored as a dictionary: texts that come again and again."""
+
+Key = tuple[str, int]
 
 _INT64 = np.iinfo(np.int64)
 
@@ -71,32 +83,16 @@ def rows_to_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
     Raises:
         ValueError: a column is missing, unknown, or holds a value of another type.
     """
-    checked = [_checked_row(row) for row in rows]
-    latest = {(row["trial"], row["epoch"]): row for row in checked}
-    return pa.Table.from_pylist([latest[key] for key in sorted(latest)], schema=SCHEMA)
+    return _table_of(_latest(rows))
 
 
-def upsert(table: pa.Table, newer: pa.Table) -> pa.Table:
-    """Both tables' rows sorted by trial and epoch; of equal keys the one in ``newer`` stays.
-
-    Args:
-        table: of :data:`SCHEMA`, no key twice.
-        newer: likewise.
-    """
-    replaced = set(_keys(newer))
-    kept = table.filter(pa.array([key not in replaced for key in _keys(table)], pa.bool_()))
-    merged = pa.concat_tables([kept, newer])
-    # One chunk, so that the file depends on the rows and not on how many adds brought them.
-    return merged.sort_by([(name, "ascending") for name in KEY]).combine_chunks()
-
-
-def check_columns(schema: pa.Schema) -> None:
-    """Refuse a table that is not of :data:`SCHEMA`.
+def check_columns(schema: pa.Schema, wanted: pa.Schema = SCHEMA) -> None:
+    """Refuse a table that does not have the columns of :data:`SCHEMA`, or of another schema.
 
     Raises:
         ValueError: a column is missing, unknown, or of another type; the first such one is named.
     """
-    for field in SCHEMA:
+    for field in wanted:
         index = schema.get_field_index(field.name)
         if index < 0:
             raise ValueError(f"column {field.name} must be there, got none")
@@ -105,7 +101,7 @@ def check_columns(schema: pa.Schema) -> None:
                 f"column {field.name} must be {field.type}, got {schema.field(index).type}"
             )
     for name in schema.names:
-        if name not in SCHEMA.names:
+        if name not in wanted.names:
             raise ValueError(f"column {name} is none of the front's columns")
 
 
@@ -146,7 +142,10 @@ class FrontFile:
         self.path = path
         self._filesystem, self._inside = resolve(path, filesystem)
         self.table = self.read()
-        """What the file holds, as far as this process knows."""
+        """What the file holds, as far as this process knows: sorted by trial and epoch."""
+        self._keys: list[Key] = list(
+            zip(*(self.table[name].to_pylist() for name in KEY), strict=True)
+        )
 
     def read(self) -> pa.Table:
         """What the file holds now: a table of :data:`SCHEMA`, empty when there is no file.
@@ -169,11 +168,45 @@ class FrontFile:
             ValueError: as :func:`rows_to_table`; the file is then as it was.
             OSError: the file cannot be written.
         """
-        table = upsert(self.table, rows_to_table(rows))
+        table, keys = _merged(self.table, self._keys, _latest(rows))
         buffer = pa.BufferOutputStream()
-        pq.write_table(table, buffer)
+        pq.write_table(table, buffer, use_dictionary=REPEATED)
         replace_file(self._filesystem, self._inside, buffer.getvalue().to_pybytes())
-        self.table = table
+        self.table, self._keys = table, keys
+
+
+def _latest(rows: Iterable[Mapping[str, Any]]) -> dict[Key, dict[str, Any]]:
+    """Rows that were looked at, by trial and epoch; of equal keys the last one."""
+    checked = map(_checked_row, rows)
+    return {(row["trial"], row["epoch"]): row for row in checked}
+
+
+def _table_of(rows: Mapping[Key, Mapping[str, Any]]) -> pa.Table:
+    return pa.Table.from_pylist([rows[key] for key in sorted(rows)], schema=SCHEMA)
+
+
+def _merged(
+    table: pa.Table, keys: Sequence[Key], newer: Mapping[Key, Mapping[str, Any]]
+) -> tuple[pa.Table, list[Key]]:
+    """A table with more rows, in the place of those with the same key; and all keys in order.
+
+    Rows that stay are not looked at one by one: their share of the work is that of a copy.
+
+    Args:
+        table: sorted by key.
+        keys: its keys.
+        newer: the rows that are added.
+    """
+    pieces, merged, start = [], list[Key](), 0
+    fresh = _table_of(newer)
+    for place, key in enumerate(sorted(newer)):
+        end = bisect_left(keys, key, start)
+        pieces += [table.slice(start, end - start), fresh.slice(place, 1)]
+        merged += [*keys[start:end], key]
+        start = end + (end < len(keys) and keys[end] == key)
+    pieces.append(table.slice(start))
+    # One chunk, so that the file depends on the rows and not on how many adds brought them.
+    return pa.concat_tables(pieces).combine_chunks(), [*merged, *keys[start:]]
 
 
 def _read(store: fs.FileSystem, inside: str, path: str) -> pa.Table:
@@ -189,9 +222,14 @@ def _read(store: fs.FileSystem, inside: str, path: str) -> pa.Table:
             parquet = pq.ParquetFile(source)
             version = _version(parquet.schema_arrow.metadata)
             if version <= FORMAT:
-                check_columns(parquet.schema_arrow)
-                table = parquet.read().select(SCHEMA.names)
-                return pa.Table.from_arrays(table.columns, schema=SCHEMA)
+                names = _names(version)
+                wanted = pa.schema(
+                    field.with_name(name) for field, name in zip(SCHEMA, names, strict=True)
+                )
+                check_columns(parquet.schema_arrow, wanted)
+                columns = parquet.read().select(names).columns
+                table = pa.Table.from_arrays(columns, schema=SCHEMA)
+                return _with_spaces(table) if version == 1 else table
         except (*STORAGE_ERRORS, ValueError) as error:
             raise ValueError(f"{path} is not a front file: {first_line(error)}") from error
     raise ValueError(f"front file {path} has format {version}; this snas_tune reads up to {FORMAT}")
@@ -209,8 +247,19 @@ def _unreadable(path: str, error: BaseException) -> ValueError:
     return ValueError(f"front file {path} cannot be read: {first_line(error)}")
 
 
-def _keys(table: pa.Table) -> list[tuple[str, int]]:
-    return list(zip(*(table[name].to_pylist() for name in KEY), strict=True))
+def _names(version: int) -> list[str]:
+    """The names of the columns in a file of a version, in the order of :data:`SCHEMA`."""
+    renamed = {ARCHITECTURE: GENOTYPE} if version == 1 else {}
+    return [renamed.get(name, name) for name in SCHEMA.names]
+
+
+def _with_spaces(table: pa.Table) -> pa.Table:
+    """The rows of version 1 with the architectures that this version writes for them."""
+    texts = table[ARCHITECTURE].to_pylist()
+    upgraded = {text: upgraded_json(text) for text in dict.fromkeys(texts)}
+    place = SCHEMA.get_field_index(ARCHITECTURE)
+    column = pa.array([upgraded[text] for text in texts], pa.string())
+    return table.set_column(place, SCHEMA.field(place), column)
 
 
 def _version(metadata: Mapping[bytes, bytes] | None) -> int:

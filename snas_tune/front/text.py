@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from snas_tune.space.cell.summary import short_cell
+from snas_tune.architecture import read_architecture
+from snas_tune.results import ARCHITECTURE
 
-HEADER = ("acc %", "MFLOPs", "params", "strength", "temperature", "epoch", "trial", "cell")
+HEADER = ("acc %", "MFLOPs", "params", "strength", "temperature", "epoch", "trial", "architecture")
 """The columns of :func:`front_text`."""
 
 CAPTION = "acc %: validation top-1 of the child; MFLOPs: millions of multiply-adds of one image"
 """What it says above them."""
 
 SMALL = 10.0
-"""MFLOPs below which two decimals would not tell cells apart."""
+"""MFLOPs below which two decimals would not tell children apart."""
 
-LEFT = ("temperature", "trial", "cell")
+LEFT = ("temperature", "trial", "architecture")
 """Its columns that are set to the left; numbers are set to the right."""
 
 
@@ -34,7 +35,7 @@ def front_text(front: Sequence[Mapping[str, Any]], limit: int | None = None) -> 
 
     The columns are the child network's accuracy in percent, its FLOPs (multiply-adds of one image)
     in millions and its params; the penalty strength and temperature schedule of the search; and the
-    epoch, the trial and the cell (:func:`short_cell`).
+    epoch, the trial and the architecture in short.
 
     Args:
         front: the rows, in the order in which they are shown.
@@ -42,7 +43,7 @@ def front_text(front: Sequence[Mapping[str, Any]], limit: int | None = None) -> 
             line then counts the others.
 
     Raises:
-        ValueError: the limit is not positive, or a row's genotype is none.
+        ValueError: the limit is not positive, or a row's architecture is none.
     """
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be positive, got {limit}")
@@ -70,7 +71,7 @@ def _line(row: Mapping[str, Any], decimals: int) -> tuple[str, ...]:
         schedule_text(row),
         str(row["epoch"]),
         row["trial"],
-        short_cell(row["genotype"]),
+        read_architecture(row[ARCHITECTURE]).summary(),
     )
 
 

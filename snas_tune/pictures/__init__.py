@@ -1,6 +1,6 @@
-"""Pictures: cells as SVG text, and cells, the front and learning curves as matplotlib figures.
+"""Pictures: architectures of any space as SVG text and as matplotlib figures, and the front.
 
-Names are loaded when they are first read, so the SVG of a cell needs no matplotlib.
+Names are loaded when they are first read, so an SVG needs no matplotlib.
 """
 
 from __future__ import annotations
@@ -10,18 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from snas_tune.pictures.canvas import figure_to_array, save
-    from snas_tune.pictures.curves_chart import learning_curves_figure
-    from snas_tune.pictures.figures import cell_figure
+    from snas_tune.pictures.figures import architecture_figure
     from snas_tune.pictures.front_chart import front_figure
-    from snas_tune.pictures.svg import cell_svg, genotype_svg
+    from snas_tune.pictures.svg import architecture_svg
 
 __all__ = [
-    "cell_figure",
-    "cell_svg",
+    "architecture_figure",
+    "architecture_svg",
     "figure_to_array",
     "front_figure",
-    "genotype_svg",
-    "learning_curves_figure",
     "save",
 ]
 

@@ -7,7 +7,6 @@ and is freed with it.
 from __future__ import annotations
 
 import os
-import threading
 from pathlib import Path
 
 import matplotlib
@@ -15,6 +14,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+
+from snas_tune.files import replacing
 
 SUFFIXES = (".png", ".svg", ".pdf")
 """The files that :func:`save` writes."""
@@ -64,14 +65,8 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise ValueError(f"a picture's suffix must be one of {', '.join(SUFFIXES)}, got {path}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
-    try:
-        with matplotlib.rc_context({"svg.hashsalt": "snas_tune"}):
-            figure.savefig(part, format=suffix[1:], metadata=_NO_DATES[suffix])
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path) as part, matplotlib.rc_context({"svg.hashsalt": "snas_tune"}):
+        figure.savefig(part, format=suffix[1:], metadata=_NO_DATES[suffix])
     return path
 
 

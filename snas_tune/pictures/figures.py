@@ -1,4 +1,4 @@
-"""Pictures as matplotlib figures, for files and TensorBoard images: cells, the front, curves."""
+"""Pictures as matplotlib figures, for files and TensorBoard images: architectures, the front."""
 
 from __future__ import annotations
 
@@ -9,23 +9,22 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, PathPatch
 from matplotlib.path import Path as Curve
 
+from snas_tune.architecture import Architecture
 from snas_tune.pictures.canvas import figure_to_array, new_figure, save
-from snas_tune.pictures.curves_chart import learning_curves_figure
 from snas_tune.pictures.front_chart import front_figure
-from snas_tune.pictures.shapes import Block, Box, CellLayout, Label, Piece, strokes
-from snas_tune.pictures.style import FAMILY_COLOURS, LIGHT, LINE, PILL_INK, SEAM
-from snas_tune.space.cell.drawing.panels import genotype_sheet
-from snas_tune.space.cell.genotype import Genotype
+from snas_tune.pictures.shapes import Block, Box, Label, Layout, Piece, strokes
+from snas_tune.pictures.sheets import sheet_of
+from snas_tune.pictures.style import LIGHT, LINE, PILL_COLOURS, PILL_INK, SEAM
 
-__all__ = ["cell_figure", "figure_to_array", "front_figure", "learning_curves_figure", "save"]
+__all__ = ["architecture_figure", "figure_to_array", "front_figure", "save"]
 
 PIXELS_PER_INCH = 96.0
 """Of the layout, as in CSS."""
 
 
-def cell_figure(genotype: Genotype, title: str = "") -> Figure:
-    """Both cells, drawn as :func:`snas_tune.pictures.svg.genotype_svg` draws them."""
-    sheet = genotype_sheet(genotype, title)
+def architecture_figure(architecture: Architecture, title: str = "") -> Figure:
+    """An architecture, drawn as :func:`snas_tune.pictures.svg.architecture_svg` draws it."""
+    sheet = sheet_of(architecture, title)
     figure = new_figure(sheet.width / PIXELS_PER_INCH, sheet.height / PIXELS_PER_INCH, tight=False)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     axes.set_axis_off()
@@ -34,11 +33,11 @@ def cell_figure(genotype: Genotype, title: str = "") -> Figure:
     for heading in sheet.headings:
         _text(axes, heading, 0.0, 0.0, LIGHT.ink, bold=True)
     for panel in sheet.panels:
-        _cell(axes, panel.layout, panel.x, panel.y)
+        _layout(axes, panel.layout, panel.x, panel.y)
     return figure
 
 
-def _cell(axes: Axes, layout: CellLayout, x: float, y: float) -> None:
+def _layout(axes: Axes, layout: Layout, x: float, y: float) -> None:
     for dead, pieces in strokes(layout.connectors):
         _curves(axes, pieces, x, y, LIGHT.paper, SEAM, "solid")
         colour = LIGHT.pale_line if dead else LIGHT.line
@@ -77,7 +76,7 @@ def _block(axes: Axes, block: Block, x: float, y: float) -> None:
     border = LIGHT.pale_line if block.dead else LIGHT.border
     _rectangle(axes, block.box, x, y, 8.0, fill, border, block.dead)
     for pill in block.pills:
-        fill = LIGHT.paper if pill.dead else FAMILY_COLOURS[pill.family]
+        fill = LIGHT.paper if pill.dead else PILL_COLOURS[pill.colour]
         border = LIGHT.pale_line if pill.dead else fill
         _rectangle(axes, pill.box, x, y, pill.box.height / 2, fill, border, pill.dead)
         _text(axes, pill.label, x, y, LIGHT.pale_ink if pill.dead else PILL_INK)
@@ -113,7 +112,7 @@ def _text(axes: Axes, label: Label, x: float, y: float, colour: str, bold: bool 
         color=colour,
         fontsize=_points(label.size),
         fontweight="bold" if bold else "normal",
-        ha="center",
+        ha="left" if label.left else "center",
         va="center_baseline",
     )
 

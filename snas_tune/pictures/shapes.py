@@ -1,4 +1,7 @@
-"""The parts of a drawn cell: rectangles, labels and curves, in pixels from the upper left corner.
+"""What a picture of an architecture is made of, in pixels from the upper left corner.
+
+A space draws its architectures with these; :mod:`~snas_tune.pictures.svg` and
+:mod:`~snas_tune.pictures.figures` render any :class:`Sheet`.
 
 Standard library only.
 """
@@ -7,8 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-
-from snas_tune.space.cell.genotype import Edge
 
 Point = tuple[float, float]
 
@@ -43,7 +44,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """One line of text, centred at ``(x, y)``."""
+    """One line of text, centred at ``(x, y)``, or beginning there."""
 
     text: str
     x: float
@@ -52,38 +53,47 @@ class Label:
     formula: bool = False
     """Whether it is a symbol with a subscript, as ``c_{k-1}``; else each sign is itself."""
 
+    left: bool = False
+    """Whether ``x`` is where it begins."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pill:
-    """The op of one edge."""
+    """The option that a choice got."""
 
     box: Box
-    edge: Edge
     label: Label
-    family: str
-    """A key of :data:`snas_tune.pictures.style.FAMILY_COLOURS`."""
+    hint: str
+    """What it says when the pointer rests on it."""
 
-    dead: bool
+    colour: str
+    """A key of :data:`snas_tune.pictures.style.PILL_COLOURS`."""
+
+    dead: bool = False
+    """Whether the choice has no effect."""
+
+    source: int | None = None
+    """The number of the block whose line arrives at it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A node, an input or the output, with the pills of its in-edges."""
+    """A framed part of the network, with the pills of its choices."""
 
-    node: int
-    """The output's is one more than the last node's."""
+    number: int
+    """Its own in a layout; connectors and pills name it by that."""
 
     box: Box
     labels: tuple[Label, ...]
-    """Its name, and below or beside it ``dead`` or ``concat``."""
+    """Its name, and below or beside it more words."""
 
     pills: tuple[Pill, ...]
-    dead: bool
+    dead: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Connector:
-    """A line of cubic Bezier pieces from a block to a pill, or to the output for the concat."""
+    """A line of cubic Bezier pieces from a block to another, or to a pill of it."""
 
     source: int
     target: int
@@ -94,8 +104,8 @@ class Connector:
 
 
 @dataclass(frozen=True, slots=True)
-class CellLayout:
-    """A cell's picture: draw connectors, then blocks, pills and labels. The origin is top left."""
+class Layout:
+    """One picture: draw connectors, then blocks, pills and labels. The origin is top left."""
 
     width: float
     height: float
@@ -104,6 +114,25 @@ class CellLayout:
     """Dead ones first, then source by source."""
 
     notes: tuple[Label, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A layout, moved to ``(x, y)``."""
+
+    x: float
+    y: float
+    layout: Layout
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A whole picture: panels, and headings above them."""
+
+    width: float
+    height: float
+    headings: tuple[Label, ...]
+    panels: tuple[Panel, ...]
 
 
 def strokes(connectors: Iterable[Connector]) -> list[tuple[bool, list[Piece]]]:

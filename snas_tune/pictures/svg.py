@@ -1,4 +1,4 @@
-"""Cells as SVG text: standard library only, no scripts and nothing loaded from elsewhere."""
+"""Architectures as SVG text: standard library only, no scripts, nothing loaded from elsewhere."""
 
 from __future__ import annotations
 
@@ -6,59 +6,45 @@ import re
 from collections.abc import Sequence
 from xml.sax.saxutils import escape, quoteattr
 
+from snas_tune.architecture import Architecture
 from snas_tune.pictures.shapes import (
     Block,
     Box,
-    CellLayout,
     Connector,
     Label,
+    Layout,
     Piece,
     Pill,
+    Sheet,
     strokes,
 )
-from snas_tune.pictures.style import DARK, FAMILY_COLOURS, LIGHT, LINE, PILL_INK, SEAM, Palette
-from snas_tune.space.cell.drawing.layout import node_name
-from snas_tune.space.cell.drawing.panels import (
-    Sheet,
-    cell_sheet,
-    cell_words,
-    genotype_sheet,
-    genotype_words,
-)
-from snas_tune.space.cell.genotype import Cell, Genotype
+from snas_tune.pictures.sheets import sheet_of
+from snas_tune.pictures.style import DARK, LIGHT, LINE, PILL_COLOURS, PILL_INK, SEAM, Palette
 
 FONTS = "Helvetica, Arial, 'DejaVu Sans', sans-serif"
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def cell_svg(
-    cell: Cell,
-    *,
-    title: str = "",
-    dark: bool = False,
-    inputs: tuple[bool, bool] = (True, True),
+def architecture_svg(
+    architecture: Architecture, *, title: str = "", part: str = "", dark: bool = False
 ) -> str:
-    """One cell as an SVG document.
+    """An architecture, or one part of it, as an SVG document.
 
     Args:
-        cell: the cell, see :func:`snas_tune.space.cell.drawing.layout.layout`.
+        architecture: of any space, see :func:`snas_tune.pictures.sheets.sheet_of`.
         title: shown above, and the picture's accessible name.
+        part: one of its ``parts()``, drawn alone.
         dark: light lines on a dark ground.
-        inputs: whether input 0 and input 1 carry anything.
 
     Returns:
-        Equal text for equal arguments. The edges are listed in words in its ``<desc>``.
+        Equal text for equal arguments. Its ``<desc>`` says the same in words.
+
+    Raises:
+        ValueError: it has no part of that name.
     """
-    return _document(
-        cell_sheet(cell, title, inputs), title or "Cell", cell_words(cell, inputs), dark
-    )
-
-
-def genotype_svg(genotype: Genotype, *, title: str = "", dark: bool = False) -> str:
-    """Both cells of a genotype as one SVG document, see :func:`cell_svg`."""
-    sheet = genotype_sheet(genotype, title)
-    return _document(sheet, title or "Genotype", genotype_words(genotype), dark)
+    sheet = sheet_of(architecture, title, part)
+    return _document(sheet, title or part or "Architecture", architecture.words(part), dark)
 
 
 def _document(sheet: Sheet, title: str, words: str, dark: bool) -> str:
@@ -74,16 +60,15 @@ def _document(sheet: Sheet, title: str, words: str, dark: bool) -> str:
     lines += [_label(heading, palette.ink, bold=True) for heading in sheet.headings]
     for panel in sheet.panels:
         lines.append(f'<g transform="translate({_number(panel.x)} {_number(panel.y)})">')
-        lines += _cell(panel.layout, palette)
+        lines += _layout(panel.layout, palette)
         lines.append("</g>")
     return "\n".join([*lines, "</svg>", ""])
 
 
-def _cell(layout: CellLayout, palette: Palette) -> list[str]:
-    output = max(block.node for block in layout.blocks)
+def _layout(layout: Layout, palette: Palette) -> list[str]:
     lines = _connectors(layout.connectors, palette)
     for block in layout.blocks:
-        lines += _block(block, output, palette)
+        lines += _block(block, palette)
     return lines + [_label(note, palette.pale_ink) for note in layout.notes]
 
 
@@ -107,25 +92,23 @@ def _path(piece: Piece) -> str:
     return f"M{numbers[0]}C{' '.join(numbers[1:])}"
 
 
-def _block(block: Block, output: int, palette: Palette) -> list[str]:
+def _block(block: Block, palette: Palette) -> list[str]:
     ink = palette.pale_ink if block.dead else palette.ink
     border = palette.pale_line if block.dead else palette.border
     fill = palette.paper if block.dead else palette.card
     lines = [_rectangle("block", block.box, fill, border, block.dead)]
-    lines += [line for pill in block.pills for line in _pill(pill, output, palette)]
+    lines += [line for pill in block.pills for line in _pill(pill, palette)]
     name, *words = block.labels
     lines.append(_label(name, ink, bold=True))
     return lines + [_label(word, palette.pale_ink) for word in words]
 
 
-def _pill(pill: Pill, output: int, palette: Palette) -> list[str]:
-    edge = pill.edge
-    fill = palette.paper if pill.dead else FAMILY_COLOURS[pill.family]
+def _pill(pill: Pill, palette: Palette) -> list[str]:
+    fill = palette.paper if pill.dead else PILL_COLOURS[pill.colour]
     border = palette.pale_line if pill.dead else fill
-    hint = f"{edge.op} of {node_name(edge.source, output)} into node {edge.target}"
     return [
         "<g>",
-        f"<title>{_text(hint + (' (dead)' if pill.dead else ''))}</title>",
+        f"<title>{_text(pill.hint)}</title>",
         _rectangle("pill", pill.box, fill, border, pill.dead),
         _label(pill.label, palette.pale_ink if pill.dead else PILL_INK),
         "</g>",
@@ -143,12 +126,13 @@ def _rectangle(name: str, box: Box, fill: str, border: str, dashed: bool) -> str
 
 
 def _label(label: Label, colour: str, bold: bool = False) -> str:
-    weight = ' font-weight="bold"' if bold else ""
+    style = ' font-weight="bold"' if bold else ""
+    style += ' text-anchor="start"' if label.left else ""
     # The base line lies below the middle by about a third of the font's size.
     y = label.y + 0.35 * label.size
     return (
         f'<text x="{_number(label.x)}" y="{_number(y)}" font-size="{_number(label.size)}" '
-        f"fill={quoteattr(colour)}{weight}>{_words(label)}</text>"
+        f"fill={quoteattr(colour)}{style}>{_words(label)}</text>"
     )
 
 

@@ -1,4 +1,4 @@
-"""Points, curves and cells out of TensorBoard's data provider.
+"""Points, curves and architectures out of TensorBoard's data provider.
 
 What was read of a run is kept until its time series grow, so that looking again at a sweep of
 thousands of runs costs what is new.
@@ -19,7 +19,9 @@ from tensorboard.data import provider
 from tensorboard.plugins.hparams import metadata as hparams
 from tensorboard.plugins.scalar import metadata as scalars
 
+from snas_tune.architecture import upgraded_json
 from snas_tune.events import (
+    ARCHITECTURES,
     CHECKPOINTS,
     CHILDREN,
     GENOTYPES,
@@ -156,7 +158,9 @@ class Reader:
             stale = [run for run in wanted if known.get(keys[run], (None,))[0] != marks[run]]
             read = self._read_tensors(stale, CHILDREN) if stale else {}
             for run, data in read.items():
-                known[keys[run]] = (marks[run], series_of(data))
+                form = self.forms[run]
+                if form is not None:
+                    known[keys[run]] = (marks[run], series_of(data, len(form.columns)))
             return {run: known[keys[run]][1] for run in wanted if keys[run] in known}
 
     def curves(self, run: str, tags: Iterable[str]) -> dict[str, list[tuple[int, float]]]:
@@ -173,9 +177,16 @@ class Reader:
             for tag, data in read.get(run, {}).items()
         }
 
-    def genotypes(self, runs: Iterable[str]) -> dict[str, dict[int, str]]:
-        """The genotypes of runs as JSON, by step."""
-        return self._texts(runs, GENOTYPES)
+    def architectures(self, runs: Iterable[str]) -> dict[str, dict[int, str]]:
+        """The architectures of runs as JSON, by step; those of older versions as this one's."""
+        runs = list(runs)
+        found = {
+            run: {step: upgraded_json(text) for step, text in texts.items()}
+            for run, texts in self._texts(runs, GENOTYPES).items()
+        }
+        for run, texts in self._texts(runs, ARCHITECTURES).items():
+            found[run] = {**found.get(run, {}), **texts}
+        return found
 
     def origin(self, run: str) -> dict[str, Any]:
         """What :data:`SETTINGS` says of a run, with its ``checkpoints`` by epoch; or nothing."""

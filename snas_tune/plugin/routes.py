@@ -16,14 +16,13 @@ from tensorboard.plugins import base_plugin
 from tensorboard.plugins.hparams import metadata as hparams
 from werkzeug import wrappers
 
+from snas_tune.architecture import Architecture, read_architecture
 from snas_tune.events import PLUGIN
-from snas_tune.pictures.svg import cell_svg, genotype_svg
+from snas_tune.pictures.svg import architecture_svg
 from snas_tune.plugin.reader import Cache, Reader
 from snas_tune.plugin.rows import Point, child_rows, scalar_rows, sweep_of, to_csv, to_json
 from snas_tune.plugin.series import VALUES
 from snas_tune.results import OBJECTIVES
-from snas_tune.space.cell.genotype import Cell, Genotype
-from snas_tune.space.cell.summary import short_cell
 
 STATIC = Path(__file__).parent / "static"
 
@@ -68,8 +67,8 @@ class ParetoPlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoard i
             "/tags": ParetoPlugin._tags,
             "/points": ParetoPlugin._points,
             "/run": ParetoPlugin._run,
-            "/cell": ParetoPlugin._cell,
-            "/cell.svg": ParetoPlugin._cell_svg,
+            "/architecture": ParetoPlugin._architecture,
+            "/architecture.svg": ParetoPlugin._picture,
             "/export": ParetoPlugin._export,
         }
         return {"/static/*": _static, **{path: self._app(h) for path, h in routes.items()}}
@@ -134,7 +133,7 @@ class ParetoPlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoard i
                     "name": name,
                     "sweep": sweep_of(name),
                     "settings": settings.get(name, {}),
-                    "cells": forms.get(name) is not None,
+                    "children": forms.get(name) is not None,
                 }
                 for name in names
             ],
@@ -146,7 +145,7 @@ class ParetoPlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoard i
             "without": len(points.without),
             "not_finite": points.not_finite,
             "example": points.without[:3],
-            "largest": _dearest(reader, x, y, names),
+            "largest": _largest(reader, x, y, names),
         }
         text = json.dumps(answer, separators=(",", ":"))
         version = hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -155,47 +154,38 @@ class ParetoPlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoard i
         return http_util.Respond(request, f'{{"version":"{version}",{text[1:]}', "application/json")
 
     def _run(self, request: wrappers.Request, reader: Reader) -> Any:
-        """What is known of one run: settings, where it came from, its cells' steps, its curves."""
+        """What is known of one run: settings, where it came from, steps of children, curves."""
         run = _argument(request, "run")
         tags = dict.fromkeys([*request.args.getlist("tag"), *CURVES])
         origin = reader.origin(run)
-        genotypes = reader.genotypes([run]).get(run, {})
+        architectures = reader.architectures([run]).get(run, {})
         curves = reader.curves(run, tags)
         answer = {
             "settings": reader.settings_of([run]).get(run, {}),
             "trial": origin.get("trial", run.rpartition("/")[2]),
             "experiment": origin.get("experiment", ""),
             "checkpoints": origin.get("checkpoints", {}),
-            "steps": sorted(genotypes),
+            "steps": sorted(architectures),
             "curves": {tag: curves[tag] for tag in tags if tag in curves},
         }
         return _json(request, answer)
 
-    def _cell(self, request: wrappers.Request, reader: Reader) -> Any:
-        """A genotype as an object, as the text of DARTS, and the edges of both cells."""
-        text, genotype = _genotype(request, reader)
+    def _architecture(self, request: wrappers.Request, reader: Reader) -> Any:
+        """An architecture as JSON, as its published text, in short, and choice by choice."""
+        text, architecture = _asked(request, reader)
         answer = {
             "json": text,
-            "text": genotype.to_text(),
-            "short": short_cell(genotype),
-            "cells": {
-                name: [[e.source, e.target, e.op] for e in cell.edges]
-                for name, cell in _cells(genotype).items()
-            },
+            "text": architecture.to_text(),
+            "short": architecture.summary(),
+            "parts": [[name, rows] for name, rows in architecture.parts().items()],
         }
         return _json(request, answer)
 
-    def _cell_svg(self, request: wrappers.Request, reader: Reader) -> Any:
-        """Both cells drawn, or the one that is asked for."""
-        _, genotype = _genotype(request, reader)
-        dark, name = request.args.get("dark") == "1", request.args.get("cell")
-        cells = _cells(genotype)
-        if name is None:
-            picture = genotype_svg(genotype, dark=dark)
-        elif name in cells:
-            picture = cell_svg(cells[name], title=f"{name} cell", dark=dark)
-        else:
-            raise ValueError(f"cell must be one of {', '.join(cells)}, got {name!r}")
+    def _picture(self, request: wrappers.Request, reader: Reader) -> Any:
+        """An architecture drawn, or the part of it that is asked for."""
+        _, architecture = _asked(request, reader)
+        dark, part = request.args.get("dark") == "1", request.args.get("part", "")
+        picture = architecture_svg(architecture, part=part, dark=dark)
         return http_util.Respond(request, picture, "image/svg+xml")
 
     def _export(self, request: wrappers.Request, reader: Reader) -> Any:
@@ -219,20 +209,16 @@ class ParetoPlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoard i
         return http_util.Respond(request, to_json(names, rows), "application/json")
 
 
-def _genotype(request: wrappers.Request, reader: Reader) -> tuple[str, Genotype]:
-    """The genotype that a request asks for, as text and decoded."""
+def _asked(request: wrappers.Request, reader: Reader) -> tuple[str, Architecture]:
+    """The architecture that a request asks for, as text and decoded."""
     run, step = _argument(request, "run"), int(_argument(request, "step"))
-    steps = reader.genotypes([run]).get(run, {})
+    steps = reader.architectures([run]).get(run, {})
     if step not in steps:
-        raise ValueError(f"run {run} logged no cell at step {step}")
-    return steps[step], Genotype.from_json(steps[step])
+        raise ValueError(f"run {run} logged no architecture at step {step}")
+    return steps[step], read_architecture(steps[step])
 
 
-def _cells(genotype: Genotype) -> dict[str, Cell]:
-    return {"normal": genotype.normal, "reduction": genotype.reduction}
-
-
-def _dearest(reader: Reader, x: str, y: str, runs: list[str]) -> float | None:
+def _largest(reader: Reader, x: str, y: str, runs: list[str]) -> float | None:
     """What no child of the sweep costs more than, if x and y are its objectives."""
     if (y, x) != tuple(name for name, _ in OBJECTIVES):
         return None

@@ -12,6 +12,7 @@ from typing import Any
 from snas_tune.events import ChildrenForm
 from snas_tune.plugin.reader import Reader
 from snas_tune.plugin.series import Series
+from snas_tune.results import ARCHITECTURE
 
 ON_FRONT = "on_front"
 """The last column: whether the tab shows the row on the front."""
@@ -36,7 +37,7 @@ def child_rows(reader: Reader, points: Sequence[Point]) -> tuple[list[str], list
     runs = sorted({run for run, _, _ in points})
     forms = {run: form for run, form in reader.forms.items() if form}
     children = reader.children(runs)
-    genotypes = reader.genotypes(runs)
+    architectures = reader.architectures(runs)
     origins = reader.origins(runs)
     places = {
         run: {step: i for i, step in enumerate(series.steps.tolist())}
@@ -48,7 +49,7 @@ def child_rows(reader: Reader, points: Sequence[Point]) -> tuple[list[str], list
         row: dict[str, Any] = _numbers(forms[run], children[run], places[run][step])
         row["sweep"] = sweep_of(run)
         row |= {"trial": run.rpartition("/")[2], **origin.get("constants", {}), "epoch": step}
-        row["genotype"] = genotypes.get(run, {}).get(step)
+        row[ARCHITECTURE] = architectures.get(run, {}).get(step)
         row["checkpoint"] = origin.get("checkpoints", {}).get(str(step))
         rows.append({**row, ON_FRONT: on_front})
     rows.sort(key=lambda row: (row["sweep"], row["trial"], row["epoch"]))

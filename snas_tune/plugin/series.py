@@ -41,14 +41,20 @@ class Points:
     """Points left out because x or y is NaN or infinite."""
 
 
-def series_of(data: Iterable[Any]) -> Series:
-    """The vectors in the order of their steps; of a step that came again the later one."""
-    latest = {d.step: d for d in sorted(data, key=lambda d: d.wall_time)}
+def series_of(data: Iterable[Any], columns: int) -> Series:
+    """The vectors in the order of their steps; of a step that came again the later one.
+
+    Args:
+        data: TensorBoard's.
+        columns: how many numbers a vector has. Others are left out: a run has one form, and what
+            another process wrote into it with another one cannot be told.
+    """
+    latest = {d.step: d for d in sorted(data, key=lambda d: d.wall_time) if d.numpy.size == columns}
     ordered = [latest[step] for step in sorted(latest)]
     return Series(
         np.array([d.step for d in ordered], np.int64),
         np.array([d.wall_time for d in ordered], np.float64),
-        np.stack([np.asarray(d.numpy, np.float64).reshape(-1) for d in ordered]),
+        np.array([d.numpy for d in ordered], np.float64).reshape(-1, columns),
     )
 
 

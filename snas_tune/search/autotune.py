@@ -1,7 +1,7 @@
-"""The form in which a supernet is fastest on a machine: measured once for a shape, then kept.
+"""Autotuning: the implementation in which a supernet is fastest on a machine, measured once.
 
-The forms of :data:`snas_tune.training.runtime.FORMS` are one function, but they round differently,
-so a search must stay in its form: a table keeps what was measured, and a checkpoint its form.
+The implementations of a space are one function, but they round differently, so a search must stay
+in its own: a table keeps the measurements, and a checkpoint its implementation.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -18,133 +17,135 @@ from typing import Any
 import torch
 
 from snas_tune.config import SearchConfig
-from snas_tune.data.cache import locked
-from snas_tune.search.timing import measure_forms
-from snas_tune.space.cell.kernels import bindings as native
-from snas_tune.space.cell.skeleton import Skeleton
-from snas_tune.training.runtime import FORMS, Runtime
+from snas_tune.files import cache_directory, locked, write_whole
+from snas_tune.search.state import implementation_record
+from snas_tune.search.timing import measure_seconds
+from snas_tune.space.space import Implementation, Space
+from snas_tune.training.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
-FILE = "forms.json"
-"""Name of the table in :func:`snas_tune.space.cell.kernels.bindings.cache_directory`."""
+FILE = "implementations.json"
+"""Name of the table in :func:`snas_tune.files.cache_directory`."""
 
 FORMAT = 1
-"""Version of the table. To raise it is to measure anew, as when a form has become faster."""
+"""Version of the table. To raise it is to measure anew, as when an implementation is faster now."""
 
 
-def choose_form(
-    runtime: Runtime, config: SearchConfig, skeleton: Skeleton, began: object = None
-) -> Runtime:
-    """The runtime of a search, its supernet in the form that the config means for this shape.
+def choose_implementation(
+    space: Space, runtime: Runtime, config: SearchConfig, began: object = None
+) -> Implementation:
+    """The implementation of a search's supernet that the config means.
 
-    ``auto`` is the form in which the search began; else the fastest one of the table; else the
-    fastest one of a measurement, which goes into the table. Where the config leaves one form only,
+    ``auto`` is the one in which the search began; else the fastest one of the table; else the
+    fastest one of a measurement, which goes into the table. Where the config leaves one only,
     nothing is measured.
 
     Args:
+        space: of the search.
         runtime: from :func:`snas_tune.training.runtime.choose_runtime`.
         config: of the search.
-        skeleton: of its supernet.
-        began: :func:`form_record` of the search when it was saved, if it goes on.
+        began: :func:`implementation_record` of the search when it was saved, if it goes on.
+
+    Raises:
+        ValueError: the space has no implementation of the config's name.
     """
-    if begun := begun_form(runtime, config, began):
-        return begun
-    forms = candidates(runtime, config)
-    if len(forms) == 1:
-        return runtime.in_form(forms[0])
+    recorded = recorded_implementation(space, runtime, config, began)
+    if recorded is not None:
+        return recorded
+    found = candidates(space, runtime, config)
+    if len(found) == 1:
+        return found[0]
     seconds = _kept_or_measured(
-        form_key(runtime, config, skeleton),
-        forms,
-        lambda: measure_forms([runtime.in_form(form) for form in forms], config, skeleton),
+        table_key(space, runtime, config),
+        [str(each) for each in found],
+        lambda: measure_seconds(space, runtime, config, found),
     )
-    return runtime.in_form(min(forms, key=seconds.__getitem__))
+    return min(found, key=lambda each: seconds[str(each)])
 
 
-def begun_form(runtime: Runtime, config: SearchConfig, began: object) -> Runtime | None:
-    """The runtime in the form of a :func:`form_record`, where that and the config agree."""
-    choices = (runtime.in_form(form) for form in candidates(runtime, config))
-    return next((choice for choice in choices if form_record(choice) == began), None)
+def recorded_implementation(
+    space: Space, runtime: Runtime, config: SearchConfig, began: object
+) -> Implementation | None:
+    """The implementation of an :func:`implementation_record`, if the config allows it."""
+    choices = candidates(space, runtime, config)
+    return next((each for each in choices if implementation_record(each, runtime) == began), None)
 
 
-def candidates(runtime: Runtime, config: SearchConfig) -> list[str]:
-    """The forms that a config leaves open on a device.
+def candidates(space: Space, runtime: Runtime, config: SearchConfig) -> list[Implementation]:
+    """The implementations that a config leaves open on a device.
 
-    Under compilation ``auto`` is plain: to compile every form would take minutes. The native
-    kernels read channels-last; through torch's operators the fast form has either format.
+    Under compilation ``auto`` is plain: to compile every implementation would take minutes.
+
+    Raises:
+        ValueError: the space has no implementation of the config's name.
     """
-    if config.supernet != "auto" or runtime.compile:
-        return [runtime.form]
-    return [
-        form
-        for form, (fast, channels_last) in FORMS.items()
-        if channels_last or not (config.channels_last or (fast and runtime.native))
-    ]
+    found = list(space.implementations(runtime))
+    if config.supernet == "auto" and not runtime.compile:
+        return [each for each in found if each.channels_last or not config.channels_last]
+    name = "plain" if config.supernet == "auto" else config.supernet
+    named = [each for each in found if each.name == name]
+    if not named:
+        names = ", ".join(dict.fromkeys(each.name for each in found))
+        raise ValueError(
+            f"supernet must be auto or one of {names} in space {space.name}, got {name!r}"
+        )
+    # One that has a single memory format runs in that one, whatever the config prefers.
+    preferred = [each for each in named if each.channels_last == config.channels_last]
+    return (preferred or named)[:1]
 
 
-def form_record(runtime: Runtime) -> dict[str, str]:
-    """What a saved search says of its form. It holds on the same kind of device."""
-    return {"name": runtime.form, "device": runtime.device.type}
-
-
-def form_key(runtime: Runtime, config: SearchConfig, skeleton: Skeleton) -> str:
-    """What the fastest form depends on, in words: the machine, then the shape."""
+def table_key(space: Space, runtime: Runtime, config: SearchConfig) -> str:
+    """The facts on which the fastest implementation depends, in words: machine, then shape."""
     device = runtime.device
-    machine = (
-        torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        f"processor {native.processor_key()}",
-        f"threads {torch.get_num_threads()}",
-        f"torch {torch.__version__}",
-        f"kernels {native.kernels_key() if runtime.native else 'none'}",
-    )
-    shape = (
-        str(runtime.autocast or runtime.dtype).removeprefix("torch."),
-        "channels-last" if config.channels_last else "any format",
-        f"sampling {config.sampling}{f' {config.sampled_ops}' * (config.sampling == 'top_k')}",
-        f"checkpointing {'on' if config.activation_checkpointing else 'off'}",
-        f"batch {config.batch_size}",
-        f"side {skeleton.image_size}",
-        f"colours {skeleton.image_channels}",
-        f"stem {skeleton.stem}",
-        f"channels {skeleton.channels}, one in {skeleton.partial}",
-        f"cells {skeleton.cells}",
-        f"nodes {config.nodes}",
-        f"ops {' '.join(config.ops)}",
-    )
-    return ", ".join((*machine, *shape))
+    facts = {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "precision": str(runtime.autocast or runtime.dtype).removeprefix("torch."),
+        "channels last": config.channels_last,
+        "sampling": config.sampling,
+        "sampled ops": config.sampled_ops if config.sampling == "top_k" else None,
+        "activation checkpointing": config.activation_checkpointing,
+        "batch": config.batch_size,
+        "space": space.name,
+        **space.shape(),
+        **space.machine(runtime),
+    }
+    return json.dumps(facts, default=str)
 
 
 def _kept_or_measured(
-    key: str, forms: Sequence[str], measure: Callable[[], Mapping[str, float]]
+    key: str, names: Sequence[str], measure: Callable[[], Mapping[str, float]]
 ) -> Mapping[str, float]:
-    """Seconds by form: the table's, or else a measurement's, which goes into the table.
+    """Seconds by implementation: the table's, or else a measurement's, which goes into the table.
 
     Of trials that start together one measures; the others wait for it and find its entry.
     """
-    path = native.cache_directory() / FILE
+    path = cache_directory() / FILE
     with suppress(ValueError):  # told of below, by whoever replaces the table
-        if kept := _entry(_read(path), key, forms):
+        if kept := _entry(_read(path), key, names):
             return _told(kept, f"measured before, kept in {path}")
     with ExitStack() as stack:
         with suppress(OSError):  # likewise
             path.parent.mkdir(parents=True, exist_ok=True)
             stack.enter_context(locked(path.with_suffix(".lock")))
         table = _read_or_replace(path)
-        if kept := _entry(table, key, forms):
+        if kept := _entry(table, key, names):
             return _told(kept, f"measured meanwhile, kept in {path}")
         seconds = measure()
         where = _write(path, {**table, key: seconds})
     return _told(seconds, f"measured now, {where}")
 
 
-def _entry(table: Mapping[str, Any], key: str, forms: Sequence[str]) -> Mapping[str, float] | None:
+def _entry(table: Mapping[str, Any], key: str, names: Sequence[str]) -> Mapping[str, float] | None:
     entry: Mapping[str, float] = table.get(key, {})
-    return entry if set(entry) == set(forms) else None
+    return entry if set(entry) == set(names) else None
 
 
 def _told(seconds: Mapping[str, float], how: str) -> Mapping[str, float]:
     best = min(seconds, key=seconds.__getitem__)
-    each = ", ".join(f"{form} {1000 * value:.3g}" for form, value in seconds.items())
+    each = ", ".join(f"{name} {1000 * value:.3g}" for name, value in seconds.items())
     log.info("the supernet runs %s (milliseconds of a pass: %s; %s)", best, each, how)
     return seconds
 
@@ -153,12 +154,12 @@ def _read_or_replace(path: Path) -> Mapping[str, Any]:
     try:
         return _read(path)
     except ValueError as error:
-        log.warning("table of forms %s is measured anew and replaced: %s", path, error)
+        log.warning("table of implementations %s is measured anew and replaced: %s", path, error)
         return {}
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    """Seconds by key and form; empty where there is no table.
+    """Seconds by key and implementation; empty where there is no table.
 
     Raises:
         ValueError: the file is none of this format; the message does not name it.
@@ -173,7 +174,7 @@ def _read(path: Path) -> Mapping[str, Any]:
         raise ValueError(f"it must be of format {FORMAT}")
     table = value.get("seconds")
     if not isinstance(table, dict) or not all(map(_are_seconds, table.values())):
-        raise ValueError("it must hold seconds by key and form")
+        raise ValueError("it must hold seconds by key and implementation")
     return table
 
 
@@ -185,20 +186,15 @@ def _are_seconds(entry: object) -> bool:
 
 def _write(path: Path, table: Mapping[str, Any]) -> str:
     """Replace the table in one move; the answer says for the log whether it is kept."""
-    partial = path.with_name(f"{FILE}.{os.getpid()}.partial")
     value = {"format": FORMAT, "seconds": dict(sorted(table.items()))}
     try:
-        partial.write_text(json.dumps(value, indent=1) + "\n")
-        partial.replace(path)
+        write_whole(path, json.dumps(value, indent=1) + "\n")
     except OSError as error:
         log.warning(
-            "table of forms %s cannot be written, so every search measures for itself, and equal "
-            "ones may differ by rounding: %s",
+            "table of implementations %s cannot be written, so every search measures for itself, "
+            "and equal ones may differ by rounding: %s",
             path,
             error,
         )
         return "not kept"
-    finally:
-        with suppress(OSError):
-            partial.unlink()
     return f"kept in {path}"

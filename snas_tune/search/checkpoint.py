@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -11,23 +10,25 @@ import torch
 
 from snas_tune.config import SearchConfig
 from snas_tune.data import ImageSet
+from snas_tune.files import replacing
 from snas_tune.search.search import Search
-from snas_tune.search.state import FORMAT
+from snas_tune.search.state import FORMAT, upgraded
 
 FILE = "search.pt"
 """Name of the file in a checkpoint's directory."""
 
-KEYS = ("config", "skeleton", "step", "supernet", "momenta", "logits_optimiser", "scaler")
-"""What a saved state has besides its format."""
+KEYS = {
+    1: ("config", "frame", "step", "supernet", "momenta", "logits_optimiser", "scaler"),
+    2: ("config", "shape", "step", "implementation", "supernet", "method"),
+}
+"""What a saved state of each format has besides it."""
 
 
 def save_search(search: Search, directory: str | Path) -> Path:
     """Write the whole state of a search into a directory, replacing the file in one move."""
     path = Path(directory) / FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{FILE}.{os.getpid()}.partial")
-    torch.save(search.state_dict(), partial)
-    partial.replace(path)
+    with replacing(path) as partial:
+        torch.save(search.state_dict(), partial)
     return path
 
 
@@ -44,14 +45,13 @@ def read_state(directory: str | Path) -> dict[str, Any]:
         raise ValueError(f"checkpoint {path} cannot be read: {_reason(error)}") from error
     if not isinstance(state, dict) or not isinstance(state.get("config"), dict):
         raise ValueError(f"checkpoint {path} must hold a search, got {type(state).__name__}")
-    if state.get("format") != FORMAT:  # before its settings, of which a newer one may have more
-        raise ValueError(
-            f"checkpoint {path} must have format {FORMAT}, got {state.get('format')!r}"
-        )
-    lacks = [name for name in KEYS if name not in state]
+    version = state.get("format")
+    if version not in KEYS:  # before its settings, of which a newer one may have more
+        raise ValueError(f"checkpoint {path} must have format {FORMAT}, got {version!r}")
+    lacks = [name for name in KEYS[version] if name not in state]
     if lacks:
         raise ValueError(f"checkpoint {path} must hold a whole search, lacks {', '.join(lacks)}")
-    return state
+    return state if version == FORMAT else upgraded(state)
 
 
 def _reason(error: Exception) -> str:
@@ -76,6 +76,6 @@ def load_search(directory: str | Path, images: ImageSet | None = None, **changes
     """
     state = read_state(directory)
     config = SearchConfig.from_dict({**state["config"], **changes})
-    search = Search(config, images, state.get("form"))
+    search = Search(config, images, state["implementation"])
     search.load_state_dict(state)
     return search

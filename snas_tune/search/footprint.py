@@ -1,8 +1,7 @@
 """How much memory a search takes, estimated from steps of a few images before it starts.
 
-What is allocated at the worst moment of a step grows with the batch along a line, but for what does
-not depend on it. So two steps with small batches, in which every tensor is followed from its
-making to its end, say what one with the config's batch will take.
+Peak memory of a step is a + b x batch size. So two steps with small batches, in which every tensor
+is followed from its making to its end, give a and b, and with them the peak of the config's batch.
 """
 
 from __future__ import annotations
@@ -96,7 +95,7 @@ def _step_peak(search: Search, images: int) -> int:
     search.config = SearchConfig.from_dict({**search.config.to_dict(), "batch_size": images})
     search.step = 0  # so that the draws are the same for both sizes
     # The optimisers' state is made in the first step: so that it counts, it is dropped.
-    for optimiser in (search.weights_optimiser, search.logits_optimiser):
+    for optimiser in search.method.optimisers:
         optimiser.state.clear()
         optimiser.zero_grad()
     allocations = _Allocations()

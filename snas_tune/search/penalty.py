@@ -1,64 +1,30 @@
 """The penalty: how cost enters the loss, in units that do not change with depth or width.
 
-Every op of every (cell, edge) gets a price, and the penalty is the strength times the prices of the
-sample, always linear in the sample, so that each edge optimises its own share (SNAS section 2.4):
+Every option of every choice gets a price, and the penalty is the strength times the prices of the
+sample, always linear in the sample, so that each choice optimises its own share (SNAS section 2.4):
 
-* ``linear``: price = cost / reference, where the reference is the expected cost of all cells under
-  uniform logits. An edge pays in proportion to its cost.
-* ``log``: price proportional to ``log(1 + 100 cost / mean)``, the mean being over the edges and ops
-  of the same cell. Every edge of every cell pays about equally, and any op with weights costs much
-  more than one without, as in the published log form. That one takes the logarithm of an edge's
-  *expected* cost and has no gradient below 1; at a one-hot sample both are the log of the chosen
-  op's cost, and here the gradient reaches every logit everywhere.
+* ``linear``: price = cost / reference, where the reference is the expected cost of all choices
+  under uniform logits. A choice pays in proportion to its cost.
+* ``log``: price proportional to ``log(1 + 100 cost / mean)``; in the cell space the mean is over
+  the edges and ops of the same cell. Every edge of every cell pays about equally, and any op with
+  weights costs much more than one without, as in the published log form. That one takes the
+  logarithm of an edge's *expected* cost and has no gradient below 1; at a one-hot sample both are
+  the log of the chosen op's cost, and here the gradient reaches every logit everywhere.
 
-Both are scaled to 1 under uniform logits, so a strength is the number of nats that the starting
-point pays, whatever the depth, the width or the image size; stem, preprocessing and classifier are
-left out, as no sample changes them.
+Both are scaled to 1 under uniform logits: a strength is the number of nats that the starting point
+pays, whatever the depth, the width or the image size. The cost that no choice changes is left out.
 """
 
 from __future__ import annotations
-
-from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from snas_tune.search.sampling import concrete_log_density
-from snas_tune.space.cost import CostTable
+from snas_tune.space.cost import Cost
 
 TARGET_BY = 0.6
 """Share of the horizon after which the constraint form asks for the target itself."""
-
-LOG_SCALE = 100.0
-"""How far below the mean cost of its cell an op's price falls to nothing in the log form."""
-
-
-def op_prices(tables: Sequence[CostTable], weights: Mapping[str, float], form: str) -> Tensor:
-    """The price of every op, shape ``(T, E, K)``, whose uniform expectation over edges is 1.
-
-    Args:
-        tables: one for each cost in ``weights``.
-        weights: of each cost, by name; scaled to sum to 1.
-        form: ``linear`` or ``log``.
-
-    Raises:
-        ValueError: every op costs nothing, so there is nothing to penalise.
-    """
-    priced = [table for table in tables if table.per_cell.any()]
-    if not priced:
-        names = ", ".join(table.name for table in tables)
-        raise ValueError(f"ops must differ in {names} to be penalised, got 0 for all")
-    total = sum(weights[table.name] for table in priced)
-    prices = torch.zeros_like(tables[0].per_cell)
-    for table in priced:
-        cost = table.per_cell
-        if form == "log":
-            mean = cost.mean(dim=(1, 2), keepdim=True).clamp_min(torch.finfo(cost.dtype).tiny)
-            cost = torch.log1p(LOG_SCALE * cost / mean)
-        reference = cost.mean(dim=2).sum()
-        prices += weights[table.name] / total * cost / reference
-    first = tables[0]
-    return CostTable("price", prices, first.kinds, 0.0).per_type()
 
 
 class Penalty:
@@ -66,7 +32,7 @@ class Penalty:
 
     Args:
         strength: nats that uniform logits pay.
-        prices: from :func:`op_prices`.
+        prices: of every option, ``(C, K)``, from :meth:`Space.prices`.
         gradient: ``sample``: through the reparameterised sample. ``expectation``: the exact
             expectation under the logits. ``score``: the score function, edge by edge, as edges are
             drawn independently and each pays its own price: ``grad log p(Z_e)`` times the price of
@@ -82,7 +48,7 @@ class Penalty:
         """The penalty in nats: a scalar with gradient to the logits.
 
         Args:
-            sample: ``Z``, shape ``(T, E, K)``.
+            sample: ``Z``, shape ``(C, K)``.
             log_sample: its logarithm.
             logits: the same shape.
             t: temperature of the sample.
@@ -123,16 +89,20 @@ class TargetPenalty(Penalty):
         ValueError: no sample changes the FLOPs, or even the empty child exceeds the target.
     """
 
-    def __init__(self, strength: float, gradient: str, flops: CostTable, target: float) -> None:
-        if not flops.per_cell.any():
-            raise ValueError("ops must differ in flops where target_flops is given, got 0 for all")
+    def __init__(self, strength: float, gradient: str, flops: Cost, target: float) -> None:
+        prices = flops.prices("linear")
+        if not prices.any():
+            raise ValueError(
+                "options must differ in flops where target_flops is given, got 0 for all"
+            )
         if target < flops.fixed:
             raise ValueError(
-                "target_flops must be at least what stem, preprocessing and classifier take, "
+                "target_flops must be at least the FLOPs that no choice changes, "
                 f"{flops.fixed:.0f}, got {target:g}"
             )
-        self._unit = flops.per_cell.mean(dim=2).sum().item()
-        super().__init__(strength, flops.per_type() / self._unit, gradient)
+        super().__init__(strength, prices, gradient)
+        # Prices are the cost of the options in units of their uniform expectation.
+        self._unit = (flops.largest() - flops.fixed) / prices.amax(-1).sum().item()
         self.flops, self.target = flops, target
 
     def allowed(self, done: float) -> float:

@@ -1,47 +1,34 @@
-"""What the steps of an epoch measured, and what they amount to.
+"""What the steps of an epoch amount to.
 
-Shapes: ``T`` = 2 cell types, ``E`` edges of a cell.
+Shapes: ``C`` choices.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from snas_tune.space.cell.genotype import cell_edges
+from snas_tune.results import CREDIT
+from snas_tune.search.methods.method import StepResult
+from snas_tune.space.choices import Choice
 from snas_tune.training.diverged import SearchDiverged
 
 
-@dataclass(frozen=True, slots=True)
-class StepResult:
-    """What one step measured, as tensors that are still on the device."""
-
-    cross_entropy: Tensor
-    penalty: Tensor
-    right: Tensor
-    """Share of the batch that was classified right."""
-
-    credit: Tensor
-    """Of every edge, shape ``(T, E)``, see :func:`snas_tune.search.sampling.edge_credit`."""
-
-
 def training_report(
-    results: Sequence[StepResult], nodes: int, settings: Callable[[int], str]
+    results: Sequence[StepResult], choices: Sequence[Choice], settings: Callable[[int], str]
 ) -> dict[str, Any]:
     """The part of a report that comes from the steps of an epoch: their means.
 
     Args:
         results: one for each step.
-        nodes: intermediate nodes of a cell, to name its edges.
+        choices: of the space, to name their credit.
         settings: says of a step, counted from 0, which it is and what it was taken with.
 
     Returns:
-        Losses, training accuracy, and the credit of every edge as
-        ``credit/<cell>/<source>-<target>``.
+        Losses, training accuracy, and, if the method measures it, the credit of every choice as
+        ``credit/<choice>`` and the mean of every group as ``credit_<group>``.
 
     Raises:
         SearchDiverged: a loss is NaN or infinite.
@@ -55,15 +42,23 @@ def training_report(
             f"loss must be finite, got {loss[bad].item()} (cross-entropy "
             f"{cross_entropy[bad].item():.4g}) at {settings(bad)}"
         )
-    report = {
+    return {
         "loss": loss.mean().item(),
         "cross_entropy": cross_entropy.mean().item(),
         "penalty": penalty.mean().item(),
         "train_accuracy": torch.stack([r.right for r in results]).mean().item(),
+        **_credit_report(results, choices),
     }
-    credit = torch.stack([r.credit for r in results]).double().mean(0).cpu()
-    for kind, row in zip(("normal", "reduction"), credit.tolist(), strict=True):
-        report[f"credit_{kind}"] = sum(row) / len(row)
-        for (source, target), value in zip(cell_edges(nodes), row, strict=True):
-            report[f"credit/{kind}/{source}-{target}"] = value
-    return report
+
+
+def _credit_report(results: Sequence[StepResult], choices: Sequence[Choice]) -> dict[str, float]:
+    known = [r.credit for r in results if r.credit is not None]
+    if not known:
+        return {}
+    credit = torch.stack(known).double().mean(0).cpu().tolist()
+    groups: dict[str, list[float]] = {}
+    for choice, value in zip(choices, credit, strict=True):
+        groups.setdefault(choice.group, []).append(value)
+    means = {f"{CREDIT}_{group}": sum(row) / len(row) for group, row in groups.items()}
+    each = {f"{CREDIT}/{c.name}": value for c, value in zip(choices, credit, strict=True)}
+    return {**means, **each}

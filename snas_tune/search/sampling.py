@@ -1,18 +1,22 @@
 """Drawing architectures: the concrete sample, its density, and what is measured on the logits.
 
-Shapes: ``T`` = 2 cell types (normal, reduction), ``E`` edges of a cell, ``K`` candidate ops. Every
-function works on the last axis, so any leading shape will do.
+Shapes: ``C`` choices, ``K`` options. Every function works on the last axis, so any leading shape
+will do. A choice with fewer options than ``K`` has logits of minus infinity behind them.
 """
 
 from __future__ import annotations
 
 import math
+import statistics
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from snas_tune.space.choices import Active
+
+LEAST = torch.finfo(torch.float64).min
+"""In place of minus infinity, where 0 times it must be 0."""
 
 
 def gumbel_noise(shape: torch.Size, generator: torch.Generator) -> Tensor:
@@ -63,13 +67,13 @@ class Draw:
     """One architecture, as a step uses it."""
 
     sample: Tensor
-    """Weight of every op, shape ``(T, E, K)``, with gradient to the logits."""
+    """Weight of every option, shape ``(C, K)``, with gradient to the logits if there are any."""
 
-    log_concrete: Tensor
-    """Logarithm of the concrete sample that it was made of, the same shape, likewise."""
+    active: Active | None = None
+    """The options that run; all of them if not given. The weights of the others are 0."""
 
-    active: Active | None
-    """The ops that run; all of them if not given. The weights of the others are 0."""
+    log_concrete: Tensor | None = None
+    """Logarithm of the concrete sample that it was made of, ``(C, K)``, if it was made of one."""
 
 
 def draw_architecture(
@@ -86,7 +90,7 @@ def draw_architecture(
       2002.09128); the temperature has no part in it.
 
     Args:
-        logits: shape ``(T, E, K)``.
+        logits: shape ``(C, K)``.
         temperature: positive.
         noise: Gumbel noise of the same shape.
         sampling: the way.
@@ -97,10 +101,11 @@ def draw_architecture(
     """
     log_sample = log_concrete(logits, temperature, noise)
     if sampling == "concrete":
-        return Draw(log_sample.exp(), log_sample, None)
+        return Draw(log_sample.exp(), None, log_sample)
     count = sampled_ops if sampling == "top_k" else 1
     largest = log_sample.detach().topk(count, dim=-1).indices
     chosen = torch.zeros_like(log_sample.detach()).scatter_(-1, largest, 1.0)
+    chosen = chosen.masked_fill(log_sample.detach() == -math.inf, 0.0)
     if sampling == "top_k":
         sample = torch.softmax(log_sample.masked_fill(chosen == 0, -math.inf), dim=-1)
     elif sampling == "gdas":
@@ -108,8 +113,11 @@ def draw_architecture(
         sample = chosen + (relaxed - relaxed.detach())
     else:
         log_probability = torch.log_softmax(logits, dim=-1)
+        # A missing option has the logit minus infinity, and no gradient.
+        log_probability = log_probability.masked_fill(log_probability == -math.inf, 0.0)
         sample = chosen * (1 + (log_probability - log_probability.detach()))
-    return Draw(sample, log_sample, largest.sort(-1).values.tolist())
+    active = [row.nonzero().flatten().tolist() for row in chosen.cpu()]
+    return Draw(sample, active, log_sample)
 
 
 def concrete_log_density(log_sample: Tensor, logits: Tensor, temperature: float) -> Tensor:
@@ -127,32 +135,36 @@ def concrete_log_density(log_sample: Tensor, logits: Tensor, temperature: float)
         Shape ``(...)``, with gradient to ``logits`` (and to ``log_sample``, if that asks for it).
         Edges are independent, so the density of a whole architecture is the sum.
     """
-    ops = logits.shape[-1]
-    constant = math.lgamma(ops) + (ops - 1) * math.log(temperature)
-    terms = (logits - (temperature + 1) * log_sample).sum(-1)
-    normaliser = ops * torch.logsumexp(logits - temperature * log_sample, dim=-1)
-    return constant + terms - normaliser
+    options = logits.isfinite()
+    counts = options.sum(-1).to(logits)
+    constant = torch.lgamma(counts.double()) + (counts.double() - 1) * math.log(temperature)
+    terms = (logits - (temperature + 1) * log_sample).masked_fill(~options, 0.0).sum(-1)
+    ratio = (logits - temperature * log_sample).masked_fill(~options, -math.inf)
+    return constant.to(logits) + terms - counts * torch.logsumexp(ratio, dim=-1)
 
 
 def entropy_share(logits: Tensor) -> Tensor:
     """Mean entropy of the rows' distributions as a share of the uniform one's; in [0, 1]."""
     log_probabilities = torch.log_softmax(logits.detach().double(), dim=-1)
-    entropy = -(log_probabilities.exp() * log_probabilities).sum(-1)
-    return entropy.mean() / math.log(logits.shape[-1])
+    entropy = -(log_probabilities.exp() * log_probabilities.clamp_min(LEAST)).sum(-1)
+    counts = logits.isfinite().sum(-1).flatten().tolist()
+    if len(set(counts)) == 1:
+        return entropy.mean() / math.log(counts[0])
+    return entropy.mean() / statistics.fmean(map(math.log, counts))
 
 
-def edge_credit(sample: Tensor, gradient: Tensor) -> Tensor:
-    """The credit of every edge, ``R_ij = <dL/dx_j, O_ij(x_i)>`` (SNAS section 2.3).
+def choice_credit(sample: Tensor, gradient: Tensor) -> Tensor:
+    """The credit of every choice, ``R_ij = <dL/dx_j, O_ij(x_i)>`` for an edge (SNAS section 2.3).
 
     It equals ``sum_k Z_k dL/dZ_k``, since the edge's output is linear in ``Z``, so the gradient of
     the sample gives it for free. A penalty through the sample is part of ``L``, so the credit holds
-    the edge's share of it; one by expectation or score reaches the logits past the sample.
+    the choice's share of it; one by expectation or score reaches the logits past the sample.
 
     Args:
-        sample: ``Z``, shape ``(T, E, K)``.
+        sample: ``Z``, shape ``(C, K)``.
         gradient: ``dL/dZ``, the same shape.
 
     Returns:
-        Shape ``(T, E)``; summed over the cells of a type, which share ``Z``.
+        Shape ``(C,)``; the sum over all places of the network that share the choice.
     """
     return (sample.detach() * gradient).sum(-1)

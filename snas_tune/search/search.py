@@ -1,136 +1,115 @@
-"""One SNAS search: the step, the epoch, the derived child, and the state that is saved.
+"""One search: steps, epochs, the report of each, the derived child, and the state that is saved.
 
-Single level, first order (SNAS section 2.1): one batch, one sample, one forward, one backward, and
-both optimisers step on the same loss.
+A search asks a space for its networks and costs, and a method for steps and the choice at the end.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from snas_tune.annealing import SCHEDULES, temperature_at
+from snas_tune.architecture import Architecture
 from snas_tune.config import SearchConfig
 from snas_tune.data import ImageSet
-from snas_tune.search.autotune import begun_form, choose_form, form_record
-from snas_tune.search.penalty import Penalty, TargetPenalty, op_prices
-from snas_tune.search.report import StepResult, training_report
-from snas_tune.search.sampling import (
-    Draw,
-    draw_architecture,
-    edge_credit,
-    entropy_share,
-    gumbel_noise,
-)
-from snas_tune.search.state import FORMAT, check_state, load_momenta, momenta_of
-from snas_tune.space.cell.child import ChildNetwork
-from snas_tune.space.cell.fused.cell import fast_supernet
-from snas_tune.space.cell.genotype import Genotype
-from snas_tune.space.cell.ops import import_ops
-from snas_tune.space.cell.supernet import Supernet, genotype_of, skeleton_of
-from snas_tune.space.cost import COUNTED, CostTable, cost_table, genotype_cost
-from snas_tune.space.latency import read_latencies
-from snas_tune.training.augment import augment
-from snas_tune.training.batches import batch_indices, load_images, search_data
+from snas_tune.results import ARCHITECTURE
+from snas_tune.search.autotune import choose_implementation, recorded_implementation
+from snas_tune.search.images import load_images
+from snas_tune.search.methods.method import Batch, StepResult, Task
+from snas_tune.search.methods.table import build_method, method_class
+from snas_tune.search.penalty import Penalty, TargetPenalty
+from snas_tune.search.report import training_report
+from snas_tune.search.sampling import entropy_share
+from snas_tune.search.state import FORMAT, check_state, implementation_record
+from snas_tune.space.choices import one_hot
+from snas_tune.space.cost import COUNTED, Cost
+from snas_tune.space.space import ImageShape, Implementation, build_space
+from snas_tune.training.augment import Augmentation, augment
+from snas_tune.training.batches import batch_indices, parts_of, split_images, steps_per_epoch
 from snas_tune.training.diverged import SearchDiverged
 from snas_tune.training.evaluate import accuracy
 from snas_tune.training.recalibrate import recalibrate
-from snas_tune.training.runtime import CompiledOrEager, choose_runtime
+from snas_tune.training.runtime import choose_runtime
 from snas_tune.training.seeds import generator_for
 
 SAMPLES = 8
 """Architectures, at least, that are drawn to measure the supernet."""
 
-PUBLISHED_TRAVEL = 3e-4 * 117_300
-"""Learning rate of the logits x steps, as published for 150 epochs of 782 batches."""
-
 
 class Search:
-    """A SNAS search over one set of images.
+    """A search over one set of images.
 
     Args:
         config: all settings.
         images: the training images; loaded as the config says if not given.
-        form: the entry ``form`` of the saved state that it will go on from, if there is one.
+        began: the entry ``implementation`` of the saved state from which it will go on, if any.
 
     Raises:
         ValueError: a setting does not fit this machine or the images; raised before any training.
     """
 
     def __init__(
-        self, config: SearchConfig, images: ImageSet | None = None, form: object = None
+        self, config: SearchConfig, images: ImageSet | None = None, began: object = None
     ) -> None:
         self.config = config
-        import_ops(config.ops_module)
         self.runtime = choose_runtime(config)
         images = load_images(config) if images is None else images
-        self.data = search_data(images, config, self.runtime.device)
-        train = self.data.train
-        self.skeleton = skeleton_of(
-            config,
-            image_size=train.side,
-            image_channels=train.channels,
-            classes=len(train.classes),
+        self.data = split_images(
+            images,
+            self.runtime.device,
+            validation_fraction=config.validation_fraction,
+            seed=config.seed,
+            limit=config.limit_images,
+            dtype=self.runtime.dtype,
         )
-        self.steps_per_epoch = len(train) // config.batch_size
+        self.augmentation = Augmentation(
+            crop_padding=config.crop_padding, flip=config.flip, cutout=config.cutout
+        )
+        train = self.data.train
+        self.space = build_space(config, ImageShape(train.side, train.channels, len(train.classes)))
+        self.parts = parts_of(len(train), method_class(config.method).parts, config.seed)
+        self.steps_per_epoch = steps_per_epoch(len(self.parts[0]), config.batch_size)
         self.steps = config.epochs * self.steps_per_epoch
         self.step = 0
         self._build_costs()
-        self.runtime = choose_form(self.runtime, config, self.skeleton, form)
-        self._build_network()
+        self._build_network(choose_implementation(self.space, self.runtime, config, began))
 
     def _build_costs(self) -> None:
-        config = self.config
-        self.latency = read_latencies(config.latency_table) if config.latency_table else None
-        weights = {name: w for name, w in config.penalty_costs.items() if w}
-        tables = {
-            name: cost_table(name, self.skeleton, config.nodes, config.ops, self.latency)
-            for name in {"flops", *weights}
-        }
-        self.flops = tables["flops"]
-        self.penalty = self._penalty([tables[name] for name in sorted(weights)], weights)
+        weights = {name: w for name, w in self.config.penalty_costs.items() if w}
+        costs = {name: self.space.cost(name) for name in {"flops", *weights}}
+        self.flops = costs["flops"]
+        self.penalty = self._penalty({name: costs[name] for name in sorted(weights)}, weights)
 
-    def _penalty(self, tables: list[CostTable], weights: Mapping[str, float]) -> Penalty:
+    def _penalty(self, costs: Mapping[str, Cost], weights: Mapping[str, float]) -> Penalty:
         config = self.config
         strength, gradient = config.penalty_strength, config.penalty_gradient
         if config.target_flops is not None:
             return TargetPenalty(strength, gradient, self.flops, config.target_flops)
-        if strength == 0:  # then ops that cost nothing are fine
-            return Penalty(0.0, torch.zeros_like(self.flops.per_type()), gradient)
-        prices = op_prices(tables, weights, config.penalty_form)
+        if strength == 0:  # then options that cost nothing are fine
+            return Penalty(0.0, torch.zeros_like(self.flops.prices("linear")), gradient)
+        prices = self.space.prices(costs, weights, config.penalty_form)
         return Penalty(strength, prices.to(self.runtime.device), gradient)
 
-    def _build_network(self) -> None:
+    def _build_network(self, implementation: Implementation) -> None:
         config = self.config
+        self.implementation = implementation
+        self.runtime = replace(self.runtime, channels_last=implementation.channels_last)
         with torch.random.fork_rng(devices=[]):  # torch's initialisers know only the global state
             torch.random.set_rng_state(generator_for(config.seed, "weights", 0).get_state())
-            build = fast_supernet if self.runtime.fast else Supernet
-            self.supernet = build(config, self.skeleton)
-        self.supernet.spread_logits(config.logits_spread, generator_for(config.seed, "logits", 0))
+            self.supernet = self.space.supernet(implementation.name)
         self.runtime.place(self.supernet)
-        self.weights_optimiser = torch.optim.SGD(
-            self.supernet.weights(),
-            lr=config.weights_learning_rate,
-            momentum=config.weights_momentum,
-            weight_decay=config.weights_decay,
-        )
-        self.logits_optimiser = torch.optim.Adam(
-            [self.supernet.logits],
-            lr=config.logits_learning_rate or min(0.1, PUBLISHED_TRAVEL / self.steps),
-            betas=(0.5, 0.999),  # as DARTS and SNAS
-            weight_decay=config.logits_decay,
-        )
-        self.scaler = self.runtime.scaler()
-        self._forward: Callable[..., Tensor] = (
-            CompiledOrEager(self.supernet) if self.runtime.compile else self.supernet
-        )
+        if config.drop_path and not self.supernet.paths:
+            raise ValueError(
+                f"drop_path must be 0 in space {self.space.name}, which has no paths to drop, "
+                f"got {config.drop_path}"
+            )
+        task = Task(config, self.space, self.runtime, self.penalty, self.steps)
+        self.method = build_method(task, self.supernet)
 
     @property
     def epoch(self) -> int:
@@ -142,95 +121,46 @@ class Search:
         """Whether the horizon is reached."""
         return self.step >= self.steps
 
-    def temperature(self, step: int) -> float:
-        """Temperature of a step; after the last step, the last one's."""
-        c = self.config
-        return temperature_at(
-            c.temperature_schedule,
-            c.temperature_start,
-            c.temperature_end,
-            min(step, self.steps - 1),
-            self.steps,
-        )
-
-    def weights_learning_rate(self, step: int) -> float:
-        """Learning rate of SGD at a step: a cosine from the first to the last."""
-        start, end = self.config.weights_learning_rate, self.config.weights_learning_rate_end
-        return SCHEDULES["cosine"](start, end, step / max(1, self.steps - 1))
-
     def take_step(self) -> StepResult:
-        """One search step: one batch, one sample, both optimisers.
+        """One search step: the method's, on a batch of each part of the images.
 
         Raises:
             RuntimeError: the search is finished.
         """
         if self.finished:
             raise RuntimeError(f"a search of {self.steps} steps is finished, got one step more")
-        images, labels, keep = self._batch()
-        logits, temperature = self.supernet.logits, self.temperature(self.step)
-        noise = gumbel_noise(logits.shape, self._generator("sample"))
-        self.supernet.train()
-        self.weights_optimiser.zero_grad()
-        self.logits_optimiser.zero_grad()
-        draw = self._draw(temperature, noise)
-        draw.sample.retain_grad()
-        with self.runtime.numerics():
-            predicted = self._forward(images, draw.sample, keep, draw.active)
-        # Of autocast's types the loss is computed in float32.
-        cross_entropy = F.cross_entropy(predicted.to(self.runtime.dtype), labels)
-        done = self.step / self.steps
-        penalty = self.penalty(draw.sample, draw.log_concrete, logits, temperature, done)
-        with self.runtime.deterministic():
-            self.scaler.scale(cross_entropy + penalty).backward()
-        _fill_gradients([draw.sample, *self.supernet.parameters()])
-        assert draw.sample.grad is not None
-        credit = edge_credit(draw.sample, draw.sample.grad) / self.scaler.get_scale()
-        self._update()
+        batches = [self._batch(part) for part in range(len(self.parts))]
+        result = self.method.step(batches, self.step)
         self.step += 1
-        right = (predicted.detach().argmax(1) == labels).float().mean()
-        return StepResult(cross_entropy.detach(), penalty.detach(), right, credit)
-
-    def _draw(self, temperature: float, noise: Tensor) -> Draw:
-        c = self.config
-        return draw_architecture(
-            self.supernet.logits, temperature, noise, c.sampling, c.sampled_ops
-        )
+        return result
 
     def _generator(self, stream: str) -> torch.Generator:
         return generator_for(self.config.seed, stream, self.step)
 
-    def _batch(self) -> tuple[Tensor, Tensor, Tensor | None]:
-        config, train = self.config, self.data.train
-        index = batch_indices(len(train), config.batch_size, config.seed, self.step)
-        index = index.to(train.pixels.device)
+    def _batch(self, part: int) -> Batch:
+        """The batch of a part of the images; each part has random numbers of its own."""
+        config, train, rows = self.config, self.data.train, self.parts[part]
+        suffix = f" {part}" if part else ""
+        index = batch_indices(
+            len(rows), config.batch_size, config.seed, self.step, f"order{suffix}"
+        )
+        index = rows[index].to(train.pixels.device)
         images = self.data.normalise(train.pixels[index], self.runtime.channels_last)
-        images = augment(images, config, self._generator("augment"))
+        images = augment(images, self.augmentation, self._generator(f"augment{suffix}"))
         keep = None
         if config.drop_path:
-            shape = (config.cells, self.supernet.logits.shape[1], config.batch_size)
-            uniform = torch.rand(shape, generator=self._generator("drop path"))
+            shape = (*self.supernet.paths, config.batch_size)
+            uniform = torch.rand(shape, generator=self._generator(f"drop path{suffix}"))
             keep = ((uniform >= config.drop_path) / (1 - config.drop_path)).to(images.device)
-        return images, train.labels[index], keep
-
-    def _update(self) -> None:
-        """Clip both gradients and step both optimisers."""
-        config = self.config
-        self.weights_optimiser.param_groups[0]["lr"] = self.weights_learning_rate(self.step)
-        for optimiser in (self.weights_optimiser, self.logits_optimiser):
-            self.scaler.unscale_(optimiser)
-        nn.utils.clip_grad_norm_(self.supernet.weights(), config.weights_clip)
-        nn.utils.clip_grad_norm_([self.supernet.logits], config.logits_clip)
-        for optimiser in (self.weights_optimiser, self.logits_optimiser):
-            self.scaler.step(optimiser)
-        self.scaler.update()
+        return Batch(images, train.labels[index], keep)
 
     def run_epoch(self) -> dict[str, float | str | int]:
         """Search to the end of the epoch, evaluate, and report.
 
         Returns:
-            A value for every name of :data:`snas_tune.results.METRICS`, ``genotype``, and the
-            credit of every edge as ``credit/<cell>/<source>-<target>``. ``child_accuracy`` is NaN
-            in epochs that do not evaluate the child.
+            A value for every name of :data:`snas_tune.results.METRICS`, ``architecture``, the
+            columns of the architecture, and the credit of choices if the method measures it.
+            ``child_accuracy`` is NaN in epochs that do not evaluate the child.
 
         Raises:
             SearchDiverged: a loss, or an answer on validation images, is NaN or infinite.
@@ -241,8 +171,8 @@ class Search:
         while self.step % self.steps_per_epoch:
             results.append(self.take_step())
         report = {
-            "temperature": self.temperature(self.step - 1),
-            **training_report(results, self.config.nodes, self._settings_from(first)),
+            "temperature": self.method.temperature(self.step - 1),
+            **training_report(results, self.space.choices, self._settings_from(first)),
         }
         trained = time.perf_counter()
         report |= self.evaluate()
@@ -251,14 +181,14 @@ class Search:
         return report
 
     def _settings_from(self, first: int) -> Callable[[int], str]:
-        """What a step of an epoch was taken with, for messages; ``first`` is the epoch's first."""
+        """Describes a step of an epoch for messages; ``first`` is the epoch's first step."""
 
         def settings(number: int) -> str:
             step = first + number
-            rate = self.weights_learning_rate(step)
             return (
                 f"step {step} (penalty strength {self.config.penalty_strength:g}, temperature "
-                f"{self.temperature(step):.4g}, learning rate {rate:.4g})"
+                f"{self.method.temperature(step):.4g}, "
+                f"learning rate {self.method.learning_rate(step):.4g})"
             )
 
         return settings
@@ -269,28 +199,27 @@ class Search:
         Raises:
             SearchDiverged: the supernet or the child answers with NaN or infinity.
         """
-        raw = self.derive()
-        live = self.skeleton.live(raw)
+        derived = self.derive()
+        live = self.space.live(derived)
+        logits = self.method.option_logits()
         report: dict[str, Any] = {
             "epoch": self.epoch,
             "step": self.step,
             "accuracy": self.supernet_accuracy(),
             "child_accuracy": math.nan,
-            "params_with_dead": int(genotype_cost("params", raw, self.skeleton, keep_dead=True)),
+            "params_with_dead": int(self.space.child_cost("params", derived, keep_unused=True)),
             "latency_ms": math.nan,
-            "expected_flops": self.flops.expected(self.supernet.logits.detach().double()).item(),
+            "expected_flops": self.flops.expected(logits).item(),
             "largest_flops": self.flops.largest(),
-            "entropy": entropy_share(self.supernet.logits).item(),
-            "edges": len(live.normal.edges) + len(live.reduction.edges),
-            "genotype": live.to_json(),
+            "entropy": entropy_share(logits).item(),
+            ARCHITECTURE: live.to_json(),
+            **live.columns(),
         }
-        report |= {name: int(genotype_cost(name, live, self.skeleton)) for name in COUNTED}
-        if self.latency is not None:
-            report["latency_ms"] = genotype_cost(
-                "latency_ms", live, self.skeleton, latency=self.latency
-            )
+        report |= {name: int(self.space.child_cost(name, live)) for name in COUNTED}
+        if self.space.latency is not None:
+            report["latency_ms"] = self.space.child_cost("latency_ms", live)
         if self.finished or self.epoch % self.config.child_every == 0:
-            report["child_accuracy"] = self.child_accuracy(self.child())
+            report["child_accuracy"] = self.child_accuracy(self.child(derived))
             self._check_finite("child_accuracy", report)
         self._check_finite("accuracy", report)
         return report
@@ -302,18 +231,21 @@ class Search:
                 f"step {self.step} (penalty strength {self.config.penalty_strength:g})"
             )
 
-    def derive(self) -> Genotype:
-        """The cells that the logits choose now, dead parts still there."""
-        return genotype_of(self.supernet.logits, self.config.ops, self.config.nodes)
+    def derive(self) -> Architecture:
+        """The architecture for which the search stands now, unused parts included."""
+        return self.space.derive(self.method.choose(self.picks_accuracy))
 
-    def child(self, genotype: Genotype | None = None) -> ChildNetwork:
+    def child(self, architecture: Architecture | None = None) -> Any:
         """The child network with the supernet's weights and batch-norm statistics of its own.
 
         Args:
-            genotype: of this search space; the derived one if not given.
+            architecture: of this space; the derived one if not given.
+
+        Raises:
+            ValueError: the architecture is of another space.
         """
         with torch.random.fork_rng(devices=[]):  # what the initialisers draw is overwritten
-            child = ChildNetwork(genotype or self.derive(), self.skeleton, affine=False)
+            child = self.space.child(architecture or self.derive())
         child.inherit(self.supernet)
         self.runtime.place(child)
         config, train = self.config, self.data.train
@@ -329,32 +261,38 @@ class Search:
             )
         return child
 
-    def child_accuracy(self, child: ChildNetwork) -> float:
+    def child_accuracy(self, child: Any) -> float:
         """Validation top-1 of a child network."""
         child.eval()
-        return self._accuracy(lambda images, _: child(images))
+        return self._accuracy(child)
 
     def supernet_accuracy(self) -> float:
-        """Validation top-1 of the supernet, a new sample at the present temperature each batch.
+        """Validation top-1 of the supernet, a new draw of the last step's kind for each batch.
 
-        Batches are small enough for :data:`SAMPLES` of them, as one sample would measure luck.
+        Batches are small enough for :data:`SAMPLES` of them, as one draw would measure luck.
         """
         self.supernet.eval()
         generator = self._generator("evaluate")
-        temperature = self.temperature(max(0, self.step - 1))
+        last = max(0, self.step - 1)
 
-        def predict(images: Tensor, _: int) -> Tensor:
-            noise = gumbel_noise(self.supernet.logits.shape, generator)
-            draw = self._draw(temperature, noise)
+        def predict(images: Tensor) -> Tensor:
+            draw = self.method.draw(last, generator)
             predicted: Tensor = self.supernet(images, draw.sample, None, draw.active)
             return predicted
 
         return self._accuracy(predict, SAMPLES)
 
-    def _accuracy(self, predict: Callable[[Tensor, int], Tensor], batches: int = 1) -> float:
+    def picks_accuracy(self, picks: Sequence[int]) -> float:
+        """Validation top-1 of the supernet under one option for each choice, by position."""
+        self.supernet.eval()
+        sample = one_hot(picks, self.space.choices).to(self.runtime.device, self.runtime.dtype)
+        active = [[pick] for pick in picks]
+        return self._accuracy(lambda images: self.supernet(images, sample, None, active))
+
+    def _accuracy(self, predict: Callable[[Tensor], Tensor], batches: int = 1) -> float:
         most = -(-len(self.data.validation) // batches)
         size = min(self.config.evaluation_batch_size, most)
-        return accuracy(predict, self.data.validation, self.data, self.runtime, size)
+        return accuracy(predict, self.data.validation, self.data.normalise, self.runtime, size)
 
     def state_dict(self) -> dict[str, Any]:
         """All that a search needs to go on bit for bit.
@@ -364,37 +302,27 @@ class Search:
         return {
             "format": FORMAT,
             "config": self.config.to_dict(),
-            "skeleton": asdict(self.skeleton),
+            "shape": self.space.shape(),
             "step": self.step,
-            "form": form_record(self.runtime),
-            # Under the plain form's names, so that either form may go on.
+            "implementation": implementation_record(self.implementation, self.runtime),
+            # Under names that all implementations share, so that another one may go on.
             "supernet": dict(self.supernet.named_tensors()),
-            "momenta": momenta_of(self.supernet, self.weights_optimiser),
-            "logits_optimiser": self.logits_optimiser.state_dict(),
-            "scaler": self.scaler.state_dict(),
+            "method": self.method.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a saved state.
+        """Go on from a saved state of format :data:`snas_tune.search.state.FORMAT`.
 
         Raises:
-            ValueError: it is of a newer format or of another search space; the message names the
+            ValueError: it is of another search space, method or horizon; the message names the
                 first difference.
         """
-        check_state(state, self.config, self.skeleton)
-        begun = begun_form(self.runtime, self.config, state.get("form"))
-        if begun not in (None, self.runtime):
-            self.runtime = begun
-            self._build_network()
+        check_state(state, self.config, self.space)
+        began = recorded_implementation(
+            self.space, self.runtime, self.config, state["implementation"]
+        )
+        if began not in (None, self.implementation):
+            self._build_network(began)
         self.supernet.load_tensors(state["supernet"])
-        load_momenta(self.supernet, self.weights_optimiser, state["momenta"])
-        self.logits_optimiser.load_state_dict(state["logits_optimiser"])
-        self.scaler.load_state_dict(state["scaler"])
+        self.method.load_state_dict(state["method"])
         self.step = state["step"]
-
-
-def _fill_gradients(tensors: Iterable[Tensor]) -> None:
-    """A gradient of 0 for what did not run, so that momentum and decay go on in either form."""
-    for tensor in tensors:
-        if tensor.grad is None:
-            tensor.grad = torch.zeros_like(tensor)

@@ -1,38 +1,50 @@
-"""The saved state of a search: whose it is, and the optimiser's part under the weights' names."""
+"""The saved state of a search: which search it is of, and states of earlier formats."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from snas_tune.config import SearchConfig
-from snas_tune.space.cell.skeleton import Skeleton
-from snas_tune.space.cell.supernet import Supernet
+from snas_tune.space.space import Implementation, Space
+from snas_tune.training.runtime import Runtime
 
-FORMAT = 1
+FORMAT = 2
 """Version of the saved state."""
 
 HORIZON = ("epochs", "batch_size", "seed", "limit_images", "validation_fraction")
 """The settings that fix what a step is: with other ones it would go on with another search."""
 
+FORMS = {
+    "fast channels-last": ("fused", True),
+    "fast": ("fused", False),
+    "plain channels-last": ("plain", True),
+    "plain": ("plain", False),
+}
+"""How format 1 named the implementation and memory format of a supernet."""
 
-def check_state(state: Mapping[str, Any], config: SearchConfig, skeleton: Skeleton) -> None:
-    """Raise ``ValueError`` unless a search of that config and skeleton can go on from a state.
+
+def implementation_record(implementation: Implementation, runtime: Runtime) -> dict[str, Any]:
+    """How a search computes its supernet. It holds on the same kind of device."""
+    return {
+        "name": implementation.name,
+        "channels_last": implementation.channels_last,
+        "device": runtime.device.type,
+    }
+
+
+def check_state(state: Mapping[str, Any], config: SearchConfig, space: Space) -> None:
+    """Raise ``ValueError`` unless a search of that config and space can go on from a state.
 
     The message names the first difference.
     """
     if state.get("format") != FORMAT:
         raise ValueError(f"checkpoint format must be {FORMAT}, got {state.get('format')!r}")
     saved = SearchConfig.from_dict(state["config"])
-    mine = {**config.space(), **asdict(skeleton), **_horizon(config)}
-    frame_saved = {"partial": 1, **state["skeleton"]}  # earlier frames do not name it
-    theirs = {**saved.space(), **frame_saved, **_horizon(saved)}
-    for name, value in mine.items():
+    theirs = {**_named(saved), **state["shape"]}
+    for name, value in {**_named(config), **space.shape()}.items():
         if theirs.get(name) != value:
             raise ValueError(
                 f"checkpoint must be of the same search: its {name} is {theirs.get(name)!r}, this "
@@ -40,33 +52,45 @@ def check_state(state: Mapping[str, Any], config: SearchConfig, skeleton: Skelet
             )
 
 
-def _horizon(config: SearchConfig) -> dict[str, Any]:
-    return {name: getattr(config, name) for name in HORIZON}
+def _named(config: SearchConfig) -> dict[str, Any]:
+    return {name: getattr(config, name) for name in ("space", "method", *HORIZON)}
 
 
-def momenta_of(supernet: Supernet, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """SGD's momentum of every weight, by its name in the plain form; empty before the first step.
+def upgraded(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A state of format 1 as one of :data:`FORMAT`.
 
-    So the plain and the fast form can go on from each other's checkpoints.
+    Format 1 knew one space, of cells, and one method, SNAS. Its logits were the supernet's, of
+    shape (2 cell types, edges, ops).
     """
-    found = [optimiser.state[weight] for weight in supernet.weights()]
-    if not any("momentum_buffer" in state for state in found):
-        return {}
-    shadow = copy.deepcopy(supernet)  # a supernet whose weights are the momenta
-    for weight, state in zip(shadow.weights(), found, strict=True):
-        weight.data = state.get("momentum_buffer", torch.zeros_like(weight))
-    weights = (".weight", ".bias")
-    return {name: t for name, t in shadow.named_tensors() if name.endswith(weights)}
-
-
-def load_momenta(
-    supernet: Supernet, optimiser: torch.optim.Optimizer, momenta: Mapping[str, Tensor]
-) -> None:
-    """The inverse of :func:`momenta_of`."""
-    optimiser.state.clear()
-    if not momenta:
-        return
-    shadow = copy.deepcopy(supernet)
-    shadow.load_tensors(momenta)
-    for weight, momentum in zip(supernet.weights(), shadow.weights(), strict=True):
-        optimiser.state[weight]["momentum_buffer"] = momentum.detach()
+    config, frame = state["config"], state["frame"]
+    tensors = dict(state["supernet"])
+    logits: Tensor = tensors.pop("logits")
+    adam = state["logits_optimiser"]
+    moments = {
+        key: {
+            name: value.flatten(0, 1) if isinstance(value, Tensor) and value.dim() == 3 else value
+            for name, value in entry.items()
+        }
+        for key, entry in adam["state"].items()
+    }
+    form = state.get("form") or {}
+    name, channels_last = FORMS.get(form.get("name", ""), ("", False))
+    return {
+        "format": FORMAT,
+        "config": config,
+        # The first frames do not name the partial channels.
+        "shape": {"partial": 1, **frame, "nodes": config["nodes"], "ops": list(config["ops"])},
+        "step": state["step"],
+        "implementation": {
+            "name": name,
+            "channels_last": channels_last,
+            "device": form.get("device"),
+        },
+        "supernet": tensors,
+        "method": {
+            "momenta": state["momenta"],
+            "scaler": state["scaler"],
+            "logits": logits.flatten(0, 1),
+            "logits_optimiser": {**adam, "state": moments},
+        },
+    }

@@ -1,9 +1,8 @@
-"""How long a search's forward and backward pass takes in each form of the supernet.
+"""How long a search's forward and backward pass takes in each implementation of its supernet.
 
-The pass is taken part by part at the search's own shapes and batch, on random images. Cells of one
-kind (type and width, with which the side goes) are the same work, so one stands for all of its
-kind. By parts, because a whole supernet in one form may need thrice the memory that another needs:
-to measure the one must not end a search that would run in the other.
+The pass is taken piece by piece at the search's own shapes and batch, on random images, because a
+whole supernet in one implementation may need thrice the memory that another needs: to measure the
+one must not end a search that would run in the other.
 """
 
 from __future__ import annotations
@@ -12,28 +11,24 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import replace
 from math import inf
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from snas_tune.config import SearchConfig
-from snas_tune.search.sampling import Draw, draw_architecture, gumbel_noise
-from snas_tune.space.cell.fused.cell import FastCell
-from snas_tune.space.cell.fused.stage import BUFFERS
-from snas_tune.space.cell.layers import LayerSpec, example
-from snas_tune.space.cell.plan import CellPlan
-from snas_tune.space.cell.skeleton import Skeleton
-from snas_tune.space.cell.supernet import SearchCell, Supernet, full_plan
+from snas_tune.search.sampling import draw_architecture, gumbel_noise
+from snas_tune.space.choices import option_mask
+from snas_tune.space.space import Implementation, Space
+from snas_tune.space.supernet import Drawn, Piece
 from snas_tune.training.runtime import Runtime
 
 ROUNDS = 3
-"""Passes of a form that is not out before."""
+"""Passes of an implementation that is not out before."""
 
 BEHIND = 1.5
-"""A form that takes more than that many times the seconds of the fastest is out."""
+"""An implementation that takes more than that many times the seconds of the fastest is out."""
 
 LONG = 1.0
 """Seconds of a warm-up that are many beside what makes a first pass slow."""
@@ -48,125 +43,92 @@ PATIENCE = 10.0
 """Seconds after which no further round begins."""
 
 
-def measure_forms(
-    runtimes: Sequence[Runtime], config: SearchConfig, skeleton: Skeleton
+def measure_seconds(
+    space: Space, runtime: Runtime, config: SearchConfig, implementations: Sequence[Implementation]
 ) -> dict[str, float]:
-    """Seconds of a pass by form: the median of passes that the forms take in turn.
+    """Seconds of a pass by implementation: the median of passes that they take in turn.
 
-    A form that is out was given up as soon as that was clear, so its seconds are at least those.
+    One that is out was given up as soon as that was clear, so its seconds are at least those.
     Torch's random state, gradient mode and threads stay as they are.
 
     Args:
-        runtimes: one for each form, the one first that is likely to be the fastest.
+        space: of the search.
+        runtime: of the search, in any memory nameat.
         config: of the search.
-        skeleton: of its supernet.
+        implementations: the one first that is likely to be the fastest.
     """
     start = time.perf_counter()
-    with _leaving_no_trace(runtimes[0].device):
-        passes = {runtime.form: Pass(runtime, config, skeleton) for runtime in runtimes}
+    with _leaving_no_trace(space, runtime.device):
+        passes = {
+            str(each): Pass(space, replace(runtime, channels_last=each.channels_last), config, each)
+            for each in implementations
+        }
         taken = _first_round(passes)
         for _ in range(1, ROUNDS):
-            middle = {form: statistics.median(times) for form, times in taken.items()}
+            middle = {name: statistics.median(times) for name, times in taken.items()}
             best = min(middle.values())
-            running = [form for form, seconds in middle.items() if seconds <= BEHIND * best]
+            running = [name for name, seconds in middle.items() if seconds <= BEHIND * best]
             spent = time.perf_counter() - start
             if len(running) == 1 or max(middle.values()) < BRIEF or spent > PATIENCE:
                 break
-            for form in running:
-                taken[form].append(passes[form].seconds(BEHIND * best))
-    return {form: statistics.median(times) for form, times in taken.items()}
+            for name in running:
+                taken[name].append(passes[name].seconds(BEHIND * best))
+    return {name: statistics.median(times) for name, times in taken.items()}
 
 
 def _first_round(passes: Mapping[str, Pass]) -> dict[str, list[float]]:
-    """A pass of each form behind a warm-up.
+    """A pass of each name behind a warm-up.
 
-    A long warm-up is the pass, but not that of the first form: the native kernels, which come
+    A long warm-up is the pass, but not that of the first one: the native kernels, which come
     first, then fetch the memory of their buffers, half as much again.
     """
     best, taken = inf, dict[str, list[float]]()
-    for form, one in passes.items():
+    for name, one in passes.items():
         seconds = one.seconds(max(LONG, BEHIND * best))
         if seconds < LONG or not taken:
             seconds = one.seconds(BEHIND * best)
         best = min(best, seconds)
-        taken[form] = [seconds]
+        taken[name] = [seconds]
     return taken
 
 
 @contextmanager
-def _leaving_no_trace(device: torch.device) -> Iterator[None]:
+def _leaving_no_trace(space: Space, device: torch.device) -> Iterator[None]:
     """Gradients on; afterwards random state, gradient mode and free memory are as they were."""
     on_gpu = device.type == "cuda"
     with torch.random.fork_rng(devices=[device] if on_gpu else []), torch.enable_grad():
         yield
-    BUFFERS.clear()
+    space.release()
     if on_gpu:
         torch.cuda.empty_cache()
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A part of the supernet, and how it is called."""
-
-    count: int
-    """How many parts of the supernet it stands for."""
-
-    module: nn.Module
-    forward: Sequence[Callable[[], Tensor]]
-    """Its forward pass under each of some samples of the architecture, which take turns."""
-
-    inputs: Sequence[Tensor]
-    """What gets a gradient besides the module's weights."""
-
-
 class Pass:
-    """A forward and backward pass of a supernet in the form of a runtime."""
+    """A forward and backward pass of a supernet in one implementation."""
 
-    def __init__(self, runtime: Runtime, config: SearchConfig, skeleton: Skeleton) -> None:
-        self.runtime, self.batch = runtime, config.batch_size
+    def __init__(
+        self, space: Space, runtime: Runtime, config: SearchConfig, implementation: Implementation
+    ) -> None:
+        self.space, self.runtime, self.batch = space, runtime, config.batch_size
         self.generator = torch.Generator().manual_seed(0)
-        self.net = Supernet(config, skeleton, FastCell if runtime.fast else SearchCell)
-        runtime.place(self.net)
-        plans = full_plan(skeleton, config.nodes)
-        alike: dict[tuple[bool, int], list[int]] = {}
-        for i, plan in enumerate(plans):
-            alike.setdefault((plan.reduction, plan.channels), []).append(i)
-        draws = [self._draw(config) for _ in range(1 if config.sampling == "concrete" else DRAWS)]
-        # The first cells of a network read the stem, so the last of a kind is the usual one.
-        cells = [self._cell(len(each), each[-1], plans, draws) for each in alike.values()]
-        stages = [part for _, part in skeleton.stem_stages()]
-        last = skeleton.classifier(config.nodes * plans[-1].channels, plans[-1])
-        stem = [self._end(m, part) for m, part in zip(self.net.stem, stages, strict=True)]
-        self.pieces = [*cells, *stem, self._end(self.net.classifier, last)]
-
-    def _draw(self, config: SearchConfig) -> Draw:
-        logits = self.net.logits.detach().cpu()
-        noise = gumbel_noise(logits.shape, self.generator)
-        return draw_architecture(logits, 1.0, noise, config.sampling, config.sampled_ops)
-
-    def _cell(
-        self, count: int, index: int, plans: Sequence[CellPlan], draws: Sequence[Draw]
-    ) -> Piece:
-        plan, kind = plans[index], self.net.kinds[index]
-        parts = [self.net.skeleton.preprocess(plan, s) for s in plan.sources if s is not None]
-        inputs = [self._images(part).requires_grad_() for part in parts]
+        net = space.supernet(implementation.name)
+        runtime.place(net)
         samples = [
-            draw.sample[kind].to(self.runtime.device, self.runtime.dtype).requires_grad_()
-            for draw in draws
+            self._sample(config) for _ in range(1 if config.sampling == "concrete" else DRAWS)
         ]
-        forward = [
-            partial(
-                self.net.run_cell, index, *inputs, sample, None, draw.active and draw.active[kind]
-            )
-            for sample, draw in zip(samples, draws, strict=True)
-        ]
-        return Piece(count, self.net.cells[index], forward, [*inputs, *samples])
+        self.pieces = net.pieces(samples, self._images)
 
-    def _end(self, module: nn.Module, part: LayerSpec) -> Piece:
-        return Piece(1, module, [partial(module, self._images(part))], [])
+    def _sample(self, config: SearchConfig) -> Drawn:
+        mask = option_mask(self.space.choices)
+        logits = torch.zeros(mask.shape).masked_fill(~mask, -inf)
+        noise = gumbel_noise(logits.shape, self.generator)
+        draw = draw_architecture(logits, 1.0, noise, config.sampling, config.sampled_ops)
+        return draw.sample.to(self.runtime.device, self.runtime.dtype), draw.active
 
-    def _images(self, part: LayerSpec) -> Tensor:
-        shape = example(part, "meta", self.batch).shape
+    def _images(self, channels: int | None = None, side: int | None = None) -> Tensor:
+        """Random images, or feature maps of that shape."""
+        own = self.space.images
+        shape = (self.batch, channels or own.channels, side or own.size, side or own.size)
         images = torch.randn(shape, generator=self.generator, dtype=self.runtime.dtype)
         images = images.to(self.runtime.device)
         if self.runtime.channels_last:

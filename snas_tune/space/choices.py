@@ -1,8 +1,63 @@
-"""What a search may choose."""
+"""Choices: the rows of logits of a search, and how one option of each is written down.
+
+Shapes: ``C`` choices, ``K`` options of the choice that has most.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-Active = Sequence[Sequence[Sequence[int]]]
-"""By cell type and edge, the positions of the ops that run."""
+import torch
+from torch import Tensor
+
+Active = Sequence[Sequence[int]]
+"""For each choice, the positions of the options that run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One place of a network where a search picks one of some options."""
+
+    name: str
+    """Different for each choice of a space: ``normal/0-2``, ``stage1/width``."""
+
+    options: tuple[str, ...]
+    """Two or more different names."""
+
+    group: str = "choices"
+    """Choices whose credit is reported as one mean, ``credit_<group>``."""
+
+
+def check_choices(space: str, choices: Sequence[Choice]) -> None:
+    """Refuse choices that cannot be searched.
+
+    Raises:
+        ValueError: there are none, two have one name, or one has fewer than two different options.
+    """
+    if not choices:
+        raise ValueError(f"choices of space {space} must be one or more, got none")
+    names = [choice.name for choice in choices]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(
+                f"choices of space {space} must have different names, got {name} twice"
+            )
+    for choice in choices:
+        if len(set(choice.options)) != len(choice.options) or len(choice.options) < 2:
+            raise ValueError(
+                f"choice {choice.name} must have two or more different options, "
+                f"got {list(choice.options)}"
+            )
+
+
+def option_mask(choices: Sequence[Choice]) -> Tensor:
+    """Which entries of a table ``(C, K)`` are options: a choice may have fewer than another."""
+    counts = torch.tensor([len(choice.options) for choice in choices])
+    return torch.arange(int(counts.max())) < counts.unsqueeze(1)
+
+
+def one_hot(picks: Sequence[int], choices: Sequence[Choice]) -> Tensor:
+    """The sample ``Z`` of one option for each choice, ``(C, K)``: 1 where it is picked, else 0."""
+    sample = torch.zeros(option_mask(choices).shape)
+    return sample.scatter_(1, torch.tensor(picks).unsqueeze(1), 1.0)

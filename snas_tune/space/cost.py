@@ -1,4 +1,4 @@
-"""What an architecture costs: of a module, of a relaxed sample, of a genotype, in one convention.
+"""What an architecture costs: of a module, of a relaxed sample, in one convention.
 
 * **FLOPs** are multiply-adds of convolutions and linear layers, for one image, as papers on small
   networks count them. Normalisation, activation, pooling and sums are free.
@@ -6,30 +6,28 @@
 * **memory** is the memory access cost of SNAS section 2.4: elements that the layers read and write
   for one image, weights included, each layer by itself.
 
-All are counted on the part itself at its real shapes, on torch's meta device, so there is no
+All are counted on the module itself at its real shapes, on torch's meta device, so there is no
 formula here. Latency comes from a table measured on a device (:mod:`snas_tune.space.latency`).
 
-Shapes: ``L`` cells, ``T`` = 2 cell types, ``E`` edges of a cell, ``K`` candidate ops.
+Shapes: ``C`` choices, ``K`` options of the choice that has most.
 """
 
 from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from snas_tune.space.cell.genotype import NONE, Genotype, cell_edges
-from snas_tune.space.cell.layers import LayerSpec, example
-from snas_tune.space.cell.skeleton import Skeleton
-from snas_tune.space.cell.supernet import full_plan
-
 COUNTED = ("flops", "params", "memory")
 """Costs that are counted. ``latency_ms`` is measured."""
+
+LOG_SCALE = 100.0
+"""How far below the mean cost an option's price falls to nothing in the log form."""
 
 
 def module_cost(module: nn.Module, image: Tensor) -> dict[str, float]:
@@ -63,121 +61,92 @@ def module_cost(module: nn.Module, image: Tensor) -> dict[str, float]:
     }
 
 
-@functools.lru_cache(maxsize=4096)
-def layer_cost(part: LayerSpec, affine: bool = False) -> Mapping[str, float]:
-    """The counted costs of a part; of the op ``none`` they are 0, as it is never built."""
-    if part.kind == "op" and part.name == NONE:
-        return dict.fromkeys(COUNTED, 0)
-    with torch.device("meta"):
-        module = part.build(affine=affine)
-    return module_cost(module, example(part, "meta"))
+Prices = Callable[[float], Tensor]
+"""Prices of one cost, multiplied by a number."""
 
 
-@dataclass(frozen=True, slots=True)
-class CostTable:
-    """One cost of every (cell, edge, op) of a supernet, and of what every architecture has.
+def combined(prices: Mapping[str, Prices], weights: Mapping[str, float]) -> Tensor:
+    """Prices of several costs as those of one.
 
-    The cost of an architecture is ``fixed`` + the sum over cells and edges of the chosen ops:
-    linear in the sample, so each edge pays its own share (SNAS section 2.4).
+    Args:
+        prices: by name of the cost, each of uniform expectation 1, or 0 where no choice changes it.
+        weights: by name of the cost; those of the prices that are not 0 are scaled to sum to 1.
+
+    Raises:
+        ValueError: all prices are 0, so there is nothing to penalise.
     """
+    priced = {name: times for name, times in prices.items() if times(1.0).any()}
+    if not priced:
+        names = ", ".join(prices)
+        raise ValueError(f"options must differ in {names} to be penalised, got 0 for all")
+    total = sum(weights[name] for name in priced)
+    tables = [times(weights[name] / total) for name, times in priced.items()]
+    return functools.reduce(torch.add, tables)
+
+
+class Cost(ABC):
+    """One cost of every architecture of a space."""
 
     name: str
     """``flops``, ``params``, ``memory`` or ``latency_ms``."""
 
-    per_cell: Tensor
-    """Shape ``(L, E, K)``, float64."""
-
-    kinds: tuple[int, ...]
-    """Cell type of each of the ``L`` cells."""
-
     fixed: float
-    """Of stem, preprocessing and classifier, no dead part removed."""
+    """The part that no choice changes."""
 
-    def per_type(self) -> Tensor:
-        """Summed over the cells of each type: shape ``(T, E, K)``."""
-        table = torch.zeros(2, *self.per_cell.shape[1:], dtype=self.per_cell.dtype)
-        return table.index_add(0, torch.tensor(self.kinds), self.per_cell)
-
-    def largest(self) -> float:
-        """Of an architecture that takes the largest op on every edge: no child costs more."""
-        return self.fixed + float(self.per_type().amax(dim=-1).sum())
-
+    @abstractmethod
     def of_sample(self, sample: Tensor) -> Tensor:
-        """Cost under a sample or any table of op weights ``(T, E, K)``; a scalar with gradient."""
-        return self.fixed + (self.per_type().to(sample) * sample).sum()
+        """Cost under a sample or any weights ``(C, K)``; a scalar with gradient."""
 
     def expected(self, logits: Tensor) -> Tensor:
         """Exact expectation of the cost under ``softmax(logits)``; a scalar with gradient."""
         return self.of_sample(torch.softmax(logits, dim=-1))
 
+    @abstractmethod
+    def prices(self, form: str, weight: float = 1.0) -> Tensor:
+        """The price of every option, ``(C, K)``, float64: the penalty is their sum by the sample.
 
-def cost_table(
-    name: str,
-    skeleton: Skeleton,
-    nodes: int,
-    ops: Sequence[str],
-    latency: Mapping[str, float] | None = None,
-) -> CostTable:
-    """Cost of every op on every edge of a supernet.
+        They are scaled so that their uniform expectation is the weight; all are 0 where no choice
+        changes the cost.
 
-    Args:
-        name: ``flops``, ``params``, ``memory`` or ``latency_ms``.
-        skeleton: shapes of the network.
-        nodes: intermediate nodes.
-        ops: names of the candidate ops.
-        latency: milliseconds by part key, for ``latency_ms``.
+        Args:
+            form: ``linear`` or ``log`` in the cost of an option.
+            weight: their uniform expectation.
+        """
 
-    Raises:
-        ValueError: the latency table lacks a part.
-    """
-    plans = full_plan(skeleton, nodes)
-    edges = cell_edges(nodes)
-    rows = [
-        [[_cost(name, skeleton.op(plan, op, source), latency) for op in ops] for source, _ in edges]
-        for plan in plans
-    ]
-    parts = [part for _, part in skeleton.stem_stages()]
-    parts += [skeleton.preprocess(p, source) for p in plans for source in p.sources if source]
-    parts.append(skeleton.classifier(nodes * plans[-1].channels, plans[-1]))
-    return CostTable(
-        name,
-        torch.tensor(rows, dtype=torch.float64),
-        tuple(int(plan.reduction) for plan in plans),
-        sum(_cost(name, part, latency) for part in parts),
-    )
+    @abstractmethod
+    def largest(self) -> float:
+        """The cost of the largest child of the supernet."""
 
 
-def genotype_cost(
-    name: str,
-    genotype: Genotype,
-    skeleton: Skeleton,
-    *,
-    keep_dead: bool = False,
-    affine: bool = False,
-    latency: Mapping[str, float] | None = None,
-) -> float:
-    """Cost of the child network of a genotype, part by part.
+class TableCost(Cost):
+    """A cost that is linear in the sample: fixed, and a number for each option.
+
+    So each choice pays its own share (SNAS section 2.4).
 
     Args:
-        name: ``flops``, ``params``, ``memory`` or ``latency_ms``.
-        genotype: any genotype, a published one as well.
-        skeleton: shapes of the network.
-        keep_dead: count the parts that do not change the function, too. Then it equals the
-            supernet's cost under the one-hot sample. In a partial network none is dead.
-        affine: with the batch-norm weights of a child that is trained anew.
-        latency: milliseconds by part key, for ``latency_ms``.
+        name: of the cost.
+        table: shape ``(C, K)``, float64.
+        mask: which entries of the table are options.
+        fixed: of the parts that no choice changes.
     """
-    plan = skeleton.plan(genotype, keep_dead=keep_dead)
-    return sum(_cost(name, part, latency, affine) for part in skeleton.parts(plan))
 
+    def __init__(self, name: str, table: Tensor, mask: Tensor, fixed: float) -> None:
+        self.name, self.table, self.mask, self.fixed = name, table, mask, fixed
 
-def _cost(
-    name: str, part: LayerSpec, latency: Mapping[str, float] | None, affine: bool = False
-) -> float:
-    if name in COUNTED:
-        return layer_cost(part, affine)[name]
-    if part.kind == "op" and part.name == NONE:
-        return 0.0
-    if latency is None or part.key() not in latency:
-        raise ValueError(f"latency table must have every part of the network, lacks {part.key()}")
-    return latency[part.key()]
+    def of_sample(self, sample: Tensor) -> Tensor:
+        """As :meth:`Cost.of_sample`."""
+        return self.fixed + (self.table.to(sample) * sample).sum()
+
+    def prices(self, form: str, weight: float = 1.0) -> Tensor:
+        """As :meth:`Cost.prices`; ``log`` is relative to the mean cost of an option."""
+        cost = self.table
+        if form == "log":
+            mean = cost[self.mask].mean().clamp_min(torch.finfo(cost.dtype).tiny)
+            cost = torch.log1p(LOG_SCALE * cost / mean)
+        uniform = ((cost * self.mask).sum(1) / self.mask.sum(1)).sum()
+        return weight * cost / uniform if uniform else torch.zeros_like(cost)
+
+    def largest(self) -> float:
+        """As :meth:`Cost.largest`."""
+        options = self.table.masked_fill(~self.mask, float("-inf"))
+        return self.fixed + float(options.amax(dim=-1).sum())

@@ -1,71 +1,46 @@
-"""Latency: milliseconds of every part at its shape, measured on a device into a file.
+"""Latency: milliseconds of every layer at its shape, measured on a device into a file.
 
 The file is carried from the device that will run the child to the machines that search: there it is
-the cost ``latency_ms``. A child's latency is the sum of its parts', an approximation that ignores
-what a runtime fuses or overlaps.
+the cost ``latency_ms``. A child's latency is the sum over its layers, an approximation that ignores
+the layers that a runtime fuses or overlaps.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import platform
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 import torch
 
-from snas_tune.config import SearchConfig
-from snas_tune.space.cell.genotype import INPUTS, NONE, cell_edges
-from snas_tune.space.cell.layers import LayerSpec, example
-from snas_tune.space.cell.plan import Source
-from snas_tune.space.cell.skeleton import Skeleton
-from snas_tune.space.cell.supernet import full_plan
+from snas_tune.files import write_whole
+from snas_tune.space.space import Layer
 from snas_tune.training.runtime import choose_device
 
 FORMAT = 1
 """Version of the table file."""
 
 
-def layers_to_measure(skeleton: Skeleton, config: SearchConfig) -> list[LayerSpec]:
-    """Every part that a child of this search can have, each once, sorted by key."""
-    plans = full_plan(skeleton, config.nodes)
-    parts = {part for _, part in skeleton.stem_stages()}
-    for plan in plans:
-        for source in plan.sources:
-            assert source is not None
-            for kept in range(1, len(source.nodes) + 1):
-                cut = Source(source.cell, source.nodes[:kept], source.width, source.halve)
-                parts.add(skeleton.preprocess(plan, cut))
-        for source_node in {s for s, _ in cell_edges(config.nodes) if s < INPUTS} | {INPUTS}:
-            parts |= {skeleton.op(plan, op, source_node) for op in config.ops if op != NONE}
-    parts |= {
-        skeleton.classifier(kept * plans[-1].channels, plans[-1])
-        for kept in range(config.nodes + 1)
-    }
-    return sorted(parts, key=LayerSpec.key)
-
-
 def measure_latencies(
-    parts: Iterable[LayerSpec],
+    layers: Iterable[Layer],
     *,
     device: str = "auto",
     repeats: int = 30,
-    progress: Callable[[LayerSpec, float], None] | None = None,
+    progress: Callable[[Layer, float], None] | None = None,
 ) -> dict[str, float]:
-    """Milliseconds of one image through each part: the median of ``repeats`` runs.
+    """Milliseconds of one image through each layer: the median of ``repeats`` runs.
 
     Args:
-        parts: from :func:`layers_to_measure`.
+        layers: from :meth:`Space.layers`.
         device: ``auto`` or a torch device.
-        repeats: runs of each part, after three that are not counted.
-        progress: called with each part and its milliseconds.
+        repeats: runs of each layer, after three that are not counted.
+        progress: called with each layer and its milliseconds.
 
     Returns:
-        Milliseconds by :meth:`snas_tune.space.cell.layers.LayerSpec.key`.
+        Milliseconds by :meth:`Layer.key`.
 
     Raises:
         ValueError: the device is not there, or ``repeats`` is not positive.
@@ -74,16 +49,16 @@ def measure_latencies(
         raise ValueError(f"repeats must be positive, got {repeats}")
     place = choose_device(device)
     table = {}
-    for part in parts:
-        table[part.key()] = _milliseconds(part, place, repeats)
+    for layer in layers:
+        table[layer.key()] = _milliseconds(layer, place, repeats)
         if progress is not None:
-            progress(part, table[part.key()])
+            progress(layer, table[layer.key()])
     return table
 
 
-def _milliseconds(part: LayerSpec, device: torch.device, repeats: int) -> float:
-    module = part.build(affine=False).to(device).eval()
-    image = example(part, device)
+def _milliseconds(layer: Layer, device: torch.device, repeats: int) -> float:
+    module = layer.build(affine=False).to(device).eval()
+    image = layer.example(device)
     times = []
     with torch.inference_mode():
         for _ in range(3 + repeats):
@@ -111,20 +86,14 @@ def write_latencies(path: str | Path, table: Mapping[str, float], device: str = 
         "milliseconds": dict(sorted(table.items())),
     }
     path = Path(path)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(value, indent=1) + "\n")
-        partial.replace(path)
+        write_whole(path, json.dumps(value, indent=1) + "\n")
     except OSError as error:
         raise ValueError(f"latency table {path} cannot be written: {error}") from error
-    finally:
-        with suppress(OSError):
-            partial.unlink()
 
 
 def read_latencies(path: str | Path) -> dict[str, float]:
-    """Milliseconds by part key.
+    """Milliseconds by layer key.
 
     Raises:
         ValueError: the file is missing, no latency table, or of a newer format.

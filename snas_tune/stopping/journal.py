@@ -15,7 +15,8 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import fs
 
-from snas_tune.front.storage import STORAGE_ERRORS, first_line, join, replace_file, resolve
+from snas_tune.files import first_line
+from snas_tune.front.storage import STORAGE_ERRORS, join, replace_file, resolve
 
 FORMAT = 1
 """Version of the lines. A reader refuses a newer one."""

@@ -11,7 +11,7 @@ from typing import Any
 import optuna
 import ray
 
-from snas_tune.front.storage import first_line
+from snas_tune.files import first_line
 
 NOISY = ("ray.tune", "ray.train", "ray.air")
 """Loggers whose tracebacks would drown the one line that says why a trial failed."""

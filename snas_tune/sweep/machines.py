@@ -19,7 +19,8 @@ from pyarrow import fs
 from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from snas_tune.front.storage import STORAGE_ERRORS, first_line, join, replace_file, resolve
+from snas_tune.files import first_line
+from snas_tune.front.storage import STORAGE_ERRORS, join, replace_file, resolve
 
 PATIENCE = 120.0
 """Seconds within which each machine must answer; it has to start a process for that."""

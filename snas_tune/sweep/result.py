@@ -9,11 +9,18 @@ from typing import Any
 from ray.tune.experiment import Trial
 from ray.tune.result import DONE
 
+from snas_tune.architecture import read_architecture
 from snas_tune.front import FILE_NAME, FrontFile, ParetoFront
 from snas_tune.front.storage import join
-from snas_tune.pictures import front_figure, genotype_svg, save
-from snas_tune.results import CHILD_ACCURACY, EPOCH, FLOPS, HYPERVOLUME, LARGEST_FLOPS
-from snas_tune.space.cell.genotype import Genotype
+from snas_tune.pictures import architecture_svg, front_figure, save
+from snas_tune.results import (
+    ARCHITECTURE,
+    CHILD_ACCURACY,
+    EPOCH,
+    FLOPS,
+    HYPERVOLUME,
+    LARGEST_FLOPS,
+)
 from snas_tune.sweep.callbacks.failures import failure_of
 from snas_tune.sweep.callbacks.trials import SweepTrials
 
@@ -126,27 +133,26 @@ def _share_left(trial: Trial, known: SweepTrials) -> float:
 
 
 def write_pictures(result: SweepResult, directory: str | Path) -> list[Path]:
-    """Draw the front and every cell on it into a local folder, in place of earlier cells there.
+    """Draw the front and its architectures into a local folder, in place of earlier ones there.
 
     Returns:
-        The files: ``front.svg``, ``front.png``, and ``cells/<place>-<trial>-<epoch>.svg`` from the
-        cheapest to the largest.
+        The files: ``front.svg``, ``front.png``, and ``architectures/<place>-<trial>-<epoch>.svg``
+        from the cheapest to the largest.
     """
     directory = Path(directory)
-    cells = directory / "cells"
-    cells.mkdir(parents=True, exist_ok=True)
-    for earlier in cells.glob("[0-9][0-9]*-*.svg"):
+    drawn = directory / "architectures"
+    drawn.mkdir(parents=True, exist_ok=True)
+    for earlier in drawn.glob("[0-9][0-9]*-*.svg"):
         earlier.unlink()
     front = result.front
-    points = [{**row, "on_front": bool(on)} for row, on in zip(front.rows, front.mask, strict=True)]
-    figure = front_figure(points)
+    figure = front_figure(front.marked())
     files = []
     for suffix in ("svg", "png"):
         files.append(directory / f"front.{suffix}")
         save(figure, files[-1])
-    for place, row in enumerate(front.cells):
+    for place, row in enumerate(front.distinct):
         title = f"{100 * row[CHILD_ACCURACY]:.1f} %, {row[FLOPS] / 1e6:.3f} MFLOPs"
-        path = cells / f"{place:02d}-{row['trial']}-{row[EPOCH]}.svg"
-        path.write_text(genotype_svg(Genotype.from_json(row["genotype"]), title=title))
+        path = drawn / f"{place:02d}-{row['trial']}-{row[EPOCH]}.svg"
+        path.write_text(architecture_svg(read_architecture(row[ARCHITECTURE]), title=title))
         files.append(path)
     return files

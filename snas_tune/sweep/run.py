@@ -10,7 +10,8 @@ from typing import Any
 
 from ray import tune
 
-from snas_tune.front.storage import STORAGE_ERRORS, first_line
+from snas_tune.files import first_line
+from snas_tune.front.storage import STORAGE_ERRORS
 from snas_tune.sweep.callbacks import SweepDriver
 from snas_tune.sweep.prepare import prepare
 from snas_tune.sweep.result import SweepResult, sweep_result

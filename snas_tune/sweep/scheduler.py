@@ -16,8 +16,9 @@ from ray.tune.result import DONE
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from snas_tune.config import SearchConfig
+from snas_tune.files import first_line
 from snas_tune.front.dominance import MODES, signs
-from snas_tune.front.storage import STORAGE_ERRORS, first_line, join
+from snas_tune.front.storage import STORAGE_ERRORS, join
 from snas_tune.results import EPOCH, OBJECTIVES
 from snas_tune.stopping import Journal, Judge, Rule, make_rule, rung_levels
 

@@ -14,7 +14,7 @@ from ray._private.state import state as cluster_state
 from ray.tune.result import DONE, SHOULD_CHECKPOINT
 
 from snas_tune.config import SearchConfig
-from snas_tune.results import EPOCH, GENOTYPE, METRICS, STEP
+from snas_tune.results import ARCHITECTURE, EPOCH, METRICS, STEP
 from snas_tune.search.checkpoint import read_state, save_search
 from snas_tune.search.search import Search
 from snas_tune.training.diverged import SearchDiverged
@@ -27,8 +27,8 @@ its one line. The callbacks of a sweep then take the trial's further attempts aw
 class SnasTrainable(tune.Trainable):  # type: ignore[misc]  # Ray's classes are untyped here
     """A search whose config is the trial's config: the fields of :class:`SearchConfig` by name.
 
-    Every iteration is an epoch and returns the names of :data:`snas_tune.results.METRICS`,
-    ``genotype``, and ``done`` after the last epoch. A checkpoint holds the whole state, so a trial
+    Every iteration is an epoch and returns the names of :data:`snas_tune.results.METRICS`, the
+    architecture, and ``done`` after the last epoch. A checkpoint holds the whole state, so a trial
     that is restored anywhere reports what the uninterrupted one would have reported.
 
     Tune tries a failed trial again as often as ``max_failures`` says, which is meant for processes
@@ -83,7 +83,7 @@ class SnasTrainable(tune.Trainable):  # type: ignore[misc]  # Ray's classes are 
         search = self.__dict__.get("search")  # not there if it could not be built
         place = {EPOCH: search.epoch if search else 0, STEP: search.step if search else 0}
         unknown = {metric.name: math.nan for metric in METRICS}
-        return {**unknown, **place, GENOTYPE: "", FAILURE: str(self._failure), DONE: False}
+        return {**unknown, **place, ARCHITECTURE: "", FAILURE: str(self._failure), DONE: False}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write the whole state.

@@ -4,34 +4,89 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from tensorboard.compat.proto import summary_pb2
 from tensorboard.util import tensor_util
 
+from snas_tune.architecture import read_architecture
 from snas_tune.config import SearchConfig
-from snas_tune.events import CHECKPOINTS, CHILDREN, GENOTYPES, PLUGIN, SETTINGS, ChildrenForm
+from snas_tune.events import (
+    ARCHITECTURES,
+    CHECKPOINTS,
+    CHILDREN,
+    PLUGIN,
+    SETTINGS,
+    ChildrenForm,
+)
 from snas_tune.front import SCHEMA
 from snas_tune.front.table import KEY
-from snas_tune.results import GENOTYPE, METRICS
+from snas_tune.results import ARCHITECTURE, MEAN_CREDIT, METRICS, Metric
 
-FORM = ChildrenForm(
-    columns=tuple(metric for metric in METRICS if metric.name != "epoch"),
-    # A run's name and an event's step say what the key is.
-    integers=frozenset(f.name for f in SCHEMA if str(f.type) == "int64") - set(KEY),
-    fields=tuple(SCHEMA.names),
-)
-"""What a child's vector holds: every number of a report."""
+TIMES = ("seconds", "seconds_training")
+"""The metrics that stand behind those of a space. Those of cells stood there in format 1, so a
+sweep that began with format 1 goes on in the order of its vectors."""
 
 
-def child_summary(report: Mapping[str, Any]) -> summary_pb2.Summary:
-    """The child of a report: its numbers, NaN for what the report has not, and its genotype."""
-    numbers = np.array([report.get(metric.name, np.nan) for metric in FORM.columns], np.float64)
+@dataclass(frozen=True, slots=True)
+class SpaceColumns:
+    """What only the space of a report's architecture has."""
+
+    metrics: tuple[Metric, ...]
+    values: Mapping[str, float]
+
+
+def space_columns(report: Mapping[str, Any]) -> SpaceColumns:
+    """The columns of a report's architecture; none if it cannot be read, as the tab then says."""
+    try:
+        architecture = read_architecture(report[ARCHITECTURE])
+    except ValueError:
+        return SpaceColumns((), {})
+    return SpaceColumns(architecture.METRICS, architecture.columns())
+
+
+def form_of(report: Mapping[str, Any], own: SpaceColumns) -> ChildrenForm:
+    """What the vectors of a trial's children hold: every number of its reports.
+
+    Args:
+        report: any of them.
+        own: its :func:`space_columns`.
+    """
+    common = [metric for metric in METRICS if metric.name not in ("epoch", *TIMES)]
+    times = [metric for metric in METRICS if metric.name in TIMES]
+    credits = [
+        Metric(
+            name, "nats", "", f"mean credit of {name.removeprefix(MEAN_CREDIT)}, see docs/method.md"
+        )
+        for name in report
+        if name.startswith(MEAN_CREDIT)
+    ]
+    return ChildrenForm(
+        columns=(*common, *credits, *own.metrics, *times),
+        # A run's name and an event's step say what the key is.
+        integers=frozenset(f.name for f in SCHEMA if str(f.type) == "int64") - set(KEY),
+        fields=tuple(SCHEMA.names),
+    )
+
+
+def child_summary(
+    report: Mapping[str, Any], own: SpaceColumns, form: ChildrenForm
+) -> summary_pb2.Summary:
+    """The child of a report: its numbers, NaN for what the report has not, and its architecture.
+
+    Args:
+        report: of an epoch.
+        own: its :func:`space_columns`.
+        form: of the trial's first child, see :func:`form_of`.
+    """
+    known = {**own.values, **report}
+    numbers = np.array([known.get(name, np.nan) for name in form.names], np.float64)
     return summary_pb2.Summary(
         value=[
-            _value(CHILDREN, numbers, FORM.to_json()),
-            _value(GENOTYPES, report[GENOTYPE].encode()),
+            _value(CHILDREN, numbers, form.to_json()),
+            _value(ARCHITECTURES, report[ARCHITECTURE].encode()),
         ]
     )
 

@@ -18,7 +18,7 @@ def write_front(front: ParetoFront, directory: str | Path, experiment: str = "")
     Args:
         front: its rows.
         directory: a local folder; pass it to ``tensorboard --logdir``.
-        experiment: the path of the sweep's directory, for commands that take a cell from it.
+        experiment: the path of the sweep's directory, for the command that takes a child from it.
     """
     trials: dict[str, list[dict[str, Any]]] = {}
     for row in front.rows:

@@ -1,4 +1,4 @@
-"""A sweep in TensorBoard's own tabs: scalars, HParams, images of front and cells, a text table.
+"""A sweep in TensorBoard's own tabs: scalars, HParams, pictures of its front, a text table.
 
 One run for each trial, under its name, and one run ``front`` for the sweep as a whole.
 """
@@ -16,13 +16,27 @@ from tensorboard.plugins.hparams import plugin_data_pb2, summary_v2
 from tensorboardX import SummaryWriter
 from tensorboardX.proto.summary_pb2 import Summary
 
+from snas_tune.architecture import read_architecture
 from snas_tune.config import VARIED, SearchConfig
+from snas_tune.events import ChildrenForm
 from snas_tune.front import ParetoFront
-from snas_tune.pictures import cell_figure, figure_to_array, front_figure
-from snas_tune.results import CHILD_ACCURACY, CHILDREN, EPOCH, HYPERVOLUME, METRICS
-from snas_tune.space.cell.genotype import Genotype
-from snas_tune.space.cell.summary import short_cell
-from snas_tune.tensorboard_log.children import checkpoints_summary, child_summary, settings_summary
+from snas_tune.pictures import architecture_figure, figure_to_array, front_figure
+from snas_tune.results import (
+    ARCHITECTURE,
+    CHILD_ACCURACY,
+    CHILDREN,
+    CREDIT,
+    EPOCH,
+    HYPERVOLUME,
+    METRICS,
+)
+from snas_tune.tensorboard_log.children import (
+    checkpoints_summary,
+    child_summary,
+    form_of,
+    settings_summary,
+    space_columns,
+)
 
 FRONT_RUN = "front"
 
@@ -32,8 +46,8 @@ FLUSH_SECONDS = 1
 SHOWN = ("child_accuracy", "flops", "params", "accuracy", "entropy")
 """The metrics that HParams shows."""
 
-CELLS_DRAWN = 8
-"""Most cells drawn at a time; with more on the front they are picked evenly along it."""
+MOST_DRAWN = 8
+"""Most architectures drawn at a time; with more on the front they are picked evenly along it."""
 
 LAYOUT = {
     "SNAS sweep": {
@@ -53,7 +67,7 @@ class SweepLog:
         directory: a local folder; pass it to ``tensorboard --logdir``.
         varied: what the sweep varies: the two ends of a range as a tuple, or a list of choices.
             If it is not given, HParams finds out by itself from the trials.
-        experiment: the path of the sweep's directory, for commands that take a cell from it.
+        experiment: the path of the sweep's directory, for the command that takes a child from it.
     """
 
     def __init__(
@@ -66,6 +80,7 @@ class SweepLog:
         self._experiment = experiment
         self._varied = dict(varied or {})
         self._writers: dict[str, SummaryWriter] = {}
+        self._forms: dict[str, ChildrenForm] = {}
 
     def _writer(self, run: str) -> SummaryWriter:
         if run not in self._writers:
@@ -97,9 +112,12 @@ class SweepLog:
         self._add(trial, settings_summary(trial, config, self._experiment))
 
     def add_result(self, trial: str, report: Mapping[str, Any]) -> None:
-        """Write a trial's report: every known metric and every edge's credit, by epoch."""
-        names = [metric.name for metric in METRICS] + [k for k in report if "credit/" in k]
-        values = {name: report.get(name) for name in names}
+        """Write a trial's report by epoch: every metric, every credit, and what its space adds."""
+        own = space_columns(report)
+        known = {**own.values, **report}
+        names = [metric.name for metric in (*METRICS, *own.metrics)]
+        names += [key for key in report if key.startswith(CREDIT)]
+        values = {name: known.get(name) for name in names}
         # One event for all of them: what an event costs is not its values.
         scalars = [
             Summary.Value(tag=name, simple_value=value)
@@ -108,7 +126,8 @@ class SweepLog:
         ]
         self._writer(trial).file_writer.add_summary(Summary(value=scalars), report[EPOCH])
         if math.isfinite(report.get(CHILD_ACCURACY, math.nan)):
-            self._add(trial, child_summary(report), report[EPOCH])
+            form = self._forms.setdefault(trial, form_of(report, own))
+            self._add(trial, child_summary(report, own, form), report[EPOCH])
         if HYPERVOLUME in report:
             self._writer(FRONT_RUN).add_scalar(
                 HYPERVOLUME, report[HYPERVOLUME], global_step=report[CHILDREN]
@@ -131,19 +150,19 @@ class SweepLog:
     def draw_front(self, front: ParetoFront, trials: int) -> None:
         """Write the front as it is after ``trials`` ended trials: pictures and a table."""
         writer = self._writer(FRONT_RUN)
-        points = [
-            {**row, "on_front": bool(on)} for row, on in zip(front.rows, front.mask, strict=True)
-        ]
-        picture = figure_to_array(front_figure(points, title=f"front after {trials} trials"))
+        drawn = front_figure(front.marked(), title=f"front after {trials} trials")
+        picture = figure_to_array(drawn)
         writer.add_image("front", picture, global_step=trials, dataformats="HWC")
-        for place, row in enumerate(_evenly(front.cells, CELLS_DRAWN)):
+        for place, row in enumerate(_evenly(front.distinct, MOST_DRAWN)):
             title = (
                 f"{100 * row['child_accuracy']:.1f} %, {row['flops'] / 1e6:.3f} MFLOPs, "
                 f"{row['trial']} epoch {row['epoch']}"
             )
-            drawing = figure_to_array(cell_figure(Genotype.from_json(row["genotype"]), title))
-            writer.add_image(f"cells/{place}", drawing, global_step=trials, dataformats="HWC")
-        writer.add_text("front", _markdown(front.cells), global_step=trials)
+            architecture = read_architecture(row[ARCHITECTURE])
+            drawing = figure_to_array(architecture_figure(architecture, title))
+            tag = f"architectures/{place}"
+            writer.add_image(tag, drawing, global_step=trials, dataformats="HWC")
+        writer.add_text("front", _markdown(front.distinct), global_step=trials)
         writer.flush()
 
     def close(self) -> None:
@@ -188,12 +207,13 @@ def _evenly(rows: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
 
 def _markdown(rows: list[dict[str, Any]]) -> str:
     lines = [
-        "| accuracy | MFLOPs | params | penalty | cell |",
+        "| accuracy | MFLOPs | params | penalty | architecture |",
         "|---:|---:|---:|---:|:---|",
     ]
     lines += [
         f"| {100 * row['child_accuracy']:.1f} % | {row['flops'] / 1e6:.3f} | {row['params']} "
-        f"| {row['penalty_strength']:.3g} | {short_cell(row['genotype']).replace('|', '/')} |"
+        f"| {row['penalty_strength']:.3g} "
+        f"| {read_architecture(row[ARCHITECTURE]).summary().replace('|', '/')} |"
         for row in rows
     ]
     return "\n".join(lines)

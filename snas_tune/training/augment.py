@@ -2,36 +2,55 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Annotated
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from snas_tune.config import SearchConfig
+from snas_tune.checks import COUNT_OR_ZERO, FLAG, check_fields
 
 
-def augment(images: Tensor, config: SearchConfig, generator: torch.Generator) -> Tensor:
-    """Random crop, mirror and cutout of normalised images, as the config asks.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Augmentation:
+    """How training images are varied; by default not at all.
+
+    Raises:
+        ValueError: a value breaks its rule.
+    """
+
+    crop_padding: Annotated[int, COUNT_OR_ZERO] = 0
+    """Random crops out of the image padded by this many pixels (CIFAR: 4)."""
+
+    flip: Annotated[bool, FLAG] = False
+    """Mirror half of the images. Wrong for digits and text."""
+
+    cutout: Annotated[int, COUNT_OR_ZERO] = 0
+    """Side of a square set to zero at a random place; 0 for none (CIFAR: 16)."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+def augment(images: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
+    """Random crop, mirror and cutout of normalised images.
 
     The random numbers come from the CPU, so they are the same on every device.
 
     Args:
         images: shape ``(B, channels, side, side)``.
-        config: ``crop_padding``, ``flip``, ``cutout``.
+        augmentation: which of the three, and how far.
         generator: on the CPU.
     """
-    batch, _, _, side = images.shape
-    if config.crop_padding:
-        images = _crop(images, config.crop_padding, generator)
-    if config.flip:
+    batch = len(images)
+    if augmentation.crop_padding:
+        images = _crop(images, augmentation.crop_padding, generator)
+    if augmentation.flip:
         mirrored = torch.rand(batch, generator=generator).to(images.device) < 0.5
         images = torch.where(mirrored.view(-1, 1, 1, 1), images.flip(-1), images)
-    if config.cutout:
-        centre = torch.randint(side, (2, batch, 1), generator=generator).to(images.device)
-        place = torch.arange(side, device=images.device)
-        near = (place - centre >= -(config.cutout // 2)) & (
-            place - centre < config.cutout - config.cutout // 2
-        )
-        images = images * ~(near[0].view(-1, 1, side, 1) & near[1].view(-1, 1, 1, side))
+    if augmentation.cutout:
+        images = _cut_out(images, augmentation.cutout, generator)
     return images
 
 
@@ -44,3 +63,12 @@ def _crop(images: Tensor, padding: int, generator: torch.Generator) -> Tensor:
     rows = window[0].view(batch, 1, side, 1).expand(-1, channels, -1, padded.shape[-1])
     columns = window[1].view(batch, 1, 1, side).expand(-1, channels, side, -1)
     return padded.gather(2, rows).gather(3, columns)
+
+
+def _cut_out(images: Tensor, size: int, generator: torch.Generator) -> Tensor:
+    """Zeros in a square of ``size`` pixels around any pixel; the image's border cuts the square."""
+    batch, _, _, side = images.shape
+    centre = torch.randint(side, (2, batch, 1), generator=generator).to(images.device)
+    distance = torch.arange(side, device=images.device) - centre
+    near = (distance >= -(size // 2)) & (distance < size - size // 2)
+    return images * ~(near[0].view(-1, 1, side, 1) & near[1].view(-1, 1, 1, side))

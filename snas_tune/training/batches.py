@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from snas_tune.config import SearchConfig
-from snas_tune.data import ImageSet, load, split, subset
-from snas_tune.data.split import require_two
+from snas_tune.data import ImageSet, split, subset
 from snas_tune.training.seeds import generator_for
 
 ALL = slice(None)
@@ -62,77 +60,97 @@ class Images:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SearchData:
-    """Training and validation images of a search, and what normalises both."""
+class Normalisation:
+    """Brings pixels to mean 0 and deviation 1 by channel; call it with the pixels."""
 
-    train: Images
-    validation: Images
     mean: Tensor
     """Of the training pixels by channel, in [0, 255]; shape ``(channels, 1, 1)``."""
 
     deviation: Tensor
-    """Standard deviation, likewise."""
+    """Standard deviation of the same pixels, at least 1; of the same shape."""
 
-    def normalise(self, pixels: Tensor, channels_last: bool = False) -> Tensor:
-        """Images with mean 0 and deviation 1 by channel, in the data type of these two."""
+    def __call__(self, pixels: Tensor, channels_last: bool = False) -> Tensor:
+        """Normalised images, in the data type of mean and deviation.
+
+        Args:
+            pixels: shape ``(B, channels, side, side)``, in [0, 255].
+            channels_last: the memory format of the result.
+        """
         images = (pixels.to(self.mean.dtype) - self.mean) / self.deviation
         return images.contiguous(memory_format=torch.channels_last) if channels_last else images
 
 
-def load_images(config: SearchConfig) -> ImageSet:
-    """The training images that a config names; see :func:`snas_tune.data.load` for its errors.
+@dataclass(frozen=True, slots=True, eq=False)
+class SplitImages:
+    """Images in a training and a validation part, and the training part's normalisation."""
+
+    train: Images
+    validation: Images
+    normalise: Normalisation
+
+
+def split_images(
+    images: ImageSet,
+    device: torch.device,
+    *,
+    validation_fraction: float = 0.2,
+    seed: int = 0,
+    limit: int | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> SplitImages:
+    """Split images, stratified, and measure the training part.
+
+    Args:
+        images: any labelled images that are square.
+        device: where the parts will lie.
+        validation_fraction: share of the validation part, above 0 and below 1.
+        seed: fixes the parts, and the subset where there is a limit.
+        limit: take a stratified subset of so many images; all of them if not given.
+        dtype: of normalised images.
 
     Raises:
-        ValueError: the images are not square, or a class has one image only.
-    """
-    images = load(
-        config.data,
-        root=config.data_root,
-        image_size=config.image_size,
-        channels=config.image_channels,
-        cache_dir=config.data_cache,
-    )
-    height, width = images.images.shape[-2:]
-    if height != width:
-        raise ValueError(
-            f"images of {config.data} must be square, got {height} x {width}: set image_size"
-        )
-    require_two(images.labels, images.classes, config.data)
-    return images
-
-
-def search_data(images: ImageSet, config: SearchConfig, device: torch.device) -> SearchData:
-    """Split images, stratified, with the config's seed, and measure the training part.
-
-    Raises:
-        ValueError: the split leaves less than one training batch, or a class without images.
+        ValueError: the images are not square, or a part would lack a class.
     """
 
     def parts(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return split(
             images.labels[rows],
-            validation_fraction=config.validation_fraction,
-            seed=config.seed,
+            validation_fraction=validation_fraction,
+            seed=seed,
             classes=images.classes,
         )
 
-    keep = np.arange(len(images.labels))
+    require_square(images)
+    keep = np.arange(len(images))
     train, validation = parts(keep)  # also where a subset is taken: refuses a class of one image
-    if config.limit_images is not None:
-        keep = subset(images.labels, limit=config.limit_images, seed=config.seed, least=2)
+    if limit is not None:
+        keep = subset(images.labels, limit=limit, seed=seed, least=2)
         train, validation = (keep[part] for part in parts(keep))
-    if len(train) < config.batch_size:
-        raise ValueError(
-            f"batch_size must be at most the {len(train)} training images, got {config.batch_size}"
-        )
-    dtype = torch.float64 if config.precision == "float64" else torch.float32
-    mean, deviation = _measure(np.asarray(images.images), train)
-    return SearchData(
+    mean, deviation = (
+        torch.tensor(values, dtype=dtype, device=device).view(-1, 1, 1)
+        for values in _measure(np.asarray(images.images), train)
+    )
+    return SplitImages(
         Images.of(images, device, train),
         Images.of(images, device, validation),
-        torch.tensor(mean, dtype=dtype, device=device).view(-1, 1, 1),
-        torch.tensor(deviation, dtype=dtype, device=device).view(-1, 1, 1),
+        Normalisation(mean, deviation),
     )
+
+
+def require_square(images: ImageSet, where: str = "") -> None:
+    """Refuse images that are not square.
+
+    Args:
+        images: the images.
+        where: the source that the message names, if any.
+
+    Raises:
+        ValueError: height and width differ.
+    """
+    height, width = images.images.shape[-2:]
+    if height != width:
+        place = f" of {where}" if where else ""
+        raise ValueError(f"images{place} must be square, got {height} x {width}: set image_size")
 
 
 def _measure(pixels: np.ndarray, rows: np.ndarray) -> tuple[list[float], list[float]]:
@@ -153,20 +171,53 @@ def _measure(pixels: np.ndarray, rows: np.ndarray) -> tuple[list[float], list[fl
     )
 
 
-def batch_indices(images: int, batch_size: int, seed: int, step: int) -> Tensor:
+def parts_of(images: int, parts: Sequence[str], seed: int) -> list[Tensor]:
+    """The rows of the images of each part: all for one part, else equal shares, drawn once.
+
+    Raises:
+        ValueError: a part has no image.
+    """
+    if images < len(parts):
+        raise ValueError(f"training images must be {len(parts)} or more, got {images}")
+    if len(parts) == 1:
+        return [torch.arange(images)]
+    order = torch.randperm(images, generator=generator_for(seed, "parts", 0))
+    share = images // len(parts)
+    return list(order[: share * len(parts)].split(share))
+
+
+def steps_per_epoch(images: int, batch_size: int) -> int:
+    """How many whole batches an epoch of training images has.
+
+    Raises:
+        ValueError: they do not fill one batch.
+    """
+    if images < batch_size:
+        raise ValueError(
+            f"batch_size must be at most the {images} training images, got {batch_size}"
+        )
+    return images // batch_size
+
+
+def batch_indices(
+    images: int, batch_size: int, seed: int, step: int, stream: str = "order"
+) -> Tensor:
     """Which images the batch of step ``step`` holds: whole batches of one permutation an epoch.
 
     Returns:
         Shape ``(batch_size,)``. The rest that does not fill a batch differs from epoch to epoch.
+
+    Raises:
+        ValueError: as :func:`steps_per_epoch`.
     """
-    steps = images // batch_size
+    steps = steps_per_epoch(images, batch_size)
     start = step % steps * batch_size
-    return _order(images, seed, step // steps)[start : start + batch_size]
+    return _order(images, seed, step // steps, stream)[start : start + batch_size]
 
 
-@functools.lru_cache(maxsize=1)  # the same for all steps of an epoch
-def _order(images: int, seed: int, epoch: int) -> Tensor:
-    return torch.randperm(images, generator=generator_for(seed, "order", epoch))
+@functools.lru_cache(maxsize=2)  # the same for all steps of an epoch, in each part
+def _order(images: int, seed: int, epoch: int, stream: str) -> Tensor:
+    return torch.randperm(images, generator=generator_for(seed, stream, epoch))
 
 
 def in_order(images: Images, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:

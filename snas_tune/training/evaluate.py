@@ -7,23 +7,23 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from snas_tune.training.batches import Images, SearchData, in_order
+from snas_tune.training.batches import Images, Normalisation, in_order
 from snas_tune.training.runtime import Runtime
 
 
 def accuracy(
-    predict: Callable[[Tensor, int], Tensor],
+    predict: Callable[[Tensor], Tensor],
     images: Images,
-    data: SearchData,
+    normalise: Normalisation,
     runtime: Runtime,
     batch_size: int,
 ) -> float:
     """Share of images whose class has the largest logit.
 
     Args:
-        predict: class logits ``(B, classes)`` of normalised images and the batch's number.
+        predict: class logits ``(B, classes)`` of normalised images; a network in evaluation mode.
         images: the images to classify.
-        data: for the normalisation.
+        normalise: as for the training of the network.
         runtime: numerics and memory format.
         batch_size: images per call.
 
@@ -32,8 +32,8 @@ def accuracy(
     """
     right = torch.zeros((), device=runtime.device)
     with torch.no_grad(), runtime.numerics():
-        for number, (pixels, labels) in enumerate(in_order(images, batch_size)):
-            logits = predict(data.normalise(pixels, runtime.channels_last), number)
+        for pixels, labels in in_order(images, batch_size):
+            logits = predict(normalise(pixels, runtime.channels_last))
             right += (logits.argmax(1) == labels).sum()
             right += 0 * logits.float().sum()  # NaN stays NaN; argmax would call it the first class
     return right.item() / len(images)

@@ -4,28 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
 
 def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
     """Set every batch norm's statistics to the mean over ``batches``; weights stay.
 
-    The network is left in evaluation mode. Layers that the plan feeds with zeros get mean 0.
+    The network is left in evaluation mode. Channels that are always 0 get mean 0.
 
     Args:
-        network: a child that has inherited its weights.
-        batches: normalised training images, as in the search.
+        network: any; without batch norms it keeps all it has.
+        batches: normalised training images.
     """
-    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # torch's cumulative average
-    network.train()
-    with torch.no_grad():
-        for images in batches:
-            network(images)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
+    update_bn(batches, network)
     network.eval()

@@ -9,24 +9,14 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from snas_tune.config import SearchConfig
-from snas_tune.space.cell.kernels import bindings as native
 
 log = logging.getLogger(__name__)
-
-FORMS = {
-    "fast channels-last": (True, True),
-    "fast": (True, False),
-    "plain channels-last": (False, True),
-    "plain": (False, False),
-}
-"""How a supernet may be computed, by name: whether fast, and whether in channels-last format. What
-is likely to be the fastest comes first."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -58,25 +48,6 @@ class Runtime:
     compile: bool
     dtype: torch.dtype = torch.float32
     """Data type of weights and images."""
-
-    fast: bool = False
-    """Whether the supernet is that of :mod:`snas_tune.space.cell.fused.cell`."""
-
-    @property
-    def form(self) -> str:
-        """The supernet's form, of :data:`FORMS`."""
-        return next(k for k, form in FORMS.items() if form == (self.fast, self.channels_last))
-
-    def in_form(self, form: str) -> Runtime:
-        """The same runtime with the supernet in another form."""
-        fast, channels_last = FORMS[form]
-        return replace(self, fast=fast, channels_last=channels_last)
-
-    @property
-    def native(self) -> bool:
-        """Whether the fast form runs through the native kernels, not through torch's operators."""
-        plain = self.autocast is None and not self.compile
-        return plain and native.available(self.device, self.dtype)
 
     @contextlib.contextmanager
     def numerics(self) -> Iterator[None]:
@@ -110,28 +81,21 @@ class Runtime:
 
 
 def choose_runtime(config: SearchConfig) -> Runtime:
-    """Decide what the config's settings mean on this machine; log each fallback.
-
-    What ``auto`` means for the supernet depends on its shape, see
-    :func:`snas_tune.search.autotune.choose_form`; here it is plain.
-    """
+    """Decide what the config's settings mean on this machine; log each fallback."""
     device = choose_device(config.device)
     autocast = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(config.precision)
     dtype = torch.float64 if config.precision == "float64" else torch.float32
     if autocast is torch.float16 and device.type != "cuda":
         log.warning("precision float16 needs a GPU; on %s the search uses float32", device.type)
         autocast = None
-    # What runs differs from step to step, and the second pass of a checkpoint from the first.
+    # Other samplings run other options in each step, and the second pass of a checkpoint differs
+    # from the first: neither can be compiled once.
     compiles = config.sampling == "concrete" and not config.activation_checkpointing
     if config.compile and not compiles:
         log.warning(
             "compile needs sampling concrete and no activation_checkpointing; the search is eager"
         )
-    runtime = Runtime(device, autocast, config.channels_last, config.compile and compiles, dtype)
-    if config.supernet != "fast":
-        return runtime
-    # The native kernels read pixel by pixel.
-    return replace(runtime, fast=True, channels_last=config.channels_last or runtime.native)
+    return Runtime(device, autocast, config.channels_last, config.compile and compiles, dtype)
 
 
 class CompiledOrEager:

@@ -10,11 +10,11 @@ def generator_for(seed: int, stream: str, step: int) -> torch.Generator:
     """A CPU generator whose state follows from its arguments alone.
 
     Randomness that is a function of (seed, what it is for, step) needs no saved state: a restored
-    search draws what the uninterrupted one would have drawn.
+    search draws the numbers that the uninterrupted one would have drawn.
 
     Args:
-        seed: of the search.
-        stream: what the numbers are for; different streams are independent.
+        seed: of the search or the training.
+        stream: the purpose of the numbers; different streams are independent.
         step: counts from 0.
     """
     entropy = [seed, int.from_bytes(stream.encode(), "little"), step]

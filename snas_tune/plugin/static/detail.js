@@ -1,4 +1,4 @@
-// What is known of the chosen point, and of the pinned one beside it: cells, curves, commands.
+// What is known of the chosen point, and of the pinned one beside it: architectures, curves, commands.
 
 import { curvesChart } from './chart.js';
 import { ask, copyButton, el, shown } from './dom.js';
@@ -30,7 +30,7 @@ export class Detail {
     const { turn } = this;
     if (!keys.length) {
       this.parent.replaceChildren(el('p', { class: 'muted' },
-        'Click a point to see its cells, curves and commands; shift-click another to compare.'));
+        'Click a point to see its architecture, curves and commands; shift-click another to compare.'));
       return;
     }
     const cards = await Promise.all(keys.map((key, i) => this.card(key, i, context)));
@@ -47,15 +47,16 @@ export class Detail {
       const tags = [context.state.y, context.state.x];
       const about = await (await ask('run', { run, tag: tags })).json();
       node.append(this.head(key, run, step, place, about, context));
-      const cell = about.steps.length ? await this.cells(node, run, step, place, about, context) : null;
+      const found = about.steps.length
+        ? await this.architecture(node, run, step, place, about, context) : null;
       if (!about.steps.length) {
-        node.append(el('p', { class: 'muted' }, 'This run logged no cells.'));
+        node.append(el('p', { class: 'muted' }, 'This run logged no architectures.'));
       }
       node.append(...charts(about, step, context), settingsTable(about.settings));
-      return { node, run, step, cell };
+      return { node, run, step, found };
     } catch (error) {
       node.append(el('p', { class: 'error' }, error.message));
-      return { node, run, step, cell: null };
+      return { node, run, step, found: null };
     }
   }
 
@@ -73,41 +74,39 @@ export class Detail {
         values.join(', ')));
   }
 
-  async cells(node, run, step, place, about, context) {
-    const words = { run, step };
+  async architecture(node, run, step, place, about, context) {
     if (!about.steps.includes(step)) {
-      node.append(el('p', { class: 'muted' }, `No cell was logged at step ${step}.`));
+      node.append(el('p', { class: 'muted' }, `No architecture was logged at step ${step}.`));
       return null;
     }
-    const images = ['normal', 'reduction'].map((name) => el('img', { class: 'cells',
-      alt: `The ${name} cell of ${about.trial} at step ${step}`, 'data-cell': name }));
-    const draw = (at) => images.forEach((image) => {
-      image.src = `cell.svg?${new URLSearchParams({ run, step: at, cell: image.dataset.cell,
-        dark: context.dark ? '1' : '0' })}`;
-    });
-    draw(step);
-    const both = new URLSearchParams({ ...words, dark: context.dark ? '1' : '0' });
-    const picture = el('a', { class: 'cellbox', href: `cell.svg?${both}`, target: '_blank',
-      title: 'Open the picture' }, ...images);
-    let cell = null;
+    const dark = context.dark ? '1' : '0';
+    const source = (at, part) => `architecture.svg?${new URLSearchParams({ run, step: at, dark,
+      ...(part ? { part } : {}) })}`;
+    let found = null;
+    let images = [];
     try {
-      cell = await (await ask('cell', words)).json();
-      node.append(picture);
+      found = await (await ask('architecture', { run, step })).json();
+      images = found.parts.map(([part]) => el('img', { class: 'part', 'data-part': part,
+        alt: `${part} of ${about.trial} at step ${step}` }));
+      node.append(el('a', { class: 'picture', href: source(step), target: '_blank',
+        title: 'Open the picture' }, ...images));
     } catch (error) {
       node.append(el('p', { class: 'error' }, error.message));
     }
+    const draw = (at) => images.forEach((image) => { image.src = source(at, image.dataset.part); });
+    draw(step);
     if (about.steps.length > 1) node.append(this.slider(run, step, place, about, draw));
-    if (cell) node.append(commands(about, step, cell));
-    return cell;
+    if (found) node.append(commands(about, step, found));
+    return found;
   }
 
-  /** Walks through the trial's cells; the picture follows at once, the rest when it rests. */
+  /** Walks through the trial's architectures; the picture follows at once, the rest when it rests. */
   slider(run, step, place, about, draw) {
     const text = el('output', {}, `step ${step} of ${about.steps[about.steps.length - 1]}`);
     const at = (input) => about.steps[Number(input.value)];
     const input = el('input', {
       type: 'range', min: 0, max: about.steps.length - 1, value: about.steps.indexOf(step),
-      'aria-label': `Step of ${about.trial} whose cells are drawn`,
+      'aria-label': `Step of ${about.trial} whose architecture is drawn`,
       oninput: () => {
         text.textContent = `step ${at(input)} of ${about.steps[about.steps.length - 1]}`;
         draw(at(input));
@@ -117,16 +116,16 @@ export class Detail {
         if (place) this.act.pin(key); else this.act.select(key);
       },
     });
-    return el('label', { class: 'slider' }, 'The cells over the search', input, text);
+    return el('label', { class: 'slider' }, 'Over the search', input, text);
   }
 }
 
-function commands(about, step, cell) {
+function commands(about, step, found) {
   const box = el('div', { class: 'commands' });
   if (about.experiment) {
     const kept = about.checkpoints[String(step)];
-    const command = `python examples/take_cell.py ${quoted(about.experiment)} `
-      + `--cell ${quoted(`${about.trial}:${step}`)} --epochs 30 --export cell.pt2`;
+    const command = `snas-tune take ${quoted(about.experiment)} `
+      + `--pick ${quoted(`${about.trial}:${step}`)} --epochs 30 --export child.pt2`;
     box.append(el('h3', {}, 'Train and export it'), el('code', { class: 'command' }, command),
       copyButton('Copy command', command));
     if (!kept) {
@@ -134,8 +133,8 @@ function commands(about, step, cell) {
         'The checkpoint of this step was not kept: its training starts from new weights.'));
     }
   }
-  box.append(el('h3', {}, 'Genotype'), el('code', { class: 'genotype' }, cell.text),
-    copyButton('Copy JSON', cell.json), copyButton('Copy text', cell.text));
+  box.append(el('h3', {}, 'Architecture'), el('code', { class: 'architecture' }, found.text),
+    copyButton('Copy JSON', found.json), copyButton('Copy text', found.text));
   return box;
 }
 
@@ -165,35 +164,37 @@ function settingsTable(settings) {
       : [el('tr', {}, el('td', { class: 'muted' }, 'This run logged none.'))])));
 }
 
-/** The edges that two genotypes do not share. */
+/** The choices in which two architectures differ. */
 function difference(one, other) {
   const node = el('section', { class: 'card difference' }, el('h2', {}, 'What differs'));
-  if (!one.cell || !other.cell) {
-    node.append(el('p', { class: 'muted' }, 'One of the two has no cells.'));
+  if (!one.found || !other.found) {
+    node.append(el('p', { class: 'muted' }, 'One of the two has no architecture.'));
     return node;
   }
   const rows = [];
-  for (const name of Object.keys(one.cell.cells)) {
-    const [a, b] = [one, other].map((card) => byEdge(card.cell.cells[name]));
-    for (const edge of [...new Set([...a.keys(), ...b.keys()])].sort()) {
-      const [left, right] = [a.get(edge) ?? 'no edge', b.get(edge) ?? 'no edge'];
-      if (left !== right) {
-        rows.push(el('tr', {}, el('th', { scope: 'row' }, `${name} ${edge}`),
-          el('td', {}, left), el('td', {}, right)));
+  const [left, right] = [one, other].map((card) => new Map(card.found.parts));
+  for (const part of new Set([...left.keys(), ...right.keys()])) {
+    const [a, b] = [left, right].map((parts) => byChoice(parts.get(part) ?? []));
+    for (const choice of [...new Set([...a.keys(), ...b.keys()])].sort()) {
+      const options = [a, b].map((options) => options.get(choice) ?? 'none');
+      if (options[0] !== options[1]) {
+        const name = left.size > 1 || right.size > 1 ? `${part} ${choice}` : choice;
+        rows.push(el('tr', {}, el('th', { scope: 'row' }, name),
+          ...options.map((option) => el('td', {}, option))));
       }
     }
   }
-  node.append(rows.length ? el('table', {}, el('thead', {}, el('tr', {}, el('th', {}, 'edge'),
+  node.append(rows.length ? el('table', {}, el('thead', {}, el('tr', {}, el('th', {}, 'choice'),
     el('th', {}, 'chosen'), el('th', {}, 'pinned'))), el('tbody', {}, ...rows))
-    : el('p', {}, 'Nothing: both have the same cells.'));
+    : el('p', {}, 'Nothing: both have the same architecture.'));
   return node;
 }
 
-function byEdge(edges) {
+/** The options of each choice; a choice may come more than once. */
+function byChoice(rows) {
   const found = new Map();
-  for (const [source, target, op] of edges) {
-    const edge = `${source} → ${target}`;
-    found.set(edge, found.has(edge) ? `${found.get(edge)}, ${op}` : op);
+  for (const [choice, option] of rows) {
+    found.set(choice, found.has(choice) ? `${found.get(choice)}, ${option}` : option);
   }
   return found;
 }

@@ -59,7 +59,7 @@ function build() {
   page.legend = el('p', { class: 'legend' });
   page.main = el('main', {}, page.status, page.budget, page.plot, page.volume, page.parallel,
     page.table);
-  page.detail = el('aside', { class: 'detail', 'aria-label': 'The chosen cell', 'aria-live': 'polite' });
+  page.detail = el('aside', { class: 'detail', 'aria-label': 'The chosen architecture', 'aria-live': 'polite' });
   page.hint = el('div', { class: 'hint', role: 'tooltip' });
   document.body.replaceChildren(el('div', { id: 'app' }, page.aside, page.main, page.detail), page.hint);
   const act = { select: (sel) => set({ sel }), pin, filter: setFilter, hover, leave };
@@ -197,7 +197,7 @@ function say() {
   const runs = new Set(places.map((place) => points.run[place])).size;
   const again = distinct.length < front.length ? ` (${distinct.length} different)` : '';
   const left = [...notes];
-  if (page.newer) left.push('cells of runs that a newer version wrote');
+  if (page.newer) left.push('children of runs that a newer version wrote');
   page.status.replaceChildren(
     el('strong', {}, `${count(places.length, 'point')} of ${count(runs, 'run')}, ${
       front.length.toLocaleString('en')} on the front${again}.`),
@@ -275,10 +275,10 @@ function hover(place, event) {
     { x: unit(state.x), y: unit(state.y) });
   if (page.hovered !== place) {
     page.hovered = place;
-    page.cellLine = el('p', { class: 'cellwords' });
+    page.words = el('p', { class: 'words' });
     page.hint.replaceChildren(el('strong', {}, title), el('p', {}, lines.join(', ')),
-      el('p', { class: 'muted' }, settings.join(', ')), page.cellLine);
-    words(place, page.cellLine);
+      el('p', { class: 'muted' }, settings.join(', ')), page.words);
+    words(place, page.words);
   }
   page.hint.style.display = 'block';
   const { offsetWidth: width, offsetHeight: height } = page.hint;
@@ -287,16 +287,16 @@ function hover(place, event) {
     ? event.clientY - height - 10 : event.clientY + 14}px`;
 }
 
-/** The cell in short, when the pointer rests. */
+/** The architecture in short, when the pointer rests. */
 function words(place, line) {
   const { points } = view;
   const run = points.runs[points.run[place]];
-  if (!run.cells) return;
+  if (!run.children) return;
   setTimeout(async () => {
     if (page.hovered !== place) return;
     try {
-      const cell = await (await ask('cell', { run: run.name, step: points.step[place] })).json();
-      line.textContent = cell.short;
+      const query = { run: run.name, step: points.step[place] };
+      line.textContent = (await (await ask('architecture', query)).json()).short;
     } catch (error) {
       line.textContent = error.message;
     }

@@ -18,7 +18,7 @@ export class Plot {
     this.canvas = el('canvas', { 'aria-hidden': 'true' });
     this.svg = el('svg', { role: 'img' });
     this.box = el('div', { class: 'plot', tabindex: '0', role: 'group', 'aria-label':
-      'Plot. The arrow keys walk along the front, P pins the chosen cell, Escape lets go.' },
+      'Plot. The arrow keys walk along the front, P pins the chosen point, Escape lets go.' },
     this.canvas, this.svg);
     parent.append(this.box);
     this.box.addEventListener('pointermove', (event) => this.onMove(event));

@@ -15,7 +15,7 @@ from snas_tune.space.cell.ops import FactorisedReduce, check_ops
 from snas_tune.space.cell.partial import Bypass
 from snas_tune.space.cell.plan import EARLY_STEM, STEM, CellPlan, Source
 from snas_tune.space.cell.skeleton import Skeleton, halved
-from snas_tune.space.cell.supernet import Supernet, added
+from snas_tune.space.cell.supernet import CellSupernet, added
 
 
 class ChildCell(nn.Module):
@@ -130,7 +130,7 @@ class ChildNetwork(nn.Module):
         logits: Tensor = self.classifier(outputs[len(self.cells) - 1])
         return logits
 
-    def inherit(self, supernet: Supernet) -> None:
+    def inherit(self, supernet: CellSupernet) -> None:
         """Take over the supernet's weights: a copy, with the channels of dead nodes cut out.
 
         The batch-norm statistics come along but belong to the supernet's soft samples:
@@ -139,21 +139,18 @@ class ChildNetwork(nn.Module):
         Raises:
             ValueError: the supernet is of another skeleton, or lacks a node or op of the genotype.
         """
-        if supernet.skeleton != self.skeleton:
-            raise ValueError(
-                f"supernet must have the skeleton {self.skeleton}, got {supernet.skeleton}"
-            )
+        theirs, most = supernet.candidates.skeleton, supernet.candidates.nodes
+        if theirs != self.skeleton:
+            raise ValueError(f"supernet must have the skeleton {self.skeleton}, got {theirs}")
         nodes = max(self.genotype.normal.nodes, self.genotype.reduction.nodes)
-        if nodes > supernet.node_count:
-            raise ValueError(
-                f"genotype must have at most {supernet.node_count} intermediate nodes, got {nodes}"
-            )
+        if nodes > most:
+            raise ValueError(f"genotype must have at most {most} intermediate nodes, got {nodes}")
         for output, (_, part) in enumerate(self.skeleton.stem_stages()):
             if part.name in self.stem:
                 _copy(self.stem[part.name], supernet.stem[output])
         for i, cell in enumerate(self.cells):
             assert isinstance(cell, ChildCell)
-            _inherit_cell(cell, supernet.cells[i], supernet.node_count)
+            _inherit_cell(cell, supernet.cells[i], most)
         full = supernet.classifier.weight
         assert isinstance(full, Tensor)
         picked = _channel_indices(self.plan.features)

@@ -1,6 +1,6 @@
-"""The parts that networks are built of, as values: what is built is also what is counted.
+"""Layer specs: the layers of a network of cells as values, so that each is built as it is counted.
 
-A part knows its shapes, so one value serves the supernet, the child network, the cost tables and
+A spec knows its shapes, so one value serves the supernet, the child network, the cost tables and
 the latency tables.
 """
 
@@ -51,6 +51,10 @@ class LayerSpec:
             return Classifier(self.channels_in, self.channels_out)
         return _STEM_STAGES[self.name](self.channels_in, self.channels_out)
 
+    def example(self, device: str | torch.device, batch: int = 1) -> Tensor:
+        """A zero batch of the shape that it reads."""
+        return torch.zeros(batch, self.channels_in, self.side, self.side, device=device)
+
 
 class Classifier(nn.Module):
     """Mean over the pixels, then a linear layer; only its bias where no channel is left."""
@@ -92,8 +96,3 @@ def _late_stem(channels_in: int, channels_out: int) -> nn.Module:
 
 
 _STEM_STAGES = {"cifar": _cifar_stem, "imagenet_early": _early_stem, "imagenet_late": _late_stem}
-
-
-def example(part: LayerSpec, device: str | torch.device, batch: int = 1) -> Tensor:
-    """A zero batch of the shape that ``part`` reads."""
-    return torch.zeros(batch, part.channels_in, part.side, part.side, device=device)

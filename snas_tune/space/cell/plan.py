@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from snas_tune.space.cell.genotype import INPUTS, Cell, Genotype
+from snas_tune.space.cell.genotype import Genotype
+from snas_tune.space.cell.graph import INPUTS, Cell
 
 STEM = -1
 """In place of a cell's index: the output of the stem."""

@@ -19,7 +19,7 @@ def halved(side: int, times: int = 1) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Skeleton:
-    """What a network stands in: everything about its shapes that is not in the genotype."""
+    """Every shape of a network of cells that the genotype does not say."""
 
     cells: int
     channels: int
@@ -78,7 +78,7 @@ class Skeleton:
         return halved(first, plan.halvings - 1)
 
     def op(self, plan: CellPlan, name: str, source: int) -> LayerSpec:
-        """The part of op ``name`` on an edge that leaves ``source``."""
+        """The layer of op ``name`` on an edge that leaves ``source``."""
         stride = plan.stride(source)
         side = self.side(plan)
         if plan.reduction and stride == 1:
@@ -91,8 +91,8 @@ class Skeleton:
         side = halved(self.side(last), int(last.reduction))
         return LayerSpec("classifier", "linear", channels, self.classes, side)
 
-    def parts(self, plan: NetworkPlan) -> Iterator[LayerSpec]:
-        """Every part of the network, those that stand several times as often."""
+    def layers(self, plan: NetworkPlan) -> Iterator[LayerSpec]:
+        """Every layer of the network, those that stand several times as often."""
         stages = self.stem_stages()
         for i, (_, part) in enumerate(stages):
             if any(plan.reads(output) for output, _ in stages[i:]):

@@ -1,59 +1,29 @@
 """The stochastic supernet, plain: every op of every edge, one by one, weighted by the sample.
 
-This is the reference whose outputs and gradients any faster form must equal. Shapes: ``B`` images,
-``T`` = 2 cell types, ``E`` edges of a cell, ``K`` candidate ops.
+This is the reference whose outputs and gradients the fused one must equal. Shapes: ``B`` images,
+``E`` edges of a cell, ``K`` candidate ops.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from snas_tune.config import SearchConfig
-from snas_tune.space.cell.genotype import INPUTS, NONE, Cell, Edge, Genotype, cell_edges
+from snas_tune.space.cell.candidates import Candidates
+from snas_tune.space.cell.genotype import NONE, cell_edges
 from snas_tune.space.cell.ops import check_ops
 from snas_tune.space.cell.partial import Bypass
-from snas_tune.space.cell.plan import EARLY_STEM, STEM, CellPlan, plan_network
+from snas_tune.space.cell.plan import EARLY_STEM, STEM, CellPlan
 from snas_tune.space.cell.skeleton import Skeleton
 from snas_tune.space.choices import Active
-
-NORMAL, REDUCTION = 0, 1
-"""Positions of the cell types in logits and samples."""
-
-
-def skeleton_of(
-    config: SearchConfig, *, image_size: int, image_channels: int, classes: int
-) -> Skeleton:
-    """The skeleton of a search's supernet and children on images of that shape."""
-    return Skeleton(
-        config.cells,
-        config.channels,
-        config.stem,
-        image_size,
-        image_channels,
-        classes,
-        config.partial_channels,
-    )
-
-
-def full_plan(skeleton: Skeleton, nodes: int) -> Sequence[CellPlan]:
-    """The cells of a supernet: every input read, every intermediate node concatenated."""
-    cell = Cell(nodes, (), tuple(range(INPUTS, INPUTS + nodes)))
-    genotype = Genotype(cell, cell)
-    plan = plan_network(
-        genotype,
-        cells=skeleton.cells,
-        channels=skeleton.channels,
-        stem=skeleton.stem,
-        keep_dead=True,
-    )
-    return plan.cells
+from snas_tune.space.supernet import Drawn, Piece, Supernet
 
 
 class MixedOp(nn.Module):
@@ -169,80 +139,49 @@ def empty_node(source: Tensor, stride: int) -> Tensor:
     return torch.zeros_like(source[:, :, ::stride, ::stride])
 
 
-class Supernet(nn.Module):
-    """The network that holds every op. Its logits are a parameter, so that they are saved with it.
+class CellSupernet(Supernet):
+    """Every candidate op of every edge of all cells.
 
     Args:
-        config: for depth, width, nodes, ops and stem.
-        skeleton: those and the images' shape, from :func:`skeleton_of`.
-        cell: how a cell computes: :class:`SearchCell`, or
-            :class:`snas_tune.space.cell.fused.cell.FastCell`, which has the same interface.
+        candidates: skeleton, nodes and ops.
+        cell: how a cell computes: :class:`SearchCell`, or the fused one, which has the same
+            interface.
+        checkpointing: keep only the cells' outputs, and compute the rest again in the backward
+            pass.
 
     Raises:
         ValueError: an op is unknown.
     """
 
-    logits: nn.Parameter
-    """Shape ``(T, E, K)``; start at 0, see :meth:`spread_logits`."""
-
     def __init__(
         self,
-        config: SearchConfig,
-        skeleton: Skeleton,
+        candidates: Candidates,
         cell: Callable[[Skeleton, CellPlan, Sequence[str]], nn.Module] = SearchCell,
+        *,
+        checkpointing: bool = False,
     ) -> None:
         super().__init__()
-        check_ops(config.ops)
-        self.skeleton = skeleton
-        self.op_names = tuple(config.ops)
-        self.node_count = config.nodes
-        plans = full_plan(skeleton, config.nodes)
-        self.kinds = [REDUCTION if plan.reduction else NORMAL for plan in plans]
+        check_ops(candidates.ops)
+        skeleton, plans = candidates.skeleton, candidates.plans
+        self.candidates, self.checkpointing = candidates, checkpointing
+        self.kinds = [int(plan.reduction) for plan in plans]
+        self.paths = (len(plans), len(candidates.pairs))
         self.stem = nn.ModuleList(part.build(affine=True) for _, part in skeleton.stem_stages())
-        self.cells = nn.ModuleList(cell(skeleton, plan, config.ops) for plan in plans)
-        width = config.nodes * plans[-1].channels
-        self.classifier = skeleton.classifier(width, plans[-1]).build(affine=False)
-        edges = len(cell_edges(config.nodes))
-        self.logits = nn.Parameter(torch.zeros(2, edges, len(config.ops)))
-        self.checkpointing = config.activation_checkpointing
-
-    def spread_logits(self, deviation: float, generator: torch.Generator) -> None:
-        """Draw the initial logits from a normal distribution around 0.
-
-        SNAS draws around 1; only differences matter to a softmax, and around 0 the logits' weight
-        decay pulls towards the uniform distribution.
-        """
-        with torch.no_grad():
-            noise = torch.randn(self.logits.shape, generator=generator, dtype=torch.float64)
-            self.logits.copy_(deviation * noise)
-
-    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take over weights, statistics and logits; what is not named stays.
-
-        Args:
-            tensors: from :meth:`named_tensors` of a plain or a fast supernet of the same config.
-        """
-        with torch.no_grad():
-            for name, mine in self.named_tensors():
-                if name in tensors:
-                    mine.copy_(tensors[name])
+        self.cells = nn.ModuleList(cell(skeleton, plan, candidates.ops) for plan in plans)
+        self.classifier = candidates.classifier(candidates.nodes).build(affine=False)
 
     def named_tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """Every weight and statistic under the name that it has in the plain form, as views."""
+        """As :meth:`Supernet.named_tensors`; the names are those of the plain form's modules."""
         for name, tensor in self.state_dict().items():
             if not name.startswith("cells.") or ".preprocess." in name:
                 yield name, tensor
-        edges = range(self.logits.shape[1])
+        edges = range(len(self.candidates.pairs))
         for i in range(len(self.cells)):
             cell: Any = self.cells[i]
-            for edge, op in itertools.product(edges, self.op_names):
+            for edge, op in itertools.product(edges, self.candidates.ops):
                 if op != NONE:
                     for name, tensor in cell.op_tensors(edge, op).items():
                         yield f"cells.{i}.edges.{edge}.ops.{op}.{name}", tensor
-
-    def weights(self) -> list[nn.Parameter]:
-        """All parameters but the logits."""
-        return [p for name, p in self.named_parameters() if name != "logits"]
 
     def forward(
         self,
@@ -251,27 +190,21 @@ class Supernet(nn.Module):
         keep: Tensor | None = None,
         active: Active | None = None,
     ) -> Tensor:
-        """Class logits of a batch under one sample of the architecture.
+        """As :meth:`Supernet.forward`; all cells of a type share their part of the sample.
 
-        Args:
-            images: shape ``(B, channels, side, side)``.
-            sample: ``Z``, shape ``(T, E, K)``; all cells of a type share it.
-            keep: drop path, shape ``(cells, E, B)``, see :class:`SearchCell`.
-            active: the ops that run, as if the others were ``none``; all if not given. An op that
-                does not run leaves its running statistics as they are.
-
-        Returns:
-            Shape ``(B, classes)``.
+        An op that does not run leaves its running statistics as they are.
         """
         outputs = {}
         x = images
-        for (name, _), stage in zip(self.skeleton.stem_stages(), self.stem, strict=True):
+        for (name, _), stage in zip(self.candidates.skeleton.stem_stages(), self.stem, strict=True):
             x = outputs[name] = stage(x)
         before, last = outputs.get(EARLY_STEM, x), outputs[STEM]
+        edges = len(self.candidates.pairs)
         for i, kind in enumerate(self.kinds):
+            mine = slice(kind * edges, (kind + 1) * edges)
             cell_keep = None if keep is None else keep[i]
-            runs = None if active is None else active[kind]
-            before, last = last, self.run_cell(i, before, last, sample[kind], cell_keep, runs)
+            runs = None if active is None else active[mine]
+            before, last = last, self.run_cell(i, before, last, sample[mine], cell_keep, runs)
         logits: Tensor = self.classifier(last)
         return logits
 
@@ -306,6 +239,39 @@ class Supernet(nn.Module):
         )
         return output
 
+    def pieces(self, samples: Sequence[Drawn], images: Callable[..., Tensor]) -> list[Piece]:
+        """As :meth:`Supernet.pieces`: cells of one kind (type and width) are the same work."""
+        alike: dict[tuple[bool, int], list[int]] = {}
+        for i, plan in enumerate(self.candidates.plans):
+            alike.setdefault((plan.reduction, plan.channels), []).append(i)
+        # The first cells of a network read the stem, so the last of a kind is the usual one.
+        cells = [self._cell_piece(len(each), each[-1], samples, images) for each in alike.values()]
+        specs = [spec for _, spec in self.candidates.skeleton.stem_stages()]
+        specs.append(self.candidates.classifier(self.candidates.nodes))
+        ends = [
+            Piece(1, module, [partial(module, images(spec.channels_in, spec.side))], [])
+            for module, spec in zip([*self.stem, self.classifier], specs, strict=True)
+        ]
+        return [*cells, *ends]
+
+    def _cell_piece(
+        self, count: int, index: int, samples: Sequence[Drawn], images: Callable[..., Tensor]
+    ) -> Piece:
+        plan, kind, edges = self.candidates.plans[index], self.kinds[index], self.paths[1]
+        mine = slice(kind * edges, (kind + 1) * edges)
+        specs = [
+            self.candidates.skeleton.preprocess(plan, source)
+            for source in plan.sources
+            if source is not None
+        ]
+        inputs = [images(spec.channels_in, spec.side).requires_grad_() for spec in specs]
+        weights = [sample[mine].to(inputs[0]).requires_grad_() for sample, _ in samples]
+        forward = [
+            partial(self.run_cell, index, *inputs, weight, None, active and active[mine])
+            for weight, (_, active) in zip(weights, samples, strict=True)
+        ]
+        return Piece(count, self.cells[index], forward, [*inputs, *weights])
+
 
 @contextlib.contextmanager
 def statistics_frozen(module: nn.Module) -> Iterator[None]:
@@ -318,46 +284,3 @@ def statistics_frozen(module: nn.Module) -> Iterator[None]:
     finally:
         for norm in norms:
             norm.track_running_stats = True  # type: ignore[assignment]
-
-
-def genotype_of(logits: Tensor, ops: Sequence[str], nodes: int) -> Genotype:
-    """Derive the cells: on every edge the op of the largest logit, ``none`` included.
-
-    SNAS section 2.4: no rule on the number of in-edges; an edge whose choice is ``none`` is
-    dropped. Of equal logits the first op wins. Every intermediate node is in the concat; dead parts
-    are still there, see :meth:`snas_tune.space.cell.genotype.Genotype.live`.
-
-    Args:
-        logits: shape ``(T, E, K)``.
-        ops: names of the ``K`` ops.
-        nodes: intermediate nodes.
-    """
-    choices = logits.detach().argmax(-1).tolist()
-    concat = tuple(range(INPUTS, INPUTS + nodes))
-    cells = []
-    for row in choices:
-        chosen = zip(cell_edges(nodes), row, strict=True)
-        edges = tuple(Edge(ops[k], s, t) for (s, t), k in chosen if ops[k] != NONE)
-        cells.append(Cell(nodes, edges, concat))
-    return Genotype(cells[NORMAL], cells[REDUCTION])
-
-
-def one_hot(genotype: Genotype, ops: Sequence[str], nodes: int) -> Tensor:
-    """The sample ``Z`` of a genotype, shape ``(T, E, K)``: the inverse of :func:`genotype_of`.
-
-    Raises:
-        ValueError: the genotype is not one of this search space.
-    """
-    position = {pair: e for e, pair in enumerate(cell_edges(nodes))}
-    sample = torch.zeros(2, len(position), len(ops))
-    for kind, cell in ((NORMAL, genotype.normal), (REDUCTION, genotype.reduction)):
-        for edge in cell.edges:
-            e = position.get((edge.source, edge.target))
-            if e is None or edge.op not in ops or sample[kind, e].any():
-                raise ValueError(f"edge must be one of the search space's, once, got {edge}")
-            sample[kind, e, ops.index(edge.op)] = 1
-    if NONE in ops:
-        sample[..., ops.index(NONE)] = 1 - sample.sum(-1)
-    elif not sample.any(-1).all():
-        raise ValueError("genotype must have every edge where none is not an op, got fewer")
-    return sample

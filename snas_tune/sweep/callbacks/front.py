@@ -12,8 +12,9 @@ from typing import Any
 import pyarrow.compute as pc
 from ray.tune.experiment import Trial
 
+from snas_tune.files import first_line
 from snas_tune.front import FILE_NAME, FrontFile, ParetoFront, RunningFront
-from snas_tune.front.storage import STORAGE_ERRORS, first_line
+from snas_tune.front.storage import STORAGE_ERRORS
 from snas_tune.results import CHILDREN, EPOCH, HYPERVOLUME, OBJECTIVES
 from snas_tune.sweep.callbacks.progress import say
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from snas_tune.space.cell.genotype import INPUTS, Cell
+from snas_tune.space.cell.graph import INPUTS, Cell
 
 Place = tuple[int, int]
 """``(column, node)``: the node's block if the column is its depth, else a lane of that node."""

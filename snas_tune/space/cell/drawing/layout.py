@@ -18,17 +18,11 @@ import textwrap
 from collections.abc import Sequence
 from itertools import pairwise
 
-from snas_tune.pictures.shapes import Block, Box, CellLayout, Connector, Label, Pill, Point
-from snas_tune.pictures.style import (
-    NODE_TEXT,
-    PILL_TEXT,
-    SMALL_TEXT,
-    op_family,
-    op_label,
-    text_width,
-)
+from snas_tune.pictures.shapes import Block, Box, Connector, Label, Layout, Pill, Point
+from snas_tune.pictures.style import NAME_TEXT, PILL_TEXT, SMALL_TEXT, text_width
 from snas_tune.space.cell.drawing.columns import Grid, Place, centres, grid
-from snas_tune.space.cell.genotype import INPUTS, Cell, Edge
+from snas_tune.space.cell.drawing.ops import FAMILY_COLOURS, op_family, op_label
+from snas_tune.space.cell.graph import INPUTS, Cell, Edge
 
 EMPTY_NOTE = "empty cell: passes nothing on"
 """What the picture of a cell without edges says."""
@@ -48,7 +42,7 @@ PORT = 18.0
 """Between the lines that arrive at the output."""
 
 
-def layout(cell: Cell, inputs: tuple[bool, bool] = (True, True)) -> CellLayout:
+def layout(cell: Cell, inputs: tuple[bool, bool] = (True, True)) -> Layout:
     """Place a cell's parts.
 
     Args:
@@ -93,7 +87,7 @@ class _Drawing:
         self.centre = centres(plan, self._extent, self._gap)
         self.starts = self._starts()
 
-    def result(self) -> CellLayout:
+    def result(self) -> Layout:
         """The finished layout, moved to the origin and framed."""
         low = min(self.centre[place] - self._extent(place) / 2 for place in self.centre)
         high = max(self.centre[place] + self._extent(place) / 2 for place in self.centre)
@@ -110,11 +104,11 @@ class _Drawing:
                 self.centre = {place: value + shift for place, value in self.centre.items()}
             width = wanted
         blocks = self._blocks()
-        return CellLayout(
+        return Layout(
             width,
             height + NOTE_LINE * len(notes),
             tuple(blocks),
-            tuple(self._connectors({block.node: block for block in blocks})),
+            tuple(self._connectors({block.number: block for block in blocks})),
             tuple(
                 Label(line, width / 2, height + NOTE_LINE * (i - 0.25), SMALL_TEXT)
                 for i, line in enumerate(notes)
@@ -153,7 +147,7 @@ class _Drawing:
             lines = sum(link[1][0] == column for link in self.plan.links)
             gap = min(100.0, 36.0 + 5.0 * lines) if self.across else min(72.0, 30.0 + 3.0 * lines)
             if not self.cell.edges:
-                gap = text_width(EMPTY_NOTE, NODE_TEXT) + 2 * MARGIN
+                gap = text_width(EMPTY_NOTE, NAME_TEXT) + 2 * MARGIN
             starts.append(starts[-1] + self._thickness(column - 1) + gap)
         return starts
 
@@ -187,12 +181,12 @@ class _Drawing:
         formula = name != str(node)
         word = "concat" if node == self.plan.output else "dead" if dead else ""
         if not word:
-            return (Label(name, x, y, NODE_TEXT, formula),)
+            return (Label(name, x, y, NAME_TEXT, formula),)
         if self.across:
-            above = Label(name, x, y - 8, NODE_TEXT, formula)
+            above = Label(name, x, y - 8, NAME_TEXT, formula)
             return above, Label(word, x, y + 9, SMALL_TEXT)
         half = text_width(word, SMALL_TEXT) / 2
-        before = Label(name, x - half, y, NODE_TEXT, formula)
+        before = Label(name, x - half, y, NAME_TEXT, formula)
         return before, Label(word, x + 14, y, SMALL_TEXT)
 
     def _pills(self, place: Place) -> tuple[Pill, ...]:
@@ -205,25 +199,39 @@ class _Drawing:
         for edge, extent, width in zip(edges, extents, widths, strict=True):
             thickness = width if self.across else PILL_HEIGHT
             box = self._box(self.starts[column] + INSET, beside, thickness, extent)
-            label = Label(pill_text(edge.op), *box.centre, PILL_TEXT)
-            pills.append(Pill(box, edge, label, op_family(edge.op), edge not in self.live_edges))
+            pills.append(self._pill(edge, box))
             beside += extent + PILL_GAP
         return tuple(pills)
+
+    def _pill(self, edge: Edge, box: Box) -> Pill:
+        dead = edge not in self.live_edges
+        hint = f"{edge.op} of {node_name(edge.source, self.plan.output)} into node {edge.target}"
+        return Pill(
+            box,
+            Label(pill_text(edge.op), *box.centre, PILL_TEXT),
+            f"{hint} (dead)" if dead else hint,
+            FAMILY_COLOURS[op_family(edge.op)],
+            dead,
+            edge.source,
+        )
 
     def _connectors(self, blocks: dict[int, Block]) -> list[Connector]:
         lines = []
         for block in blocks.values():
             for pill in block.pills:
                 end = self._entry(pill.box)
-                lines.append(self._line(pill.edge.source, block.node, end, pill.dead))
+                if pill.source is not None:
+                    lines.append(self._line(pill.source, block.number, end, pill.dead))
         output = blocks[self.plan.output]
         column = self.plan.depth[self.plan.output]
         feeding = sorted(self.cell.concat, key=lambda node: self.centre[(column - 1, node)])
         for i, node in enumerate(feeding):
             side = (i + 1) / (len(feeding) + 1) - 0.5
-            beside = self.centre[(column, output.node)] + side * self._extent((column, output.node))
+            beside = self.centre[(column, output.number)] + side * self._extent(
+                (column, output.number)
+            )
             end = self._point(self.starts[column], beside)
-            lines.append(self._line(node, output.node, end, node not in self.live_nodes))
+            lines.append(self._line(node, output.number, end, node not in self.live_nodes))
         return sorted(lines, key=lambda line: (not line.dead, line.source))
 
     def _entry(self, box: Box) -> Point:
@@ -260,7 +268,7 @@ def _pill_width(edge: Edge) -> float:
 
 def _empty_label(cell: Cell, width: float, height: float) -> tuple[Label, ...]:
     """In the middle between the inputs and the output, which are as wide as each other."""
-    return () if cell.edges else (Label(EMPTY_NOTE, width / 2, height / 2, NODE_TEXT),)
+    return () if cell.edges else (Label(EMPTY_NOTE, width / 2, height / 2, NAME_TEXT),)
 
 
 def _note_lines(cell: Cell, live_edges: set[Edge]) -> list[str]:

@@ -15,14 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from snas_tune.config import SearchConfig
 from snas_tune.space.cell.fused.edges import Fan, Separable, Shared
 from snas_tune.space.cell.genotype import INPUTS, NONE, cell_edges
 from snas_tune.space.cell.ops import OPS
 from snas_tune.space.cell.partial import Bypass
 from snas_tune.space.cell.plan import CellPlan
 from snas_tune.space.cell.skeleton import Skeleton
-from snas_tune.space.cell.supernet import Supernet, added, empty_node, kept
+from snas_tune.space.cell.supernet import added, empty_node, kept
 
 
 class NodeFan(nn.Module):
@@ -169,11 +168,3 @@ class FastCell(nn.Module):
 
     def _or_empty(self, total: Tensor | None, source: Tensor) -> Tensor:
         return empty_node(source, self.stride) if total is None else total
-
-
-def fast_supernet(config: SearchConfig, skeleton: Skeleton) -> Supernet:
-    """A supernet of :class:`FastCell`, with the weights that the plain one would start with."""
-    plain = Supernet(config, skeleton)
-    fast = Supernet(config, skeleton, FastCell)
-    fast.load_tensors(dict(plain.named_tensors()))
-    return fast

@@ -1,0 +1,84 @@
+"""Local files that other processes read or write at the same time, and one line of an error."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock
+from platformdirs import user_cache_path
+
+
+def cache_directory() -> Path:
+    """The folder of this user's caches: ``$SNAS_TUNE_CACHE``, or the system's own place."""
+    return Path(os.environ.get("SNAS_TUNE_CACHE") or user_cache_path("snas_tune"))
+
+
+@contextmanager
+def replacing(path: Path, *, to_disk: bool = False, alone: bool = False) -> Iterator[Path]:
+    """Replace a file at once: readers see the old one or the whole new one, never a part.
+
+    Gives a path beside it, of the same suffix, to write to. At the end of the block that file is
+    renamed over ``path``; after an error it is removed and ``path`` stays. Missing directories are
+    created.
+
+    Args:
+        path: the file, which need not be there.
+        to_disk: wait until the disk has the content. Without, it survives the death of any
+            process, but not the death of the machine.
+        alone: no other process writes this file at the same time. The path to write to is then
+            the same each time, so that the next writer replaces what a killed one left behind.
+
+    Raises:
+        OSError: a directory cannot be made, or the file cannot be replaced.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    own = "" if alone else f".{uuid.uuid4().hex[:12]}"
+    temporary = path.with_name(f".{path.stem}{own}.part{path.suffix}")
+    try:
+        yield temporary
+        if to_disk:
+            _flush(temporary)
+        temporary.replace(path)
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_whole(
+    path: Path, content: bytes | str, *, to_disk: bool = False, alone: bool = False
+) -> None:
+    """Write a file as :func:`replacing` does; a text in UTF-8."""
+    data = content.encode() if isinstance(content, str) else content
+    with replacing(path, to_disk=to_disk, alone=alone) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a file, which one process at a time can hold; the others wait.
+
+    The system releases it when the process ends. Nothing is locked where the file cannot be made or
+    the file system has no locks: the lock saves work, and files are replaced at once anyway.
+    """
+    with ExitStack() as stack:
+        with suppress(OSError, NotImplementedError):
+            stack.enter_context(FileLock(path))
+        yield
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message; its type where it has no message."""
+    lines = (line.strip() for line in str(error).splitlines())
+    return next(filter(None, lines), type(error).__name__)

@@ -1,0 +1,1 @@
+"""Methods: how a search steps and what it derives. METHODS names them."""
