@@ -88,7 +88,7 @@ def run(search, trials, accuracy=lambda s: 0.9 - 0.8 * s / (s + 5), epochs=lambd
 
 
 def made(**changes):
-    search = ParetoSearch(**{"concurrent": 1, "max_t": 27, **changes})
+    search = ParetoSearch(**{"concurrent": 1, "whole": ("epoch", 27), **changes})
     assert search.set_search_properties(None, None, SPACE)
     return search
 
@@ -116,7 +116,7 @@ def test_a_restored_searcher_proposes_what_the_first_one_would_have(tmp_path):
     first = made(seed=1)
     assert run(first, 8) == whole[:8]
     first.save(str(tmp_path / "saved"))
-    second = ParetoSearch(concurrent=1, max_t=27, seed=1)
+    second = ParetoSearch(concurrent=1, whole=("epoch", 27), seed=1)
     second.restore(str(tmp_path / "saved"))
     rest = [second.suggest(f"u{i}") for i in range(1)]
     assert rest == [whole[8]]
