@@ -1,10 +1,10 @@
-"""What the driver of a sweep costs by trial and by result: tiny searches over three nodes.
+"""What the driver of a sweep costs by trial and by result: tiny searches over three machines.
 
     python benchmarks/cluster_overhead.py    # 200 trials
 
-Three of Ray's nodes run on this machine (``ray.cluster_utils.Cluster``), each with a CPU for
-trials, and the sweep is one as on any cluster: checks, front file, TensorBoard, checkpoints,
-scheduler, journal. Its searches are so small that the driver is what is measured.
+Three raylets run on this machine (``ray.cluster_utils.Cluster``) as if each were a machine with a
+CPU for trials, and the sweep is one as on any cluster: checks, front file, TensorBoard,
+checkpoints, scheduler, journal. Its searches are so small that the driver is what is measured.
 
 The driver's cost is the CPU time of its process, so it does not matter what else the cores do.
 Three sweeps tell three parts apart: what a sweep costs at all, a trial, and a result. Of 20 trials
@@ -27,7 +27,7 @@ from typing import Any
 import ray
 from ray.cluster_utils import Cluster
 
-from snas_tune.sweep import quiet_ray, run_sweep, sweep_space
+from snas_tune.sweep import SweepSettings, quiet_ray, run_sweep, sweep_space
 
 TINY = {
     "cells": 3,
@@ -41,7 +41,7 @@ TINY = {
 }
 """A search whose epoch is a fraction of a second."""
 
-NODES = 3
+MACHINES = 3
 FEW = 20
 
 
@@ -51,14 +51,16 @@ def measure(name: str, trials: int, epochs: int, address: str, storage: str) -> 
     wall, cpu = time.perf_counter(), time.process_time()
     result = run_sweep(
         space,
-        name=name,
-        storage_path=storage,
-        trials=trials,
-        searcher="random",
-        rule="fifo",
-        address=address,
-        nodes=NODES,
-        progress=False,
+        SweepSettings(
+            name=name,
+            storage_path=storage,
+            trials=trials,
+            searcher="random",
+            rule="fifo",
+            address=address,
+            machines=MACHINES,
+            progress=False,
+        ),
     )
     taken = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
     if result.exit_status or len(result.front) != trials * epochs:
@@ -77,7 +79,7 @@ def parts(few: dict[str, Any], once: dict[str, Any], more: dict[str, Any]) -> di
 
 
 def main() -> None:
-    """Start the nodes, run the sweeps, print the parts, and write them as JSON where asked."""
+    """Start the raylets, run the sweeps, print the parts, and write them as JSON where asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--epochs", type=int, default=4, help="of the longest of the sweeps")
@@ -86,7 +88,7 @@ def main() -> None:
     if args.trials <= FEW or args.epochs < 2:
         parser.error(f"there must be more than {FEW} trials and two epochs or more")
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    for _ in range(NODES - 1):
+    for _ in range(MACHINES - 1):
         cluster.add_node(num_cpus=1)
     try:
         quiet_ray(address=cluster.address)
@@ -115,7 +117,7 @@ def main() -> None:
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         machine = f"{platform.machine()}, {os.cpu_count()} cores, Ray {ray.__version__}"
-        record = {"machine": machine, "nodes": NODES, "runs": runs, "parts": found}
+        record = {"machine": machine, "machines": MACHINES, "runs": runs, "parts": found}
         args.out.write_text(json.dumps(record, indent=1) + "\n")
 
 

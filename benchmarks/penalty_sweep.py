@@ -20,7 +20,7 @@ import torch
 from snas_tune.architecture import read_architecture
 from snas_tune.config import SearchConfig
 from snas_tune.pictures import front_figure, save
-from snas_tune.sweep import run_sweep, sweep_space
+from snas_tune.sweep import SweepSettings, run_sweep, sweep_space
 
 
 def ranks(values: np.ndarray) -> np.ndarray:
@@ -75,14 +75,16 @@ def main() -> None:
     )
     result = run_sweep(
         space,
-        name=f"penalty-{args.data}",
-        storage_path=args.results,
-        trials=args.strengths,
-        keep_checkpoints=1,
-        searcher="tpe",
-        rule="fifo",
-        seed=args.seed,
-        resume=args.resume,
+        SweepSettings(
+            name=f"penalty-{args.data}",
+            storage_path=args.results,
+            trials=args.strengths,
+            keep_checkpoints=1,
+            searcher="tpe",
+            rule="fifo",
+            seed=args.seed,
+            resume=args.resume,
+        ),
     )
     rows = result.front.rows
     last = {row["trial"]: row for row in sorted(rows, key=lambda row: row["epoch"])}

@@ -18,10 +18,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from ray import tune
 
+from snas_tune.config import PLACES
 from snas_tune.files import write_whole
 from snas_tune.front import FILE_NAME, SCHEMA, FrontFile
-from snas_tune.sweep import run_sweep, sweep_space
-from snas_tune.sweep.experiment import ELSEWHERE
+from snas_tune.sweep import SweepSettings, run_sweep, sweep_space
 
 HERE = Path(__file__).resolve().parent
 
@@ -70,15 +70,17 @@ def main() -> int:
     space["seed"] = tune.choice(list(range(args.seeds)))
     result = run_sweep(
         space,
-        name=f"record-{name}",
-        storage_path=args.results,
-        trials=args.trials,
-        searcher="random",
-        rule="fifo",
-        seed=args.seed,
-        resume=args.resume,
-        checkpoint_every=9,
-        keep_checkpoints=1,
+        SweepSettings(
+            name=f"record-{name}",
+            storage_path=args.results,
+            trials=args.trials,
+            searcher="random",
+            rule="fifo",
+            seed=args.seed,
+            resume=args.resume,
+            checkpoint_every=9,
+            keep_checkpoints=1,
+        ),
     )
     for line in result.problems:
         print(line, file=sys.stderr)
@@ -91,7 +93,7 @@ def keep(front_file: Path, recording: Path) -> None:
     rows = FrontFile(str(front_file)).table.to_pylist()
     for row in rows:
         config = json.loads(row["config"])
-        row["config"] = json.dumps({k: v for k, v in config.items() if k not in ELSEWHERE})
+        row["config"] = json.dumps({k: v for k, v in config.items() if k not in PLACES})
     recording.parent.mkdir(exist_ok=True)
     written = pa.BufferOutputStream()
     table = pa.Table.from_pylist(rows, schema=SCHEMA)

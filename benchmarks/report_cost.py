@@ -37,7 +37,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from snas_tune.config import SearchConfig
 from snas_tune.front import ParetoFront
 from snas_tune.search.search import Search
-from snas_tune.sweep import run_sweep, sweep_space
+from snas_tune.sweep import SweepSettings, run_sweep, sweep_space
 
 SAME = ("architecture", "child_accuracy", "accuracy", "cross_entropy", "expected_flops")
 """What an epoch must report alike in both."""
@@ -86,15 +86,17 @@ def sweep(space: dict[str, Any], args: argparse.Namespace) -> tuple[Run, list[di
         start = time.time()
         result = run_sweep(
             space,
-            name="sweep",
-            storage_path=storage,
-            trials=args.trials,
-            searcher="tpe",
-            rule="fifo",
-            concurrent=1,
-            cpus_per_trial=args.threads,
-            gpus_per_trial=1 if torch.cuda.is_available() and args.device != "cpu" else 0,
-            seed=args.seed,
+            SweepSettings(
+                name="sweep",
+                storage_path=storage,
+                trials=args.trials,
+                searcher="tpe",
+                rule="fifo",
+                concurrent=1,
+                cpus_per_trial=args.threads,
+                gpus_per_trial=1 if torch.cuda.is_available() and args.device != "cpu" else 0,
+                seed=args.seed,
+            ),
         )
         end = time.time()
         if result.exit_status:

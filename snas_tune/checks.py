@@ -1,6 +1,6 @@
-"""Rules of settings: a test of a value, and the rule in the words of an error message.
+"""Checks of settings: a test of a value, and its demand in the words of an error message.
 
-A dataclass says each rule beside its field, and checks all of them when it is made::
+A dataclass says the check of each field beside it, and checks all of them when it is made::
 
     @dataclass(frozen=True)
     class Settings:
@@ -21,41 +21,49 @@ from collections.abc import Callable, Iterator
 from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 
-class Rule(NamedTuple):
-    """A test of a value, and its words in ``<setting> must be <words>``."""
+class Check(NamedTuple):
+    """A test of a value, and its demand in ``<setting> must be <demand>``."""
 
     test: Callable[[Any], bool]
-    words: str
+    demand: str
 
 
-def check_fields(instance: object) -> None:
-    """Check every field of a dataclass whose type is ``Annotated`` with a :class:`Rule`.
+def check_fields(settings: Any) -> None:
+    """Check every field of a dataclass whose type is ``Annotated`` with a :class:`Check`.
 
     A field whose type allows None may be None.
 
     Raises:
-        ValueError: a value breaks its field's rule: ``<name> must be <rule>, got <value>``.
+        ValueError: a value does not pass: ``<name> must be <demand>, got <value>``.
     """
-    for name, rules, optional in _field_rules(type(instance)):  # type: ignore[arg-type]  # mypy: no hash of types
-        value = getattr(instance, name)
+    kind: Any = type(settings)
+    for name, checks, optional in _field_checks(kind):
+        value = getattr(settings, name)
         if optional and value is None:
             continue
-        for rule in rules:
-            if not holds(rule.test, value):
-                raise ValueError(f"{name} must be {rule.words}, got {value!r}")
+        for check in checks:
+            if not holds(check.test, value):
+                raise ValueError(f"{name} must be {check.demand}, got {value!r}")
 
 
 @functools.cache
-def _field_rules(kind: type) -> tuple[tuple[str, tuple[Rule, ...], bool], ...]:
-    """Name, rules, and whether None is allowed, of each field of a dataclass that has a rule."""
+def _field_checks(kind: type) -> tuple[tuple[str, tuple[Check, ...], bool], ...]:
+    """Name, checks, and whether None is allowed, of each field of a dataclass that has a check."""
     hints = get_type_hints(kind, include_extras=True)
     found = []
     for field in dataclasses.fields(kind):
         parts = tuple(_parts(hints[field.name]))
-        rules = tuple(part for part in parts if isinstance(part, Rule))
-        if rules:
-            found.append((field.name, rules, type(None) in parts))
+        checks = tuple(part for part in parts if isinstance(part, Check))
+        if checks:
+            found.append((field.name, checks, type(None) in parts))
     return tuple(found)
+
+
+def marked(kind: type, mark: object) -> tuple[str, ...]:
+    """The fields of a dataclass whose annotation holds a mark, in their order."""
+    hints = get_type_hints(kind, include_extras=True)
+    names = (field.name for field in dataclasses.fields(kind))
+    return tuple(name for name in names if any(part is mark for part in _parts(hints[name])))
 
 
 def _parts(hint: Any) -> Iterator[Any]:
@@ -94,26 +102,26 @@ def are_different_names(value: Any) -> bool:
     return names and len(set(value)) == len(value) >= 2
 
 
-def choice(choices: tuple[str, ...]) -> Rule:
+def choice(choices: tuple[str, ...]) -> Check:
     """One of some texts."""
-    return Rule(lambda value: value in choices, f"one of {', '.join(choices)}")
+    return Check(lambda value: value in choices, f"one of {', '.join(choices)}")
 
 
-def at_least(least: int) -> Rule:
+def at_least(least: int) -> Check:
     """A whole number, ``least`` or more."""
-    return Rule(lambda value: is_count(value, least), f"a whole number, {least} or more")
+    return Check(lambda value: is_count(value, least), f"a whole number, {least} or more")
 
 
-def is_instance(kind: type) -> Rule:
+def is_instance(kind: type) -> Check:
     """A value of a class."""
-    return Rule(lambda value: isinstance(value, kind), f"a value of {kind.__name__}")
+    return Check(lambda value: isinstance(value, kind), f"a value of {kind.__name__}")
 
 
-COUNT = Rule(lambda value: is_count(value, 1), "a positive whole number")
+COUNT = Check(lambda value: is_count(value, 1), "a positive whole number")
 COUNT_OR_ZERO = at_least(0)
-POSITIVE = Rule(lambda value: is_number(value) and value > 0, "positive")
-NOT_NEGATIVE = Rule(lambda value: is_number(value) and value >= 0, "0 or more")
-SHARE = Rule(lambda value: is_number(value) and 0 <= value < 1, "at least 0 and below 1")
-OPEN_SHARE = Rule(lambda value: is_number(value) and 0 < value < 1, "above 0 and below 1")
-FLAG = Rule(lambda value: isinstance(value, bool), "true or false")
-TEXT = Rule(lambda value: isinstance(value, str) and value != "", "a text")
+POSITIVE = Check(lambda value: is_number(value) and value > 0, "positive")
+NOT_NEGATIVE = Check(lambda value: is_number(value) and value >= 0, "0 or more")
+SHARE = Check(lambda value: is_number(value) and 0 <= value < 1, "at least 0 and below 1")
+OPEN_SHARE = Check(lambda value: is_number(value) and 0 < value < 1, "above 0 and below 1")
+FLAG = Check(lambda value: isinstance(value, bool), "true or false")
+TEXT = Check(lambda value: isinstance(value, str) and value != "", "a text")

@@ -22,7 +22,7 @@ from snas_tune.checks import (
     POSITIVE,
     SHARE,
     TEXT,
-    Rule,
+    Check,
     are_different_names,
     at_least,
     check_fields,
@@ -55,13 +55,22 @@ SAMPLINGS = ("concrete", "gdas", "dsnas", "top_k")
 SUPERNETS = ("auto", "plain", "fused")
 PRECISIONS = ("float32", "float64", "bfloat16", "float16")
 
-NAMES = Rule(are_different_names, "two or more different names")
-COST_WEIGHTS = Rule(lambda value: isinstance(value, Mapping), "weights by name of the cost")
-COLOURS = Rule(lambda value: is_count(value, 1) and value in (1, 3), "1 or 3")
+NAMES = Check(are_different_names, "two or more different names")
+COST_WEIGHTS = Check(lambda value: isinstance(value, Mapping), "weights by name of the cost")
+COLOURS = Check(lambda value: is_count(value, 1) and value in (1, 3), "1 or 3")
 
 SINCE_FORMAT_1 = {"space": "cell", "method": "snas"}
 """Settings that the first configs did not have, and their one meaning then. They are left out of
 the JSON where they have it, so that a search keeps its fingerprint, and a trial its name."""
+
+VARIED = ("penalty_strength", "temperature_schedule", "temperature_start", "temperature_end")
+"""Settings that a sweep varies unless it is told otherwise; HParams always shows them."""
+
+PLACES = ("data_root", "data_cache")
+"""Settings that say only where things lie: with others a search is the same one."""
+
+PATHS = (*PLACES, "latency_table")
+"""Settings that are always paths."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -290,9 +299,9 @@ class SearchConfig:
     def fingerprint(self) -> str:
         """Six hexadecimal digits that tell this config from others of a sweep.
 
-        Where things lie (``data_root``, ``data_cache``) is left out.
+        Where things lie (:data:`PLACES`) is left out.
         """
-        values = {k: v for k, v in self.to_dict().items() if k not in ("data_root", "data_cache")}
+        values = {k: v for k, v in self.to_dict().items() if k not in PLACES}
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:6]
 
 

@@ -17,25 +17,29 @@ class Metric:
     meaning: str
 
 
+EPOCH, STEP, SECONDS = "epoch", "step", "seconds"
+CHILD_ACCURACY, ACCURACY = "child_accuracy", "accuracy"
+FLOPS, LARGEST_FLOPS = "flops", "largest_flops"
+
 METRICS = (
-    Metric("epoch", "epochs", "", "epochs finished; the `time_attr` of a scheduler"),
-    Metric("step", "search steps", "", "batches seen since the start of the search"),
-    Metric("child_accuracy", "share", "max", "validation top-1 of the derived child network"),
-    Metric("accuracy", "share", "max", "validation top-1 of the sampled supernet"),
-    Metric("flops", "multiply-adds", "min", "of the child network, for one image"),
+    Metric(EPOCH, "epochs", "", "epochs finished; the `time_attr` of a scheduler"),
+    Metric(STEP, "search steps", "", "batches seen since the start of the search"),
+    Metric(CHILD_ACCURACY, "share", "max", "validation top-1 of the derived child network"),
+    Metric(ACCURACY, "share", "max", "validation top-1 of the sampled supernet"),
+    Metric(FLOPS, "multiply-adds", "min", "of the child network, for one image"),
     Metric("params", "weights", "min", "of the child network, unused parts removed"),
     Metric("params_with_dead", "weights", "min", "of the child network, unused parts kept"),
     Metric("memory", "elements", "min", "read or written by the child network for one image"),
     Metric("latency_ms", "ms", "min", "of the child for one image, from a latency table, else NaN"),
     Metric("expected_flops", "multiply-adds", "min", "of the supernet under its logits, one image"),
-    Metric("largest_flops", "multiply-adds", "", "no child of this supernet costs more; one image"),
+    Metric(LARGEST_FLOPS, "multiply-adds", "", "no child of this supernet costs more; one image"),
     Metric("entropy", "share", "", "of the op distributions, as a share of the uniform one's"),
     Metric("temperature", "", "", "of the last step's concrete sample"),
     Metric("loss", "nats", "min", "cross-entropy + penalty, mean over the epoch's steps"),
     Metric("cross_entropy", "nats", "min", "of the training batches, mean over the epoch's steps"),
     Metric("penalty", "nats", "min", "penalty strength x normalised cost, mean over the steps"),
     Metric("train_accuracy", "share", "max", "top-1 on the training batches of the epoch"),
-    Metric("seconds", "s", "min", "of this epoch, evaluation included"),
+    Metric(SECONDS, "s", "min", "of this epoch, evaluation included"),
     Metric("seconds_training", "s", "min", "of this epoch's search steps"),
 )
 """What any space and method reports, in the order in which tables show it.
@@ -62,5 +66,5 @@ sweep so far dominate."""
 CHILDREN = "children"
 """What the driver adds, too: how many children of the sweep were evaluated so far."""
 
-OBJECTIVES = (("child_accuracy", "max"), ("flops", "min"))
+OBJECTIVES = ((CHILD_ACCURACY, "max"), (FLOPS, "min"))
 """The two objectives of a sweep: name in the report, and mode."""

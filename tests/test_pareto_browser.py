@@ -21,7 +21,7 @@ from snas_tune.architecture import Picks
 from snas_tune.config import SearchConfig
 from snas_tune.front import ParetoFront, hypervolume, nondominated
 from snas_tune.space.cell.genotype import Genotype
-from snas_tune.sweep import quiet_ray, run_sweep, sweep_space
+from snas_tune.sweep import SweepSettings, quiet_ray, run_sweep, sweep_space
 from snas_tune.tensorboard_log import SweepLog
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
@@ -538,10 +538,7 @@ def ray_logs(tmp_path_factory):
     try:
         swept = run_sweep(
             sweep_space(**{**TINY, "epochs": 2}),
-            name="ours",
-            storage_path=str(folder / "snas"),
-            trials=2,
-            rule="fifo",
+            SweepSettings(name="ours", storage_path=str(folder / "snas"), trials=2, rule="fifo"),
         )
         tune.run(
             sphere,

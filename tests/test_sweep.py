@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pyarrow.fs
 import pytest
@@ -28,19 +29,19 @@ from snas_tune.search.checkpoint import load_search
 from snas_tune.space.cell.genotype import Genotype
 from snas_tune.sweep import (
     SnasTrainable,
+    SweepSettings,
     quiet_ray,
     run_sweep,
     sweep_space,
     trial_name,
     write_pictures,
 )
-from snas_tune.sweep.callbacks import FrontCallback
+from snas_tune.sweep.callbacks.front import SweepFront
+from snas_tune.sweep.callbacks.trials import SweepTrial
 from snas_tune.sweep.trainable import FAILURE
 from snas_tune.training.diverged import SearchDiverged
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
-
-EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
 def tiny_space(**changes):
@@ -58,7 +59,10 @@ def local_ray():
 def swept(local_ray, tmp_path_factory):
     storage = tmp_path_factory.mktemp("sweep")
     return run_sweep(
-        tiny_space(), name="first", storage_path=str(storage), trials=4, searcher="tpe", rule="fifo"
+        tiny_space(),
+        SweepSettings(
+            name="first", storage_path=str(storage), trials=4, searcher="tpe", rule="fifo"
+        ),
     )
 
 
@@ -82,12 +86,14 @@ def test_every_child_of_every_trial_is_in_the_front_file(swept):
 def test_the_same_seed_gives_the_same_front_file(swept, local_ray, tmp_path):
     again = run_sweep(
         tiny_space(),
-        name="again",
-        storage_path=str(tmp_path),
-        trials=4,
-        searcher="tpe",
-        rule="fifo",
-        progress=False,
+        SweepSettings(
+            name="again",
+            storage_path=str(tmp_path),
+            trials=4,
+            searcher="tpe",
+            rule="fifo",
+            progress=False,
+        ),
     )
     assert repr(again.front.rows) == repr(swept.front.rows)  # as text, for NaN equals NaN there
 
@@ -170,7 +176,9 @@ def test_pictures_of_the_front_and_of_every_cell_on_it_are_written(swept, tmp_pa
 def test_a_failing_trial_leaves_the_others_results_whole(local_ray, tmp_path):
     space = tiny_space()
     space["weights_learning_rate"] = tune.choice([0.025, 1e30])
-    result = run_sweep(space, name="failing", storage_path=str(tmp_path), trials=2, max_failures=0)
+    result = run_sweep(
+        space, SweepSettings(name="failing", storage_path=str(tmp_path), trials=2, max_failures=0)
+    )
     ((name, reason),) = result.failed.items()
     assert "loss must be finite, got " in reason
     whole = {row["trial"] for row in result.front.rows if row["epoch"] == 2}
@@ -182,7 +190,9 @@ def test_if_all_trials_fail_the_front_is_empty_and_only_our_own_lines_are_printe
     local_ray, tmp_path, capfd
 ):
     space = {**tiny_space(), "weights_learning_rate": 1e30}
-    result = run_sweep(space, name="f", storage_path=str(tmp_path), trials=2, max_failures=2)
+    result = run_sweep(
+        space, SweepSettings(name="f", storage_path=str(tmp_path), trials=2, max_failures=2)
+    )
     assert len(result.front) == 0
     assert len(result.failed) == 2
     assert result.exit_status == 1
@@ -241,17 +251,19 @@ def test_a_trial_restored_in_a_used_actor_goes_on_bit_for_bit(tmp_path):
         trainable.stop()
 
 
-FIFO = ("--trials", "4", "--rule", "fifo", "--searcher", "tpe")
+FIFO = {"trials": 4, "rule": "fifo", "searcher": "tpe"}
 
 
-def start_example(storage: Path, *extra: str, asked: tuple[str, ...] = FIFO):
+def start_sweep(storage: Path, asked: dict[str, Any], **search: Any) -> subprocess.Popen[str]:
+    """A program that runs a sweep called ``k`` and ends with its exit status."""
+    settings = {"name": "k", "storage_path": str(storage), **asked}
     code = f"""
 import sys
-sys.argv = ["sweep.py", "--results", {str(storage)!r}, "--name", "k", *{asked!r}, *{extra!r}]
-sys.path.insert(0, {str(EXAMPLES)!r})
-import sweep
-sweep.PRESETS["demo"] = dict({TINY!r}, epochs=3)
-sys.exit(sweep.main())
+from snas_tune.sweep import SweepSettings, run_sweep, sweep_space
+space = sweep_space(penalty=(0.03, 60.0), **{ {**TINY, "epochs": 3, **search}!r})
+result = run_sweep(space, SweepSettings(**{settings!r}))
+print(*result.problems, f"{{result.stopped}} stopped, {{result.saved:.3f}} saved", sep="\\n")
+sys.exit(result.exit_status)
 """
     return subprocess.Popen(
         [sys.executable, "-c", code],
@@ -302,8 +314,8 @@ def children_of(pid: int) -> dict[int, str]:
 def test_a_killed_trial_and_a_terminated_driver_lose_no_finished_child(tmp_path):
     """Kill -9 of a trial's process, then SIGTERM to the driver, then resume: as if nothing had
     happened. (Kill -9 of the driver is in the next test.)"""
-    settings = ("--batch-size", "16", "--supernet", "plain")
-    process = start_example(tmp_path, *settings)
+    search = {"batch_size": 16, "supernet": "plain"}
+    process = start_sweep(tmp_path, FIFO, **search)
     wait_for_rows(tmp_path, 1, process)
     actors = [pid for pid, name in children_of(process.pid).items() if "ray::SnasTrainable" in name]
     assert actors
@@ -317,7 +329,7 @@ def test_a_killed_trial_and_a_terminated_driver_lose_no_finished_child(tmp_path)
     before = ParetoFront.read(tmp_path / "k").rows
     config = json.loads(before[0]["config"])
     assert (config["batch_size"], config["supernet"]) == (16, "plain")
-    resumed = start_example(tmp_path, *settings, "--resume")
+    resumed = start_sweep(tmp_path, {**FIFO, "resume": True}, **search)
     output, _ = resumed.communicate(timeout=300)
     assert resumed.returncode == 0, output
     after = ParetoFront.read(tmp_path / "k")
@@ -331,11 +343,10 @@ def test_a_killed_trial_and_a_terminated_driver_lose_no_finished_child(tmp_path)
     for row in before:  # repeated epochs gave the same children
         assert by_key[row["trial"], row["epoch"]]["architecture"] == row["architecture"]
         assert by_key[row["trial"], row["epoch"]]["child_accuracy"] == row["child_accuracy"]
-    assert "front file" in output
     assert re.search(r"^\[4/4 trials, \d+:\d\d\] ", output, re.MULTILINE)  # nothing is left
 
 
-STOPPING = ("--trials", "9", "--concurrent", "1", "--epochs", "4", "--reduction-factor", "2")
+STOPPING = {"trials": 9, "concurrent": 1, "reduction_factor": 2}
 
 
 @pytest.mark.timeout(600)
@@ -356,26 +367,22 @@ def test_a_sweep_that_is_killed_three_times_stops_the_same_trials(tmp_path):
     (tmp_path / "whole").mkdir()
     (tmp_path / "killed").mkdir()
 
-    def kill(reached, *resume):
-        process = start_example(tmp_path / "killed", *resume, asked=STOPPING)
+    def kill(reached, resume=True):
+        process = start_sweep(tmp_path / "killed", {**STOPPING, "resume": resume}, epochs=4)
         wait_for_rows(tmp_path / "killed", reached, process)
         process.kill()
         process.communicate()
 
-    whole = start_example(tmp_path / "whole", asked=STOPPING)
-    kill(2)  # while the other one runs beside it
-    kill(15, "--resume")
+    whole = start_sweep(tmp_path / "whole", STOPPING, epochs=4)
+    kill(2, resume=False)  # while the other one runs beside it
+    kill(15)
     output, _ = whole.communicate(timeout=300)
     assert whole.returncode == 0, output
     expected = outcome(tmp_path / "whole")
-    assert re.search(
-        r"^saved +[1-9]\d* % of the epochs: [1-9] of 9 trials were stopped early$",
-        output,
-        re.MULTILINE,
-    ), output
+    assert re.search(r"^[1-9] stopped, 0\.[1-9]\d* saved$", output, re.MULTILINE), output
     assert re.search(r" hypervolume 0\.\d{4}, stopped$", output, re.MULTILINE)
-    kill(len(expected[0]) - 2, "--resume")
-    last = start_example(tmp_path / "killed", "--resume", asked=STOPPING)
+    kill(len(expected[0]) - 2)
+    last = start_sweep(tmp_path / "killed", {**STOPPING, "resume": True}, epochs=4)
     output, _ = last.communicate(timeout=300)
     assert last.returncode == 0, output
     assert outcome(tmp_path / "killed") == expected
@@ -390,13 +397,13 @@ def test_a_sweep_over_seeds_alone_and_a_single_search_are_possible(local_ray, tm
         "epochs": 1,
     }
     single = tiny_space(**fixed)
-    one = run_sweep(single, name="one", storage_path=str(tmp_path), trials=1)
+    one = run_sweep(single, SweepSettings(name="one", storage_path=str(tmp_path), trials=1))
     assert len(one.front) == 1
     seeds = {**single, "seed": tune.randint(0, 2)}
-    two = run_sweep(seeds, name="two", storage_path=str(tmp_path), trials=2)
+    two = run_sweep(seeds, SweepSettings(name="two", storage_path=str(tmp_path), trials=2))
     assert sorted(row["seed"] for row in two.front.rows) == [0, 1]
     with pytest.raises(ValueError, match=r"trials must be at most 1, .* got 2"):
-        run_sweep(single, name="three", storage_path=str(tmp_path), trials=2)
+        run_sweep(single, SweepSettings(name="three", storage_path=str(tmp_path), trials=2))
 
 
 def test_relative_paths_mean_the_directory_in_which_the_space_was_made(
@@ -409,7 +416,7 @@ def test_relative_paths_mean_the_directory_in_which_the_space_was_made(
             picture.save(tmp_path / "here" / "small" / kind / f"{i:02d}.png")
     monkeypatch.chdir(tmp_path / "here")
     settings = {"limit_images": None, "epochs": 1, "data_cache": "cache"}
-    result = run_sweep(tiny_space(data="small", **settings), name="x", trials=1)
+    result = run_sweep(tiny_space(data="small", **settings), SweepSettings(name="x", trials=1))
     assert result.failed == {}
     (row,) = result.front.rows
     config = json.loads(row["config"])
@@ -430,7 +437,9 @@ def test_more_than_the_machine_has_is_refused(kind, local_ray, tmp_path):
     name = f"{kind.lower()}s_per_trial"
     message = f"{name} must be at most the {most:g} {kind}s of this machine, got {most + 1:g}"
     with pytest.raises(ValueError, match=message):
-        run_sweep(tiny_space(), name="x", storage_path=str(tmp_path), **{name: most + 1})
+        run_sweep(
+            tiny_space(), SweepSettings(name="x", storage_path=str(tmp_path), **{name: most + 1})
+        )
 
 
 def test_a_finished_sweep_is_resumed_from_elsewhere_without_doing_anything(swept, monkeypatch):
@@ -439,12 +448,9 @@ def test_a_finished_sweep_is_resumed_from_elsewhere_without_doing_anything(swept
     storage = str(Path(swept.path).parent)
     again = run_sweep(
         tiny_space(),
-        name="first",
-        storage_path=storage,
-        trials=4,
-        resume=True,
-        searcher="tpe",
-        rule="fifo",
+        SweepSettings(
+            name="first", storage_path=storage, trials=4, resume=True, searcher="tpe", rule="fifo"
+        ),
     )
     assert repr(again.front.rows) == before
     assert (again.exit_status, again.problems) == (0, [])
@@ -455,24 +461,23 @@ def test_rows_wait_for_a_storage_that_is_away(swept, tmp_path, capsys):
     root.write_text("a file in the way")
     (first, second) = swept.front.rows[:2]
     trial = SimpleNamespace(
+        trial_id="one",
         config=json.loads(first["config"]),
         storage=SimpleNamespace(
             experiment_fs_path=str(root), storage_filesystem=pyarrow.fs.LocalFileSystem()
         ),
     )
-    callback = FrontCallback()
-    first, second = ({**row, "largest_flops": 1e6} for row in (first, second))
-    report = {**first, "epoch": 7}
-    callback.on_trial_result(1, [trial], trial, first)
-    callback.on_trial_result(2, [trial], trial, second)
+    front, known = SweepFront(), SweepTrial.of(trial.config)
+    front.add(trial, known.row(first), 1e6)
+    assert front.add(trial, known.row(second), 1e6)["children"] == 2
     said = capsys.readouterr().err
     assert said.startswith("the front file waits for its storage: ")
     assert said.count("\n") == 1
     root.unlink()
-    callback.on_trial_result(3, [trial], trial, report)
+    front.add(trial, known.row({**first, "epoch": 7}), 1e6)
     assert [row["epoch"] for row in ParetoFront.read(root).rows] == [1, 2, 7]
     shutil.rmtree(root)
     root.write_text("again")
-    callback.on_trial_result(4, [trial], trial, first)
-    callback.on_experiment_end([trial])
+    front.add(trial, known.row(first), 1e6)
+    front.close([trial])
     assert capsys.readouterr().err.endswith("1 rows of the front file could not be written\n")

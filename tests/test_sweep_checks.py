@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from PIL import Image
 
 from snas_tune.config import SearchConfig
 from snas_tune.search.autotune import FILE
-from snas_tune.sweep import make_tuner, prepare, run_sweep, sweep_space
+from snas_tune.sweep import SweepSettings, make_tuner, prepare, run_sweep, sweep_space
 from snas_tune.sweep.experiment import Description, check_experiment, new_name, newest_name
 from snas_tune.sweep.prepare import check_sweep
 
@@ -77,43 +78,62 @@ def test_a_corrupt_image_anywhere_in_a_folder_is_refused_before_any_trial(tmp_pa
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["", "a/b", ".."])
-def test_a_name_that_is_no_directory_is_refused(name, tmp_path):
+@pytest.mark.parametrize("name", ["", "a/b", "..", 3])
+def test_a_name_that_is_no_directory_is_refused(name):
     with pytest.raises(ValueError, match="name must be that of a directory, without a slash, got"):
-        run_sweep(tiny_space(), name=name, storage_path=str(tmp_path))
+        SweepSettings(name=name)
 
 
 def test_a_storage_path_without_permission_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match=r"storage path .*file/results/x is not writable"):
-        run_sweep(tiny_space(), name="x", storage_path=str(tmp_path / "file" / "results"))
+        run_sweep(
+            tiny_space(), SweepSettings(name="x", storage_path=str(tmp_path / "file" / "results"))
+        )
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"trials": 0}, "trials must be positive, got 0"),
+        ({"trials": 0}, "trials must be a positive whole number, got 0"),
+        ({"trials": True}, "trials must be a positive whole number, got True"),
+        ({"trials": 1.5}, "trials must be a positive whole number, got 1.5"),
+        ({"trials": "3"}, "trials must be a positive whole number, got '3'"),
         ({"cpus_per_trial": 0}, "cpus_per_trial must be positive, got 0"),
-        ({"trials": True + 0.5}, "trials must be positive, got 1.5"),
         ({"cpus_per_trial": math.nan}, "cpus_per_trial must be positive, got nan"),
+        ({"cpus_per_trial": math.inf}, "cpus_per_trial must be positive, got inf"),
+        ({"cpus_per_trial": "two"}, "cpus_per_trial must be positive, got 'two'"),
         ({"gpus_per_trial": -1}, "gpus_per_trial must be 0 or more, got -1"),
         ({"gpus_per_trial": math.nan}, "gpus_per_trial must be 0 or more, got nan"),
         ({"gpus_per_trial": 1.5}, "gpus_per_trial must be whole above 1, got 1.5"),
-        (
-            {"searcher": "grid"},
-            "searcher must be one of pareto, tpe, nsga2, gp, random, got 'grid'",
-        ),
+        ({"searcher": "grid"}, "searcher must be one of pareto, tpe, nsga2, gp, random, got 'grid"),
+        ({"rule": "best"}, "rule must be one of pareto, .*, fifo, got 'best'"),
+        ({"grace_period": 0}, "grace_period must be a positive whole number, got 0"),
+        ({"reduction_factor": 1}, "reduction_factor must be above 1, got 1"),
+        ({"reduction_factor": math.inf}, "reduction_factor must be above 1, got inf"),
+        ({"seed": -1}, "seed must be a whole number, 0 or more, got -1"),
         ({"concurrent": 0}, "concurrent must be a positive whole number, got 0"),
-        ({"checkpoint_every": 0}, "checkpoint_every must be positive, got 0"),
-        ({"keep_checkpoints": 0}, "keep_checkpoints must be positive, got 0"),
-        ({"nodes": 0}, "nodes must be positive, got 0"),
-        ({"nodes": 2}, "nodes must be 1 without the address of a cluster, got 2"),
-        ({"max_failures": -1}, "max_failures must be 0 or more, got -1"),
+        ({"concurrent": True}, "concurrent must be a positive whole number, got True"),
+        ({"checkpoint_every": 0}, "checkpoint_every must be a positive whole number, got 0"),
+        ({"keep_checkpoints": 0}, "keep_checkpoints must be a positive whole number, got 0"),
+        ({"machines": 0}, "machines must be a positive whole number, got 0"),
+        ({"max_failures": -1}, "max_failures must be a whole number, 0 or more, got -1"),
+        ({"resume": "yes"}, "resume must be true or false, got 'yes'"),
+        ({"storage_path": ""}, "storage_path must be a text, got ''"),
     ],
 )
-def test_wrong_arguments_of_a_sweep_are_refused(tmp_path, arguments, message):
-    with pytest.raises(ValueError, match=message):
-        run_sweep(tiny_space(), name="x", storage_path=str(tmp_path), **arguments)
+def test_wrong_settings_of_a_sweep_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        SweepSettings(**{"name": "x", **arguments})
+
+
+def test_what_a_setting_may_be_depends_on_where_the_sweep_runs(tmp_path):
+    two = SweepSettings(name="x", storage_path=str(tmp_path), machines=2)
+    with pytest.raises(ValueError, match=r"machines must be 1 without the address .*, got 2"):
+        run_sweep(tiny_space(), two)
+    again = SweepSettings(name="x", storage_path=str(tmp_path), resume=True)
+    with pytest.raises(ValueError, match="resume must be off for a tuner"):
+        make_tuner(tiny_space(), again)
 
 
 def test_a_front_file_of_a_newer_version_is_refused_before_any_trial(tmp_path):
@@ -125,7 +145,7 @@ def test_a_front_file_of_a_newer_version_is_refused_before_any_trial(tmp_path):
     newer = SCHEMA.with_metadata({b"snas_tune.format": b"2"}).empty_table()
     pq.write_table(newer, tmp_path / "x" / "front.parquet")
     with pytest.raises(ValueError, match="has format 2; this snas_tune reads up to 1"):
-        run_sweep(tiny_space(), name="x", storage_path=str(tmp_path))
+        run_sweep(tiny_space(), SweepSettings(name="x", storage_path=str(tmp_path)))
 
 
 def test_an_address_without_a_cluster_is_refused_at_once(tmp_path):
@@ -176,13 +196,13 @@ def test_a_name_with_results_needs_resume_and_resume_needs_results(tmp_path):
     before = front.read_bytes()
     for start in (run_sweep, make_tuner):
         with pytest.raises(ValueError, match=r"name must be a new one, got 'first', which .* hold"):
-            start(tiny_space(), name="first", storage_path=str(tmp_path))
+            start(tiny_space(), SweepSettings(name="first", storage_path=str(tmp_path)))
     assert front.read_bytes() == before
     with pytest.raises(ValueError, match="name must be that of a sweep to resume, got 'second' in"):
-        run_sweep(tiny_space(), name="second", storage_path=str(tmp_path), resume=True)
+        run_sweep(
+            tiny_space(), SweepSettings(name="second", storage_path=str(tmp_path), resume=True)
+        )
     assert [path.name for path in tmp_path.iterdir()] == ["first"]
-    with pytest.raises(ValueError, match=r"name must be that of a directory, .* got 'a/b'"):
-        make_tuner(tiny_space(), name="a/b", storage_path=str(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -200,13 +220,28 @@ def test_a_name_with_results_needs_resume_and_resume_needs_results(tmp_path):
     ],
 )
 def test_a_resume_that_asks_for_another_sweep_is_refused(tmp_path, space, arguments, message):
-    asked = {"trials": 4, "searcher": "tpe", "seed": 0, "concurrent": None}
-    begun = Description.of(tiny_space(), **{**asked, "concurrent": 2})
+    asked = SweepSettings(name="x", trials=4, searcher="tpe")
+    begun = Description.of(tiny_space(), replace(asked, concurrent=2))
     begun.write(str(tmp_path))
     recorded = Description.read(str(tmp_path))
-    recorded.check_same(Description.of(tiny_space(data_root="/elsewhere"), **asked))
+    recorded.check_same(Description.of(tiny_space(data_root="/elsewhere"), asked))
     with pytest.raises(ValueError, match=message):
-        recorded.check_same(Description.of(tiny_space(**space), **{**asked, **arguments}))
+        recorded.check_same(Description.of(tiny_space(**space), replace(asked, **arguments)))
+
+
+def test_a_description_of_cd67db4_is_read_and_compared(tmp_path):
+    """It does not say what is newer, which counts as the default."""
+    shutil.copy(Path(__file__).parent / "data" / "sweep_v1.json", tmp_path / "sweep.json")
+    recorded = Description.read(str(tmp_path))
+    same = SweepSettings(name="x", trials=14, searcher="tpe", rule="fifo")
+    demo = {"cells": 3, "channels": 8, "nodes": 3, "epochs": 12, "channels_last": True}
+    space = sweep_space(penalty=(0.03, 60.0), **demo, threads=1)
+    recorded.check_same(Description.of(space, same))
+    with pytest.raises(ValueError, match='rule must be "fifo" as in the sweep to resume, got "par'):
+        recorded.check_same(Description.of(space, replace(same, rule="pareto")))
+    del recorded.space["epochs"]
+    with pytest.raises(ValueError, match="epochs must be 150 as in the sweep to resume, got 12"):
+        recorded.check_same(Description.of(space, same))
 
 
 def test_a_sweep_whose_description_is_gone_is_not_resumed(tmp_path):
@@ -221,7 +256,9 @@ def test_a_sweep_whose_description_is_gone_is_not_resumed(tmp_path):
         with pytest.raises(
             ValueError, match=r"sweep.json must describe the sweep to resume, got n"
         ):
-            run_sweep(tiny_space(), name="x", storage_path=str(tmp_path), resume=True)
+            run_sweep(
+                tiny_space(), SweepSettings(name="x", storage_path=str(tmp_path), resume=True)
+            )
 
 
 def test_without_a_name_the_next_free_one_is_taken_and_the_newest_resumed(tmp_path):

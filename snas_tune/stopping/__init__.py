@@ -1,10 +1,10 @@
-"""The schedule room: which trials of a sweep go on, decided by two objectives or more.
+"""The stopping room: which trials of a sweep go on, decided by two objectives or more.
 
 - :mod:`snas_tune.stopping.history`: what trials reported at the rungs.
 - :mod:`snas_tune.stopping.rules`: the rules, pure functions of it.
 - :mod:`snas_tune.stopping.predict`: where a trial will end, from how its neighbours moved.
 - :mod:`snas_tune.stopping.gaps`: where the front is thin.
-- :mod:`snas_tune.stopping.judge`: :class:`Manager` applies a rule to reports as they come.
+- :mod:`snas_tune.stopping.judge`: :class:`Judge` applies a rule to reports as they come.
 - :mod:`snas_tune.stopping.journal`: :class:`Journal` keeps the history on disk.
 
 It needs neither torch nor Ray.
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from snas_tune.stopping.gaps import Outcome, widest_gap
 from snas_tune.stopping.history import History, Report, rung_levels
 from snas_tune.stopping.journal import Journal
-from snas_tune.stopping.judge import Manager
+from snas_tune.stopping.judge import Judge
 from snas_tune.stopping.rules import (
     Asha,
     AshaScalar,
@@ -57,7 +57,7 @@ __all__ = [
     "RULES",
     "History",
     "Journal",
-    "Manager",
+    "Judge",
     "Outcome",
     "Report",
     "Rule",

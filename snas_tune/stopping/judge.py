@@ -11,7 +11,7 @@ from snas_tune.stopping.history import History, Report
 from snas_tune.stopping.rules import Rule
 
 
-class Manager:
+class Judge:
     """Applies a rule at the rungs of a sweep.
 
     - A trial is judged at the first report at or after a rung in which every objective is a finite
@@ -55,7 +55,7 @@ class Manager:
             return False, line
         if rung <= self.history.reached(trial) or not all(map(math.isfinite, costs)):
             return True, None
-        return self._judge(Report(trial, rung, tuple(map(float, costs)), niche))
+        return self._decide(Report(trial, rung, tuple(map(float, costs)), niche))
 
     def finish(
         self, trial: str, costs: Sequence[float], niche: float = math.nan
@@ -72,7 +72,7 @@ class Manager:
         self.history.add(report)
         return self._line(report, True)
 
-    def _judge(self, report: Report) -> tuple[bool, dict[str, Any]]:
+    def _decide(self, report: Report) -> tuple[bool, dict[str, Any]]:
         self.history.add(report)
         goes_on = self.rule(self.history, report)
         if not goes_on:
@@ -83,7 +83,7 @@ class Manager:
         """Take over what a journal says was reported and decided.
 
         Raises:
-            ValueError: a line is none of this manager's.
+            ValueError: a line is none of this judge's.
         """
         for line in lines:
             try:

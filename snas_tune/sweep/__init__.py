@@ -1,13 +1,15 @@
 """The sweep: SNAS searches as Ray Tune trials. The only room that imports ray.
 
 =========================  =========================================================================
+:class:`SweepSettings`     how a sweep runs
 :class:`SnasTrainable`     one search as a trial
-:func:`sweep_space`       what a sweep varies and what it holds, as a Tune search space
+:func:`sweep_space`        what a sweep varies and what it holds, as a Tune search space
 :class:`ParetoScheduler`   stops trials by two objectives, at rungs
 :class:`ParetoSearch`      proposes trials where the front is thin
 :func:`make_scheduler`     the scheduler of a sweep of searches
 :func:`make_searcher`      a searcher with two objectives by its name
 :func:`sweep_callbacks`    the front file, TensorBoard and progress of a sweep
+:class:`SweepDriver`       the callback behind them
 :func:`run_sweep`          all of it in one call, from a check of every input to the front
 :func:`make_tuner`         the same as a ``tune.Tuner``
 :func:`sweep_result`       the front, failures and exit status of what ``tune`` returned
@@ -15,19 +17,20 @@
 :func:`quiet_ray`          start Ray on this machine, or join a cluster, without noise
 =========================  =========================================================================
 
-Modules: ``prepare`` (all that is checked before the first trial), ``run``, ``result``,
-``experiment`` (an experiment's directory and description), ``cluster`` (Ray), ``nodes`` and
-``packing`` (a cluster's nodes, and how many trials fit), ``callbacks``, ``scheduler``,
-``searcher``, ``space``, ``trainable``.
+Modules: ``settings``, ``prepare`` (all that is checked before the first trial), ``run``,
+``result``, ``experiment`` (an experiment's directory and description), ``cluster`` (Ray),
+``machines`` and ``packing`` (a cluster's machines, and how many trials fit), ``callbacks`` (the
+driver's work while trials run), ``scheduler``, ``searcher``, ``domains``, ``trainable``.
 """
 
-from snas_tune.sweep.callbacks import sweep_callbacks
+from snas_tune.sweep.callbacks import SweepDriver, sweep_callbacks
 from snas_tune.sweep.cluster import quiet_ray
 from snas_tune.sweep.domains import sweep_space, trial_name
 from snas_tune.sweep.result import SweepResult, sweep_result, write_pictures
 from snas_tune.sweep.run import make_tuner, run_sweep, tuner_trainable
 from snas_tune.sweep.scheduler import ParetoScheduler, make_scheduler
 from snas_tune.sweep.searcher import BatchedOptuna, ParetoSearch, make_searcher
+from snas_tune.sweep.settings import SweepSettings
 from snas_tune.sweep.trainable import SnasTrainable
 
 __all__ = [
@@ -35,7 +38,9 @@ __all__ = [
     "ParetoScheduler",
     "ParetoSearch",
     "SnasTrainable",
+    "SweepDriver",
     "SweepResult",
+    "SweepSettings",
     "make_scheduler",
     "make_searcher",
     "make_tuner",

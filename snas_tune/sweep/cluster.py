@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import re
 import socket
@@ -34,7 +33,7 @@ def quiet_ray(*, address: str | None = None, cpus: int | None = None) -> None:
     # Experiment state is small: save it often, so that a killed driver repeats little.
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "5")
     if joined(address):
-        # Tune lets one trial wait at a time, so a cluster would grow by a node at a time. The
+        # Tune lets one trial wait at a time, so a cluster would grow by a machine at a time. The
         # searcher bounds how many there are.
         os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", "256")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -67,20 +66,6 @@ def _no_cluster(address: str | None, error: BaseException) -> ValueError:
     )
 
 
-def check_request(cpus_per_trial: float, gpus_per_trial: float) -> None:
-    """Refuse resources that no machine could give.
-
-    Raises:
-        ValueError: a number is negative, not finite, or of GPUs above 1 and not whole.
-    """
-    if not 0 < cpus_per_trial < math.inf:
-        raise ValueError(f"cpus_per_trial must be positive, got {cpus_per_trial}")
-    if not 0 <= gpus_per_trial < math.inf:
-        raise ValueError(f"gpus_per_trial must be 0 or more, got {gpus_per_trial}")
-    if gpus_per_trial > 1 and gpus_per_trial != int(gpus_per_trial):
-        raise ValueError(f"gpus_per_trial must be whole above 1, got {gpus_per_trial}")
-
-
 def check_resources(
     cpus_per_trial: float, gpus_per_trial: float, address: str | None = None
 ) -> None:
@@ -109,5 +94,5 @@ def check_resources(
 
 
 def joined(address: str | None) -> bool:
-    """Whether Ray is a cluster that was there before, which may have other nodes and may grow."""
+    """Whether Ray is a cluster that was there before: it may have other machines and grow."""
     return bool(address or os.environ.get("RAY_ADDRESS"))

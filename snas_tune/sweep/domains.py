@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -13,14 +14,8 @@ from ray.tune import choice, loguniform
 from ray.tune.search.sample import Categorical, Domain, Float, Integer, LogUniform, Uniform
 
 from snas_tune.annealing import check_schedule
-from snas_tune.config import SearchConfig
+from snas_tune.config import PATHS, VARIED, SearchConfig
 from snas_tune.data import SOURCES
-
-VARIED = ("penalty_strength", "temperature_schedule", "temperature_start", "temperature_end")
-"""The settings that a searcher proposes."""
-
-PATHS = ("data_root", "data_cache", "latency_table")
-"""The settings that are always paths."""
 
 SPREAD = 16
 """Most starting points that :func:`starting_points` spreads; a searcher proposes the others."""
@@ -208,12 +203,16 @@ def _value_at(domain: Domain, share: float, generator: np.random.Generator) -> A
 
 
 def trial_name(config: Mapping[str, Any]) -> str:
-    """A short name that follows from the config alone: schedule, penalty strength, fingerprint.
+    """A trial's name, which follows from its config alone, see :func:`search_name`."""
+    return search_name(SearchConfig.from_dict(config))
+
+
+def search_name(search: SearchConfig) -> str:
+    """A short name of a search: schedule, penalty strength, fingerprint.
 
     Where images lie is left out, so a sweep has the same trials on every machine.
     """
-    search = SearchConfig.from_dict(config)
     data = Path(search.data)
     if data.is_absolute():
-        search = SearchConfig.from_dict({**search.to_dict(), "data": data.name or search.data})
+        search = dataclasses.replace(search, data=data.name or search.data)
     return f"{search.temperature_schedule}-{search.penalty_strength:.2e}-{search.fingerprint()}"

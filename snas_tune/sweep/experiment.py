@@ -16,11 +16,13 @@ from typing import Any
 from pyarrow import fs
 from ray.tune.search.sample import Categorical, Domain, Quantized
 
-from snas_tune.config import SearchConfig
+from snas_tune.checks import marked
+from snas_tune.config import PLACES, SearchConfig
 from snas_tune.files import first_line
 from snas_tune.front import FILE_NAME, FrontFile, check_writable
 from snas_tune.front.storage import STORAGE_ERRORS, join, replace_file, resolve
 from snas_tune.sweep.domains import domains_of, first_config
+from snas_tune.sweep.settings import FIXED, SweepSettings
 
 DESCRIPTION = "sweep.json"
 """The name of the description in the directory of an experiment."""
@@ -31,14 +33,11 @@ FORMAT = 1
 STATE = re.compile(r"experiment_state-.*\.json")
 """What Tune calls its own saved state there."""
 
-ELSEWHERE = ("data_root", "data_cache")
-"""Settings that say only where things lie: a resume may have others."""
+ASKED = marked(SweepSettings, FIXED)
+"""The settings of a sweep that its description holds."""
 
-
-def check_name(name: str) -> None:
-    """Raise ``ValueError`` unless ``name`` can be a directory of the storage."""
-    if not name or "/" in name or name in (".", ".."):
-        raise ValueError(f"name must be that of a directory, without a slash, got {name!r}")
+BEFORE_RULES = {"rule": "fifo", "grace_period": None, "reduction_factor": 3}
+"""What descriptions do not say that are older than stopping rules."""
 
 
 def check_experiment(storage: str, name: str, *, resume: bool) -> str:
@@ -53,10 +52,9 @@ def check_experiment(storage: str, name: str, *, resume: bool) -> str:
         Its directory.
 
     Raises:
-        ValueError: the name is none; the directory cannot be written or holds a front file that
+        ValueError: the directory cannot be written or holds a front file that
             cannot be read; there is nothing to resume, or, without ``resume``, there are results.
     """
-    check_name(name)
     path = join(storage, name)
     if resume and not _listing(path):
         raise ValueError(f"name must be that of a sweep to resume, got {name!r} in {storage}")
@@ -118,45 +116,21 @@ class Description:
     space: Mapping[str, Any]
     """Every setting: a value, or a domain as ``{"float loguniform": [0.03, 30.0]}``."""
 
-    trials: int
-    searcher: str
-    seed: int
-    concurrent: int | None
-    """Trials of a batch of the searcher; ``None`` where any number would do."""
-    rule: str = "fifo"
-    """Of the scheduler; descriptions of before there was one lack these three."""
-    grace_period: int | None = None
-    reduction_factor: float = 3
+    asked: Mapping[str, Any]
+    """The settings of the sweep that a resume must ask for again, :data:`ASKED`. ``concurrent`` is
+    the number of trials of a batch of the searcher; ``None`` where any number would do."""
 
     @staticmethod
-    def of(
-        space: Mapping[str, Any],
-        *,
-        trials: int,
-        searcher: str,
-        seed: int,
-        concurrent: int | None,
-        rule: str = "fifo",
-        grace_period: int | None = None,
-        reduction_factor: float = 3,
-    ) -> Description:
+    def of(space: Mapping[str, Any], settings: SweepSettings) -> Description:
         """The description of a sweep over a space; settings that it leaves out have their default.
 
         Raises:
             ValueError: a setting is wrong.
         """
-        settings = SearchConfig.from_dict(first_config(space)).to_dict()
+        values = SearchConfig.from_dict(first_config(space)).to_dict()
         domains = {name: _domain_json(value) for name, value in domains_of(space).items()}
-        return Description(
-            {**settings, **domains},
-            trials,
-            searcher,
-            seed,
-            concurrent,
-            rule,
-            grace_period,
-            reduction_factor,
-        )
+        asked = {name: getattr(settings, name) for name in ASKED}
+        return Description(_plain({**values, **domains}), _plain(asked))
 
     @staticmethod
     def read(path: str) -> Description:
@@ -171,7 +145,11 @@ class Description:
                 values = json.loads(stream.read())
             if values.pop("format") != FORMAT:
                 raise ValueError(f"its format must be {FORMAT}")
-            return Description(**values)
+            space = {**values.pop("space")}
+            asked = {**BEFORE_RULES, **values}
+            if set(asked) != set(ASKED):
+                raise ValueError(f"its settings must be {', '.join(ASKED)}")
+            return Description(space, asked)
         except (*STORAGE_ERRORS, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"{DESCRIPTION} must describe the sweep to resume, got none that can be read in "
@@ -184,7 +162,8 @@ class Description:
         Raises:
             ValueError: that cannot be written.
         """
-        text = json.dumps({"format": FORMAT, **self._values()}, indent=1, sort_keys=True)
+        values = {"format": FORMAT, "space": self.space, **self.asked}
+        text = json.dumps(values, indent=1, sort_keys=True)
         store, inside = resolve(join(path, DESCRIPTION))
         try:
             replace_file(store, inside, f"{text}\n".encode())
@@ -194,31 +173,31 @@ class Description:
     def check_same(self, wanted: Description) -> None:
         """Refuse to resume this sweep as another one.
 
+        A setting of a search that is not recorded, as it is newer, counts as its default.
+
         Raises:
             ValueError: something differs; the first such thing is named.
         """
-        mine, theirs = self._flat(), wanted._flat()
-        for name, value in mine.items():
-            if theirs.get(name, value) != value:
+        defaults = _plain(SearchConfig().to_dict())
+        for name, value in wanted._named().items():
+            recorded = self._named().get(name, defaults.get(name))
+            if value != recorded and (name != "concurrent" or None not in (value, recorded)):
                 raise ValueError(
-                    f"{name} must be {_short(value)} as in the sweep to resume, "
-                    f"got {_short(theirs[name])}"
+                    f"{name} must be {_short(recorded)} as in the sweep to resume, "
+                    f"got {_short(value)}"
                 )
 
-    def _values(self) -> dict[str, Any]:
-        """As the file holds them: tuples are lists there."""
-        values = {name: getattr(self, name) for name in self.__slots__}
-        plain: dict[str, Any] = json.loads(json.dumps(values, default=repr))
-        return plain
-
-    def _flat(self) -> dict[str, Any]:
+    def _named(self) -> dict[str, Any]:
         """What must be the same, by what messages call it."""
-        values = self._values()
-        space: dict[str, Any] = values.pop("space")
+        values = {**self.asked}
         values["seed of the searcher"] = values.pop("seed")
-        if values["concurrent"] is None:
-            del values["concurrent"]
-        return {**values, **{name: v for name, v in space.items() if name not in ELSEWHERE}}
+        return {**values, **{name: v for name, v in self.space.items() if name not in PLACES}}
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """As the file holds them: tuples are lists there."""
+    plain: dict[str, Any] = json.loads(json.dumps(dict(values), default=repr))
+    return plain
 
 
 def _domain_json(domain: Domain) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""A cluster's nodes: what they hold, and whether all see the storage and have the same packages."""
+"""A cluster's machines: their room, and whether all see the storage and have equal packages.
+
+Ray calls a machine a node; nodes are those of a cell here.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +23,13 @@ from snas_tune.files import first_line
 from snas_tune.front.storage import STORAGE_ERRORS, join, replace_file, resolve
 
 PATIENCE = 120.0
-"""Seconds within which each node must answer; it has to start a process for that."""
+"""Seconds within which each machine must answer; it has to start a process for that."""
 
 ARRIVAL = 900.0
-"""Seconds within which nodes must be there that a sweep waits for: a machine, its image, torch."""
+"""Seconds within which the machines of a sweep must be there: to start, with image and torch."""
 
 SAME = ("snas_tune", "torch", "ray")
-"""Packages that all nodes must have in one version."""
+"""Packages that all machines must have in one version."""
 
 NETWORKED = ("nfs", "nfs4", "lustre", "ceph", "cifs", "smb3", "9p", "glusterfs", "beegfs", "gpfs")
 """Types of file systems that several machines may share; those of FUSE, too."""
@@ -36,8 +39,8 @@ ROUNDING = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
-    """What Ray says of a node that is alive."""
+class Machine:
+    """What Ray says of a machine that is alive."""
 
     key: str
     """Ray's own name for it, hexadecimal."""
@@ -46,7 +49,7 @@ class Node:
     cpus: float
     gpus: float
     memory: float
-    """Bytes, at the node's start; Ray's object store, which a sweep hardly uses, included."""
+    """Bytes, at the machine's start; Ray's object store, which a sweep hardly uses, included."""
 
     def slots(self, cpus: float, gpus: float) -> int:
         """How many trials Ray puts there at once, by their CPUs and GPUs."""
@@ -58,29 +61,29 @@ class Node:
         return int(min(by))
 
 
-def live_nodes() -> list[Node]:
-    """The nodes of the cluster that this process has joined, by address."""
+def live_machines() -> list[Machine]:
+    """The machines of the cluster that this process has joined, by address."""
     found = []
     for each in ray.nodes():
         if each["Alive"]:
             has = each["Resources"]
             memory = has.get("memory", 0.0) + has.get("object_store_memory", 0.0)
-            node = Node(
+            machine = Machine(
                 each["NodeID"],
                 each["NodeManagerAddress"],
                 has.get("CPU", 0.0),
                 has.get("GPU", 0.0),
                 memory,
             )
-            found.append(node)
-    return sorted(found, key=lambda node: (node.address, node.key))
+            found.append(machine)
+    return sorted(found, key=lambda machine: (machine.address, machine.key))
 
 
-def wait_for_nodes(count: int, timeout: float = ARRIVAL) -> list[Node]:
-    """Wait until so many nodes are alive; ``ray up`` ends as soon as the head is.
+def wait_for_machines(count: int, timeout: float = ARRIVAL) -> list[Machine]:
+    """Wait until so many machines are alive; ``ray up`` ends as soon as the head is.
 
     Args:
-        count: of nodes, the head among them.
+        count: of machines, the head among them.
         timeout: seconds.
 
     Returns:
@@ -90,23 +93,23 @@ def wait_for_nodes(count: int, timeout: float = ARRIVAL) -> list[Node]:
         ValueError: they are not there in time.
     """
     end = time.monotonic() + timeout
-    nodes = live_nodes()
-    if len(nodes) < count:
-        sys.stderr.write(f"waiting for {count} nodes, {len(nodes)} now\n")
-    while len(nodes) < count:
+    machines = live_machines()
+    if len(machines) < count:
+        sys.stderr.write(f"waiting for {count} machines, {len(machines)} now\n")
+    while len(machines) < count:
         if time.monotonic() > end:
             raise ValueError(
-                f"nodes must be {count} within {timeout:g} s, got {len(nodes)}: the head's "
+                f"machines must be {count} within {timeout:g} s, got {len(machines)}: the head's "
                 f"/tmp/ray/session_latest/logs/monitor.out says why"
             )
         time.sleep(1)
-        nodes = live_nodes()
-    return nodes
+        machines = live_machines()
+    return machines
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a process on a node found there."""
+    """What a process on a machine found there."""
 
     problem: str
     """Why it cannot use the storage; empty if it can."""
@@ -115,63 +118,63 @@ class Answer:
     """Of :data:`SAME`; of torch without the part that says what it was built for."""
 
     gpu_memory: int
-    """Bytes of the node's smallest GPU; 0 if it has none."""
+    """Bytes of the machine's smallest GPU; 0 if it has none."""
 
 
-def check_nodes(storage: str, nodes: Sequence[Node]) -> dict[str, Answer]:
-    """Have every node write into the storage and read what was written by another, and look around.
+def check_machines(storage: str, machines: Sequence[Machine]) -> dict[str, Answer]:
+    """Have every machine read what this one wrote into the storage, write there, and look around.
 
     Args:
         storage: an absolute path or a URI.
-        nodes: all that are alive.
+        machines: all that are alive.
 
     Returns:
         The answers by address.
 
     Raises:
-        ValueError: a node does not see what this process wrote, or the other way round; does not
+        ValueError: a machine does not see what this process wrote, or the other way round; does not
             have the package, or another version of it, of torch or of Ray; or does not answer.
     """
-    probe = f".snas_tune_nodes_{os.urandom(4).hex()}"
+    probe = f".snas_tune_machines_{os.urandom(4).hex()}"
     store, inside = resolve(join(storage, probe))
     try:
         replace_file(store, f"{inside}/driver", probe.encode(), to_disk=False)
-        asked = [(node, _ask(node, join(storage, probe), probe)) for node in nodes]
-        answers = {node.address: _answer(node, task) for node, task in asked}
+        asked = [(machine, _ask(machine, join(storage, probe), probe)) for machine in machines]
+        answers = {machine.address: _answer(machine, task) for machine, task in asked}
         _check_answers(storage, answers)
-        for node in nodes:
-            if _content(store, f"{inside}/{node.key}") != node.key:
-                raise _not_shared(storage, node.address, "what it wrote is not there")
+        for machine in machines:
+            if _content(store, f"{inside}/{machine.key}") != machine.key:
+                raise _not_shared(storage, machine.address, "what it wrote is not there")
     finally:
         _remove(store, inside)
     return answers
 
 
-def _ask(node: Node, directory: str, expected: str) -> ray.ObjectRef:
-    """Start :func:`_look_around` on a node."""
+def _ask(machine: Machine, directory: str, expected: str) -> ray.ObjectRef:
+    """Start :func:`_look_around` on a machine."""
     task = ray.remote(num_cpus=0, max_retries=0)(_look_around).options(
-        scheduling_strategy=NodeAffinitySchedulingStrategy(node.key, soft=False)
+        scheduling_strategy=NodeAffinitySchedulingStrategy(machine.key, soft=False)
     )
-    return task.remote(directory, node.key, expected)
+    return task.remote(directory, machine.key, expected)
 
 
-def _answer(node: Node, task: ray.ObjectRef) -> Answer:
+def _answer(machine: Machine, task: ray.ObjectRef) -> Answer:
     try:
         answer: Answer = ray.get(task, timeout=PATIENCE)
     except GetTimeoutError as error:
         raise ValueError(
-            f"node {node.address} must answer within {PATIENCE:g} s, got nothing"
+            f"machine {machine.address} must answer within {PATIENCE:g} s, got nothing"
         ) from error
     except RayError as error:
         last = str(error).strip().splitlines()[-1].strip()
         raise ValueError(
-            f"node {node.address} must be able to run this package, got {last}"
+            f"machine {machine.address} must be able to run this package, got {last}"
         ) from error
     return answer
 
 
 def _look_around(directory: str, key: str, expected: str) -> Answer:
-    """In a process on a node: read what the driver wrote, and write something beside it."""
+    """In a process on a machine: read what the driver wrote, and write something beside it."""
     problem = ""
     try:
         store, inside = resolve(directory)
@@ -208,15 +211,15 @@ def _check_answers(storage: str, answers: dict[str, Answer]) -> None:
         for name, found in answer.versions.items():
             if found != _version(name):
                 raise ValueError(
-                    f"{name} of every node must be {_version(name)}, as on the driver's own, "
-                    f"got {found} on node {address}"
+                    f"{name} of every machine must be {_version(name)}, as on the driver's own, "
+                    f"got {found} on machine {address}"
                 )
 
 
 def _not_shared(storage: str, address: str, problem: str) -> ValueError:
     return ValueError(
-        f"storage path must be one that every node shares, such as s3://bucket/sweeps or a network "
-        f"folder, got {storage}, which node {address} does not ({problem})"
+        f"storage path must be one that every machine shares, such as s3://bucket/sweeps or a "
+        f"network folder, got {storage}, which machine {address} does not ({problem})"
     )
 
 
@@ -236,26 +239,26 @@ def _remove(store: fs.FileSystem, inside: str) -> None:
         sys.stderr.write(f"{inside} could not be removed: {first_line(error)}\n")
 
 
-def check_growing(storage: str, nodes: Sequence[Node], cpus: float, gpus: float) -> None:
-    """Refuse a storage that cannot be shared, where all trials will run on nodes yet to come.
+def check_growing(storage: str, machines: Sequence[Machine], cpus: float, gpus: float) -> None:
+    """Refuse a storage that cannot be shared, where all trials will run on machines yet to come.
 
     Args:
         storage: an absolute path or a URI.
-        nodes: all that are alive.
+        machines: all that are alive.
         cpus: of a trial.
         gpus: of a trial.
 
     Raises:
-        ValueError: no node that is alive has room for a trial, and the storage is a disk of this
+        ValueError: no machine that is alive has room for a trial, and the storage is a disk of this
             machine.
     """
-    if any(node.slots(cpus, gpus) for node in nodes) or "://" in storage:
+    if any(machine.slots(cpus, gpus) for machine in machines) or "://" in storage:
         return
     kind = file_system(storage)
     if kind not in NETWORKED and not kind.startswith("fuse"):
         raise ValueError(
-            f"storage path must be one that every node shares, such as s3://bucket/sweeps, as "
-            f"trials will run on nodes that are yet to start, got {storage} on a disk of this "
+            f"storage path must be one that every machine shares, such as s3://bucket/sweeps, as "
+            f"trials will run on machines that are yet to start, got {storage} on a disk of this "
             f"machine ({kind})"
         )
 

@@ -1,32 +1,36 @@
-"""How many trials fit on the nodes that are alive: one line, before the sweep starts."""
+"""How many trials fit on the machines that are alive: one line, before the sweep starts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 from snas_tune.search.footprint import Footprint
-from snas_tune.sweep.machines import ROUNDING, Answer, Node
+from snas_tune.sweep.machines import ROUNDING, Answer, Machine
 
 GIB = 2**30
 
 
 def packing_line(
-    need: Footprint, nodes: Sequence[Node], answers: Mapping[str, Answer], cpus: float, gpus: float
+    need: Footprint,
+    machines: Sequence[Machine],
+    answers: Mapping[str, Answer],
+    cpus: float,
+    gpus: float,
 ) -> str:
     """What a trial takes and how many fit; and what to do if memory holds fewer than Ray starts.
 
     Args:
         need: the estimate.
-        nodes: all that are alive.
-        answers: of :func:`snas_tune.sweep.machines.check_nodes`; none on one machine.
+        machines: all that are alive.
+        answers: of :func:`snas_tune.sweep.machines.check_machines`; none on one machine.
         cpus: of a trial.
         gpus: of a trial.
     """
-    slots = sum(node.slots(cpus, gpus) for node in nodes)
-    where = "this machine" if len(nodes) == 1 else f"{len(nodes)} nodes"
+    slots = sum(machine.slots(cpus, gpus) for machine in machines)
+    where = "this machine" if len(machines) == 1 else f"{len(machines)} machines"
     if gpus:
         return _gpu_line(need.on_gpu, answers, gpus, f"{slots} at a time on {where} now")
-    fit = sum(int(node.memory // need.on_cpu) for node in nodes)
+    fit = sum(int(machine.memory // need.on_cpu) for machine in machines)
     line = (
         f"memory: about {need.on_cpu / GIB:.2f} GiB a trial; {min(slots, fit)} fit on {where} "
         f"({slots} by {cpus:g} CPUs each, {fit} by memory)"

@@ -6,14 +6,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ray.tune.experiment import Trial
+from ray.tune.result import DONE
+
 from snas_tune.architecture import read_architecture
-from snas_tune.config import SearchConfig
 from snas_tune.front import FILE_NAME, FrontFile, ParetoFront
 from snas_tune.front.storage import join
 from snas_tune.pictures import architecture_svg, front_figure, save
-from snas_tune.results import ARCHITECTURE, HYPERVOLUME
-from snas_tune.sweep.callbacks import failure_of
-from snas_tune.sweep.domains import trial_name
+from snas_tune.results import (
+    ARCHITECTURE,
+    CHILD_ACCURACY,
+    EPOCH,
+    FLOPS,
+    HYPERVOLUME,
+    LARGEST_FLOPS,
+)
+from snas_tune.sweep.callbacks.failures import failure_of
+from snas_tune.sweep.callbacks.trials import SweepTrials
+
+ERROR = Trial.ERROR
+"""The status of a trial that failed."""
 
 INTERRUPTED = 130
 """Exit status of a program that Ctrl-C ended."""
@@ -71,25 +83,27 @@ class SweepResult:
         return 1 if self.failed else 0
 
 
-def sweep_result(path: str | Path, outcome: Any, trials: int) -> SweepResult:
+def sweep_result(
+    path: str | Path, outcome: Any, trials: int, known: SweepTrials | None = None
+) -> SweepResult:
     """The result of a sweep from what Tune returns.
 
     Args:
         path: the experiment's directory.
         outcome: of ``tune.run`` or of ``Tuner.fit``.
         trials: how many trials were asked for.
+        known: their configs, if they were parsed already.
 
     Raises:
         ValueError: the front file cannot be read.
     """
+    known = known or SweepTrials()
     analysis = getattr(outcome, "_experiment_analysis", outcome)
     found = analysis.trials
-    failed = {
-        trial_name(trial.config): failure_of(trial) for trial in found if trial.status == "ERROR"
-    }
+    failed = {known.name(trial): failure_of(trial) for trial in found if trial.status == ERROR}
     front = ParetoFront(FrontFile(join(str(path), FILE_NAME)).table)
     ended = sum(_ended(trial) for trial in found)
-    left = [share for share in map(_share_left, found) if share]
+    left = [share for trial in found if (share := _share_left(trial, known))]
     last = [trial.last_result or {} for trial in found]
     return SweepResult(
         str(path),
@@ -100,22 +114,22 @@ def sweep_result(path: str | Path, outcome: Any, trials: int) -> SweepResult:
         stopped=len(left),
         saved=sum(left) / trials,
         hypervolume=max((report.get(HYPERVOLUME, 0.0) for report in last), default=0.0),
-        largest_flops=max((report.get("largest_flops", 0.0) for report in last), default=0.0),
+        largest_flops=max((report.get(LARGEST_FLOPS, 0.0) for report in last), default=0.0),
     )
 
 
-def _ended(trial: Any) -> bool:
+def _ended(trial: Trial) -> bool:
     """Whether a trial failed or reached its end; Tune calls interrupted ones terminated, too."""
-    return bool(trial.status == "ERROR" or (trial.last_result or {}).get("done"))
+    return bool(trial.status == ERROR or (trial.last_result or {}).get(DONE))
 
 
-def _share_left(trial: Any) -> float:
+def _share_left(trial: Trial, known: SweepTrials) -> float:
     """The share of its epochs that a trial did not run because it was stopped."""
     report = trial.last_result or {}
-    if trial.status == "ERROR" or not report.get("done"):
+    if trial.status == ERROR or not report.get(DONE):
         return 0.0
-    epoch: int = report["epoch"]
-    return 1 - epoch / SearchConfig.from_dict(trial.config).epochs
+    epoch: int = report[EPOCH]
+    return 1 - epoch / known.of(trial).search.epochs
 
 
 def write_pictures(result: SweepResult, directory: str | Path) -> list[Path]:
@@ -137,8 +151,8 @@ def write_pictures(result: SweepResult, directory: str | Path) -> list[Path]:
         files.append(directory / f"front.{suffix}")
         save(figure, files[-1])
     for place, row in enumerate(front.distinct):
-        title = f"{100 * row['child_accuracy']:.1f} %, {row['flops'] / 1e6:.3f} MFLOPs"
-        path = drawn / f"{place:02d}-{row['trial']}-{row['epoch']}.svg"
+        title = f"{100 * row[CHILD_ACCURACY]:.1f} %, {row[FLOPS] / 1e6:.3f} MFLOPs"
+        path = drawn / f"{place:02d}-{row['trial']}-{row[EPOCH]}.svg"
         path.write_text(architecture_svg(read_architecture(row[ARCHITECTURE]), title=title))
         files.append(path)
     return files

@@ -1,4 +1,4 @@
-"""The schedule manager: a Tune scheduler that stops trials by two objectives or more."""
+"""The Tune scheduler of a sweep: it stops trials by two objectives or more."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from ray.tune.experiment import Trial
+from ray.tune.result import DONE
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from snas_tune.config import SearchConfig
 from snas_tune.files import first_line
 from snas_tune.front.dominance import MODES, signs
 from snas_tune.front.storage import STORAGE_ERRORS, join
-from snas_tune.results import OBJECTIVES
-from snas_tune.stopping import Journal, Manager, Rule, make_rule, rung_levels
+from snas_tune.results import EPOCH, OBJECTIVES
+from snas_tune.stopping import Journal, Judge, Rule, make_rule, rung_levels
 
 METRICS, MODES_OF_METRICS = zip(*OBJECTIVES, strict=True)
 
@@ -37,7 +38,7 @@ class ParetoScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's classes are
     and what was decided is written into the experiment's directory before a decision takes effect,
     and read again by ``resume`` and ``Tuner.restore``: Tune itself does not save a scheduler
     (https://github.com/ray-project/ray/issues/30838). It works with any trainable that reports the
-    metrics. See :class:`snas_tune.stopping.Manager` for repeated, late, missing and NaN reports.
+    metrics. See :class:`snas_tune.stopping.Judge` for repeated, late, missing and NaN reports.
 
     Do not pass ``metric`` and ``mode`` to ``tune.run`` or ``TuneConfig`` as well.
 
@@ -87,7 +88,7 @@ class ParetoScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's classes are
         }
         self._levels = rung_levels(grace_period, reduction_factor, max_t)
         self._rule = make_rule(rule, reduction_factor) if isinstance(rule, str) else rule
-        self.manager = self._new_manager()
+        self.judge = self._new_judge()
         """What decides, and all that it knows."""
         self._journal: Journal | None = None
         self._attached = False
@@ -97,8 +98,8 @@ class ParetoScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's classes are
         # A restored tuner's scheduler reads the journal, which may know more.
         return {**self.__dict__, "_journal": None, "_attached": False}
 
-    def _new_manager(self) -> Manager:
-        return Manager(self._levels, len(self._metrics), self._rule)
+    def _new_judge(self) -> Judge:
+        return Judge(self._levels, len(self._metrics), self._rule)
 
     def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
         """Refuse a metric of Tune's own: the objectives are this scheduler's arguments."""
@@ -115,14 +116,14 @@ class ParetoScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's classes are
         path = join(storage.experiment_fs_path, JOURNAL)
         self._journal = Journal(path, head, storage.storage_filesystem)
         if self._journal.lines:
-            self.manager = self._new_manager()
-            self.manager.replay(self._journal.lines)
+            self.judge = self._new_judge()
+            self.judge.replay(self._journal.lines)
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Decide whether the trial goes on."""
         if self._time_attr not in result:
             return str(TrialScheduler.CONTINUE)
-        goes_on, line = self.manager.report(
+        goes_on, line = self.judge.report(
             trial_key(trial), result[self._time_attr], self._costs(result), self._niche_of(trial)
         )
         self._note(line)
@@ -130,9 +131,9 @@ class ParetoScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's classes are
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
         """Note where a trial ended that ended by itself; one that is interrupted has not."""
-        if result.get("done"):
+        if result.get(DONE):
             self._note(
-                self.manager.finish(trial_key(trial), self._costs(result), self._niche_of(trial))
+                self.judge.finish(trial_key(trial), self._costs(result), self._niche_of(trial))
             )
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
@@ -143,21 +144,21 @@ class ParetoScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's classes are
 
     def debug_string(self) -> str:
         """How many trials reached each rung, and how many were stopped there."""
-        history = self.manager.history
+        history = self.judge.history
         stopped = list(history.stopped.values())
         counts = ", ".join(
             f"{level:g}: {len(rung)} ({stopped.count(i)} stopped)"
-            for i, (level, rung) in enumerate(zip(self.manager.levels, history.rungs, strict=True))
+            for i, (level, rung) in enumerate(zip(self.judge.levels, history.rungs, strict=True))
         )
         return f"ParetoScheduler, trials at {self._time_attr} {counts}"
 
     def save(self, checkpoint_path: str) -> None:
         """Write all that it knows into a local file."""
-        Path(checkpoint_path).write_text(json.dumps(self.manager.lines))
+        Path(checkpoint_path).write_text(json.dumps(self.judge.lines))
 
     def restore(self, checkpoint_path: str) -> None:
         """Read what :meth:`save` wrote, into a scheduler that knows nothing yet."""
-        self.manager.replay(json.loads(Path(checkpoint_path).read_text()))
+        self.judge.replay(json.loads(Path(checkpoint_path).read_text()))
 
     def _costs(self, result: Mapping[str, Any]) -> list[float]:
         """Every objective, to be minimised."""
@@ -207,13 +208,13 @@ def make_scheduler(
     """
     grace = -(-config.epochs // SHARES) if grace_period is None else grace_period
     scheduler = ParetoScheduler(
-        time_attr="epoch",
+        time_attr=EPOCH,
         max_t=config.epochs,
         grace_period=grace,
         reduction_factor=reduction_factor,
         rule=rule,
     )
-    rungs = scheduler.manager.levels[:-1]
+    rungs = scheduler.judge.levels[:-1]
     if rule != "fifo" and any(math.ceil(level) % config.child_every for level in rungs):
         raise ValueError(
             f"child_every must divide the epochs of the rungs "

@@ -3,68 +3,103 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from snas_tune.checks import (
+    COUNT,
+    COUNT_OR_ZERO,
+    FLAG,
+    NOT_NEGATIVE,
+    POSITIVE,
+    TEXT,
+    Check,
+    check_fields,
+    choice,
+    is_number,
+)
+from snas_tune.stopping import RULES
+from snas_tune.sweep.searcher import SEARCHERS
+
+FIXED = "fixed"
+"""Marks the settings that a resume must ask for again as they were."""
+
+DIRECTORY = Check(
+    lambda value: isinstance(value, str) and value not in ("", ".", "..") and "/" not in value,
+    "that of a directory, without a slash",
+)
+ABOVE_ONE = Check(lambda value: is_number(value) and value > 1, "above 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepSettings:
-    """How a sweep runs. The command line, ``run_sweep``, ``make_tuner`` and a resume read this."""
+    """How a sweep runs. The command line, ``run_sweep``, ``make_tuner`` and a resume read this.
 
-    name: str
+    Raises:
+        ValueError: a value breaks its field's rule; the message names the field and the value.
+    """
+
+    name: Annotated[str, DIRECTORY]
     """Of the experiment: its directory in the storage. A new one, unless ``resume``."""
 
-    storage_path: str = "results"
+    storage_path: Annotated[str, TEXT] = "results"
     """A folder, or a URI such as ``s3://bucket/sweeps``. On a cluster every machine must reach it,
     which is tried out first: each reads what another wrote."""
 
-    trials: int = 16
+    trials: Annotated[int, COUNT, FIXED] = 16
     """Searches in all."""
 
-    concurrent: int | None = None
+    concurrent: Annotated[int | None, COUNT, FIXED] = None
     """Searches at a time; as many as the CPUs and GPUs allow if not given."""
 
-    cpus_per_trial: float = 1
+    cpus_per_trial: Annotated[float, POSITIVE] = 1
     """Cores of a trial; torch uses as many threads."""
 
-    gpus_per_trial: float = 0
+    gpus_per_trial: Annotated[float, NOT_NEGATIVE] = 0
     """GPUs of a trial; a fraction lets several trials share one."""
 
-    searcher: str = "pareto"
+    searcher: Annotated[str, choice(SEARCHERS), FIXED] = "pareto"
     """``pareto`` proposes where the front is thin; ``tpe``, ``nsga2``, ``gp`` and ``random`` are
     Optuna's samplers alone. The first trials are spread evenly."""
 
-    rule: str = "pareto"
+    rule: Annotated[str, choice(tuple(RULES)), FIXED] = "pareto"
     """Stopping rule: which trials go on at the rungs. ``fifo`` runs all to their end."""
 
-    grace_period: int | None = None
+    grace_period: Annotated[int | None, COUNT, FIXED] = None
     """Epochs to the first rung; a ninth of a trial if not given."""
 
-    reduction_factor: float = 3
+    reduction_factor: Annotated[float, ABOVE_ONE, FIXED] = 3
     """Ratio of the epochs of two rungs."""
 
-    seed: int = 0
+    seed: Annotated[int, COUNT_OR_ZERO, FIXED] = 0
     """Of the searcher. With the searches' own seed it fixes the front of a sweep that runs one
     trial at a time; at any number, if the rule is ``fifo`` and the searcher a sampler."""
 
-    resume: bool = False
+    resume: Annotated[bool, FLAG] = False
     """Go on with the experiment of that name; all that is asked for must be the same. Finished
     trials stay, stopped ones stay stopped, failed ones are tried again."""
 
-    checkpoint_every: int = 1
+    checkpoint_every: Annotated[int, COUNT] = 1
     """Epochs between checkpoints; there is always one at the end, and after an epoch in which Ray
     was told that the trial's machine will go."""
 
-    keep_checkpoints: int | None = None
+    keep_checkpoints: Annotated[int | None, COUNT] = None
     """The last ones that are kept for each trial; all if not given."""
 
-    max_failures: int = 1
+    max_failures: Annotated[int, COUNT_OR_ZERO] = 1
     """How often a trial whose process or machine died is tried again from its last checkpoint. A
     machine that Ray was told would go does not count."""
 
-    address: str | None = None
+    address: Annotated[str | None, TEXT] = None
     """Of a Ray cluster; a local one is started if not given."""
 
-    machines: int = 1
+    machines: Annotated[int, COUNT] = 1
     """Machines of the cluster, the head among them, to wait for before anything is counted."""
 
-    progress: bool = True
+    progress: Annotated[bool, FLAG] = True
     """Write lines to standard error."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        gpus = self.gpus_per_trial
+        if gpus > 1 and gpus != int(gpus):
+            raise ValueError(f"gpus_per_trial must be whole above 1, got {gpus}")

@@ -11,10 +11,10 @@ import ray
 import torch
 from ray import tune
 from ray._private.state import state as cluster_state
-from ray.tune.result import SHOULD_CHECKPOINT
+from ray.tune.result import DONE, SHOULD_CHECKPOINT
 
 from snas_tune.config import SearchConfig
-from snas_tune.results import ARCHITECTURE, METRICS
+from snas_tune.results import ARCHITECTURE, EPOCH, METRICS, STEP
 from snas_tune.search.checkpoint import read_state, save_search
 from snas_tune.search.search import Search
 from snas_tune.training.diverged import SearchDiverged
@@ -67,9 +67,9 @@ class SnasTrainable(tune.Trainable):  # type: ignore[misc]  # Ray's classes are 
         if self._failure is None:
             with self._noting_failure():
                 report = self.search.run_epoch()
-                if node_will_go():
+                if machine_will_go():
                     report[SHOULD_CHECKPOINT] = True
-                return {**report, "done": self.search.finished}
+                return {**report, DONE: self.search.finished}
         if self._told:
             self._raise_failure()
         self._told = True
@@ -81,9 +81,9 @@ class SnasTrainable(tune.Trainable):  # type: ignore[misc]  # Ray's classes are 
 
     def _failure_report(self) -> dict[str, Any]:
         search = self.__dict__.get("search")  # not there if it could not be built
-        place = {"epoch": search.epoch if search else 0, "step": search.step if search else 0}
+        place = {EPOCH: search.epoch if search else 0, STEP: search.step if search else 0}
         unknown = {metric.name: math.nan for metric in METRICS}
-        return {**unknown, **place, ARCHITECTURE: "", FAILURE: str(self._failure), "done": False}
+        return {**unknown, **place, ARCHITECTURE: "", FAILURE: str(self._failure), DONE: False}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write the whole state.
@@ -107,11 +107,11 @@ class SnasTrainable(tune.Trainable):  # type: ignore[misc]  # Ray's classes are 
         return True
 
 
-def node_will_go() -> bool:
-    """Whether Ray was told that this process's node will be taken away (``ray drain-node``).
+def machine_will_go() -> bool:
+    """Whether Ray was told that this process's machine will be taken away (``ray drain-node``).
 
-    The trials of such a node save themselves at the end of their epoch, at whatever frequency they
-    do otherwise. Ray has no public way to ask; ``ray.train`` asks in the same way.
+    The trials of such a machine save themselves at the end of their epoch, at whatever frequency
+    they do otherwise. Ray has no public way to ask; ``ray.train`` asks in the same way.
     """
     if not ray.is_initialized():
         return False

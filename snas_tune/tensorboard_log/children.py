@@ -91,17 +91,16 @@ def child_summary(
     )
 
 
-def settings_summary(trial: str, config: Mapping[str, Any], experiment: str) -> summary_pb2.Summary:
+def settings_summary(trial: str, config: SearchConfig, experiment: str) -> summary_pb2.Summary:
     """What all rows of a trial share.
 
     Args:
         trial: its name.
-        config: the fields of its :class:`SearchConfig`.
+        config: of its search.
         experiment: the path of the sweep's directory.
     """
-    known = SearchConfig.from_dict(config)
-    constants = {name: value for name, value in known.to_dict().items() if name in SCHEMA.names}
-    constants |= {"trial": trial, "config": known.to_json()}
+    constants = {name: value for name, value in config.to_dict().items() if name in SCHEMA.names}
+    constants |= {"trial": trial, "config": config.to_json()}
     settings = {"trial": trial, "experiment": experiment, "constants": constants}
     return summary_pb2.Summary(value=[_value(SETTINGS, json.dumps(settings).encode())])
 

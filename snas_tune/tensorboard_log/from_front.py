@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from snas_tune.config import VARIED, SearchConfig
 from snas_tune.front import ParetoFront
-from snas_tune.tensorboard_log.sweep_log import HPARAMS, SweepLog
+from snas_tune.tensorboard_log.sweep_log import SweepLog
 
 
 def write_front(front: ParetoFront, directory: str | Path, experiment: str = "") -> None:
@@ -25,13 +26,14 @@ def write_front(front: ParetoFront, directory: str | Path, experiment: str = "")
     configs = {trial: json.loads(rows[0]["config"]) for trial, rows in trials.items()}
     log = SweepLog(directory, _varied(configs), experiment)
     for trial, rows in trials.items():
-        log.start_trial(trial, configs[trial])
+        log.start_trial(trial, SearchConfig.from_dict(configs[trial]))
         for row in rows:
             log.add_result(trial, row)
         kept = {row["epoch"]: row["checkpoint"] for row in rows if row["checkpoint"]}
         log.add_checkpoints(trial, kept)
         log.end_trial(trial)
-    log.add_front(front, len(trials))
+    log.add_front_size(len(front.front), len(trials))
+    log.draw_front(front, len(trials))
     log.close()
 
 
@@ -43,6 +45,6 @@ def _varied(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         numbers = [value for value in values.values() if type(value) in (int, float)]
         if len(values) > 1 and len(numbers) == len(values) and name != "seed":
             varied[name] = (min(numbers), max(numbers))
-        elif len(values) > 1 or name in HPARAMS:
+        elif len(values) > 1 or name in VARIED:
             varied[name] = sorted(values.values(), key=str)
     return varied

@@ -17,10 +17,19 @@ from tensorboardX import SummaryWriter
 from tensorboardX.proto.summary_pb2 import Summary
 
 from snas_tune.architecture import read_architecture
+from snas_tune.config import VARIED, SearchConfig
 from snas_tune.events import ChildrenForm
 from snas_tune.front import ParetoFront
 from snas_tune.pictures import architecture_figure, figure_to_array, front_figure
-from snas_tune.results import ARCHITECTURE, CHILDREN, CREDIT, HYPERVOLUME, METRICS
+from snas_tune.results import (
+    ARCHITECTURE,
+    CHILD_ACCURACY,
+    CHILDREN,
+    CREDIT,
+    EPOCH,
+    HYPERVOLUME,
+    METRICS,
+)
 from snas_tune.tensorboard_log.children import (
     checkpoints_summary,
     child_summary,
@@ -33,9 +42,6 @@ FRONT_RUN = "front"
 
 FLUSH_SECONDS = 1
 """After so long an event is in its file; tensorboardX's own flush leaves out what is queued."""
-
-HPARAMS = ("penalty_strength", "temperature_schedule", "temperature_start", "temperature_end")
-"""The settings that HParams always shows; it also shows what else a sweep varies."""
 
 SHOWN = ("child_accuracy", "flops", "params", "accuracy", "entropy")
 """The metrics that HParams shows."""
@@ -97,26 +103,31 @@ class SweepLog:
             Summary.FromString(summary.SerializeToString()), step
         )
 
-    def start_trial(self, trial: str, config: Mapping[str, Any]) -> None:
+    def start_trial(self, trial: str, config: SearchConfig) -> None:
         """Open a trial's run and write what the sweep varied."""
         self._writer(FRONT_RUN)
-        shown = {name: _shown(config[name]) for name in dict.fromkeys((*HPARAMS, *self._varied))}
+        names = dict.fromkeys((*VARIED, *self._varied))
+        shown = {name: _shown(getattr(config, name)) for name in names}
         self._add(trial, summary_v2.hparams_pb(shown, trial_id=trial))
         self._add(trial, settings_summary(trial, config, self._experiment))
 
     def add_result(self, trial: str, report: Mapping[str, Any]) -> None:
         """Write a trial's report by epoch: every metric, every credit, and what its space adds."""
-        writer = self._writer(trial)
         own = space_columns(report)
         known = {**own.values, **report}
         names = [metric.name for metric in (*METRICS, *own.metrics)]
-        for name in (*names, *(key for key in report if key.startswith(CREDIT))):
-            value = known.get(name)
-            if isinstance(value, (int, float)) and math.isfinite(value):
-                writer.add_scalar(name, value, global_step=report["epoch"])
-        if math.isfinite(report.get("child_accuracy", math.nan)):
+        names += [key for key in report if key.startswith(CREDIT)]
+        values = {name: known.get(name) for name in names}
+        # One event for all of them: its cost is hardly that of its values.
+        scalars = [
+            Summary.Value(tag=name, simple_value=value)
+            for name, value in values.items()
+            if isinstance(value, (int, float)) and math.isfinite(value)
+        ]
+        self._writer(trial).file_writer.add_summary(Summary(value=scalars), report[EPOCH])
+        if math.isfinite(report.get(CHILD_ACCURACY, math.nan)):
             form = self._forms.setdefault(trial, form_of(report, own))
-            self._add(trial, child_summary(report, own, form), report["epoch"])
+            self._add(trial, child_summary(report, own, form), report[EPOCH])
         if HYPERVOLUME in report:
             self._writer(FRONT_RUN).add_scalar(
                 HYPERVOLUME, report[HYPERVOLUME], global_step=report[CHILDREN]
@@ -132,11 +143,13 @@ class SweepLog:
         if writer is not None:
             writer.close()
 
-    def add_front(self, front: ParetoFront, trials: int) -> None:
-        """Write the front as it is after ``trials`` ended trials: numbers, pictures and a table."""
+    def add_front_size(self, size: int, trials: int) -> None:
+        """Write how many children are on the front after ``trials`` ended trials."""
+        self._writer(FRONT_RUN).add_scalar("front_size", size, global_step=trials)
+
+    def draw_front(self, front: ParetoFront, trials: int) -> None:
+        """Write the front as it is after ``trials`` ended trials: pictures and a table."""
         writer = self._writer(FRONT_RUN)
-        members = front.front
-        writer.add_scalar("front_size", len(members), global_step=trials)
         drawn = front_figure(front.marked(), title=f"front after {trials} trials")
         picture = figure_to_array(drawn)
         writer.add_image("front", picture, global_step=trials, dataformats="HWC")

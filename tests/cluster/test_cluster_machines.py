@@ -1,4 +1,4 @@
-"""Nodes that die while a sweep runs, as raylets of this machine; needs no namespaces."""
+"""Machines that die while a sweep runs, as raylets of this one; needs no namespaces."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ import ray
 from ray.cluster_utils import Cluster
 
 from snas_tune.front import FrontFile
-from snas_tune.sweep import SweepResult, quiet_ray, run_sweep, sweep_space
-from snas_tune.sweep.machines import wait_for_nodes
+from snas_tune.sweep import SweepResult, SweepSettings, quiet_ray, run_sweep, sweep_space
+from snas_tune.sweep.machines import wait_for_machines
 
 pytestmark = [
     pytest.mark.slow,
@@ -42,26 +42,28 @@ SETTINGS = {
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
     """A head and two workers, with room for two trials each."""
-    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
+    started = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
     for _ in range(2):
-        nodes.add_node(num_cpus=2)
-    quiet_ray(address=nodes.address)
-    yield nodes
+        started.add_node(num_cpus=2)
+    quiet_ray(address=started.address)
+    yield started
     ray.shutdown()
-    nodes.shutdown()
+    started.shutdown()
 
 
 def sweep(cluster: Cluster, storage: Path, name: str, **more: Any) -> SweepResult:
     return run_sweep(
         sweep_space(**SETTINGS),
-        name=name,
-        storage_path=str(storage),
-        trials=TRIALS,
-        searcher="random",
-        rule="fifo",
-        address=cluster.address,
-        nodes=3,
-        **more,
+        SweepSettings(
+            name=name,
+            storage_path=str(storage),
+            trials=TRIALS,
+            searcher="random",
+            rule="fifo",
+            address=cluster.address,
+            machines=3,
+            **more,
+        ),
     )
 
 
@@ -98,8 +100,8 @@ def when(condition: Callable[[], bool], act: Callable[[], object]) -> threading.
     return thread
 
 
-def a_node_dies(cluster, path):
-    """Take a node away as soon as every trial of the sweep there has a checkpoint or more."""
+def a_machine_dies(cluster, path):
+    """Take a machine away as soon as every trial of the sweep there has a checkpoint or more."""
     victim = sorted(cluster.worker_nodes, key=lambda node: node.unique_id)[0]
     return when(
         lambda: len(list(path.glob("*/checkpoint_000002"))) >= TRIALS,
@@ -107,10 +109,10 @@ def a_node_dies(cluster, path):
     )
 
 
-def test_a_nodes_death_costs_no_trial_and_changes_no_child(cluster, tmp_path):
+def test_a_machines_death_costs_no_trial_and_changes_no_child(cluster, tmp_path):
     undisturbed = sweep(cluster, tmp_path, "undisturbed")
     assert undisturbed.exit_status == 0
-    thread = a_node_dies(cluster, tmp_path / "disturbed")
+    thread = a_machine_dies(cluster, tmp_path / "disturbed")
     disturbed = sweep(cluster, tmp_path, "disturbed", max_failures=3)
     thread.join()
     assert disturbed.exit_status == 0
@@ -119,8 +121,8 @@ def test_a_nodes_death_costs_no_trial_and_changes_no_child(cluster, tmp_path):
     assert len(rows(disturbed.path)) == TRIALS * EPOCHS
 
 
-def test_without_retries_a_dead_node_fails_its_trials_and_the_sweep_says_so(cluster, tmp_path):
-    thread = a_node_dies(cluster, tmp_path / "once")
+def test_without_retries_a_dead_machine_fails_its_trials_and_the_sweep_says_so(cluster, tmp_path):
+    thread = a_machine_dies(cluster, tmp_path / "once")
     result = sweep(cluster, tmp_path, "once", max_failures=0)
     thread.join()
     assert result.exit_status == 1
@@ -128,16 +130,16 @@ def test_without_retries_a_dead_node_fails_its_trials_and_the_sweep_says_so(clus
     assert result.problems[-1].startswith(f"{len(result.failed)} of {TRIALS} trials failed")
 
 
-def test_a_node_that_does_not_come_is_not_waited_for_for_ever(cluster):
-    assert len(wait_for_nodes(3)) == 3
+def test_a_machine_that_does_not_come_is_not_waited_for_for_ever(cluster):
+    assert len(wait_for_machines(3)) == 3
     with pytest.raises(
-        ValueError, match=r"nodes must be 4 within 1 s, got 3: the head's .*monitor"
+        ValueError, match=r"machines must be 4 within 1 s, got 3: the head's .*monitor"
     ):
-        wait_for_nodes(4, timeout=1)
+        wait_for_machines(4, timeout=1)
 
 
 def drain(cluster: Cluster, node: Any) -> None:
-    """Tell Ray that a node will be taken away in three seconds, as a cloud's notice would."""
+    """Tell Ray that a machine will be taken away in three seconds, as a cloud's notice would."""
     command = [
         f"{Path(sys.executable).parent}/ray",
         "drain-node",
@@ -155,7 +157,9 @@ def drain(cluster: Cluster, node: Any) -> None:
     subprocess.run(command, check=True, env={**os.environ, "RAY_AUTH_MODE": "token"})
 
 
-def test_trials_of_a_node_that_will_go_save_themselves_at_the_end_of_their_epoch(cluster, tmp_path):
+def test_trials_of_a_machine_that_will_go_save_themselves_at_the_end_of_their_epoch(
+    cluster, tmp_path
+):
     """They checkpoint at their end alone otherwise, and have no failure to spare."""
     path = tmp_path / "warned"
     victim = sorted(cluster.worker_nodes, key=lambda node: node.unique_id)[0]

@@ -102,5 +102,5 @@ def test_a_restored_tuner_knows_what_was_decided(tmp_path):
     lines = journal(tmp_path / "tuner")
     restored = tune.Tuner.restore(str(tmp_path / "tuner"), Curve, restart_errored=True)
     assert ended(restored.fit()._experiment_analysis.trials) == epochs
-    known = restored._local_tuner._tune_config.scheduler.manager
+    known = restored._local_tuner._tune_config.scheduler.judge
     assert known.lines == lines

@@ -20,15 +20,15 @@ from snas_tune.data import ImageSet
 from snas_tune.search.footprint import CONTEXT, HELD, MIB, PROCESS, WORKSPACE, Footprint, footprint
 from snas_tune.search.search import Search
 from snas_tune.sweep import SnasTrainable, prepare, quiet_ray
-from snas_tune.sweep import nodes as nodes_module
-from snas_tune.sweep.machines import Answer, Node, check_growing, file_system
+from snas_tune.sweep import machines as machines_module
+from snas_tune.sweep.machines import Answer, Machine, check_growing, file_system
 from snas_tune.sweep.packing import packing_line
 
 GIB = 2**30
 
 
-def node(cpus=0.0, gpus=0.0, memory=64 * GIB, address="10.0.0.1"):
-    return Node("ab" * 28, address, cpus, gpus, memory)
+def machine(cpus=0.0, gpus=0.0, memory=64 * GIB, address="10.0.0.1"):
+    return Machine("ab" * 28, address, cpus, gpus, memory)
 
 
 @pytest.mark.parametrize(
@@ -49,8 +49,8 @@ def node(cpus=0.0, gpus=0.0, memory=64 * GIB, address="10.0.0.1"):
         ((8, 0), 1, 0.5, 0),
     ],
 )
-def test_a_node_holds_as_many_trials_as_its_cpus_and_gpus_allow(has, cpus, gpus, slots):
-    assert node(*has).slots(cpus, gpus) == slots
+def test_a_machine_holds_as_many_trials_as_its_cpus_and_gpus_allow(has, cpus, gpus, slots):
+    assert machine(*has).slots(cpus, gpus) == slots
 
 
 def cpu_need(gib: float) -> Footprint:
@@ -63,31 +63,31 @@ def gpu_need(gib: float) -> Footprint:
 
 
 def test_one_line_says_how_many_trials_fit():
-    line = packing_line(cpu_need(2), [node(8, memory=63 * GIB)], {}, 2, 0)
+    line = packing_line(cpu_need(2), [machine(8, memory=63 * GIB)], {}, 2, 0)
     assert line == (
         "memory: about 2.00 GiB a trial; 4 fit on this machine (4 by 2 CPUs each, 31 by memory)"
     )
-    few = [node(8, memory=5 * GIB), node(8, memory=3.9 * GIB)]  # memory is not shared
+    few = [machine(8, memory=5 * GIB), machine(8, memory=3.9 * GIB)]  # memory is not shared
     line = packing_line(cpu_need(2), few, {}, 1, 0)
-    assert "; 3 fit on 2 nodes (16 by 1 CPUs each, 3 by memory): give --concurrent 3, or" in line
+    assert "; 3 fit on 2 machines (16 by 1 CPUs each, 3 by memory): give --concurrent 3, or" in line
 
 
 def test_the_line_of_a_gpu_says_what_would_fit_if_too_many_share_it():
     answers = {"a": Answer("", {}, 24 * GIB), "b": Answer("", {}, 16 * GIB), "c": Answer("", {}, 0)}
-    two = [node(8, 1), node(8, 1)]
+    two = [machine(8, 1), machine(8, 1)]
     line = packing_line(gpu_need(3.5), two, answers, 1, 0.25)
     assert line == (
         "memory: about 3.50 GiB of a GPU a trial; 4 on a GPU take 14.00 of 16.0 GiB, where 4 fit; "
-        "8 at a time on 2 nodes now"
+        "8 at a time on 2 machines now"
     )
     line = packing_line(gpu_need(5), two, answers, 1, 0.25)
     assert line.endswith(
         "where 3 fit: give --gpus-per-trial 0.333, or trials will run out of memory"
     )
-    assert node(8, 1).slots(1, 0.333) == 3
+    assert machine(8, 1).slots(1, 0.333) == 3
     assert "make the search smaller" in packing_line(gpu_need(17), two, answers, 1, 1)
     unknown = packing_line(gpu_need(5), two, {}, 1, 0.5)
-    assert unknown.endswith("2 on a GPU take 10.00; 4 at a time on 2 nodes now")
+    assert unknown.endswith("2 on a GPU take 10.00; 4 at a time on 2 machines now")
 
 
 def test_the_memory_of_a_gpu_is_that_of_the_smallest(tmp_path, monkeypatch):
@@ -95,12 +95,12 @@ def test_the_memory_of_a_gpu_is_that_of_the_smallest(tmp_path, monkeypatch):
     tool.write_text("#!/bin/sh\nprintf '81559\\n24564\\n'\n")
     tool.chmod(tool.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    assert nodes_module._gpu_memory() == 24564 * MIB
+    assert machines_module._gpu_memory() == 24564 * MIB
     tool.write_text("#!/bin/sh\nexit 9\n")
-    assert nodes_module._gpu_memory() == 0
+    assert machines_module._gpu_memory() == 0
     tool.unlink()
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert nodes_module._gpu_memory() == 0
+    assert machines_module._gpu_memory() == 0
 
 
 MOUNTS = """\
@@ -128,55 +128,53 @@ def test_the_file_system_of_a_path_is_the_deepest_mount_above_it(path, kind, tmp
     assert file_system(path, str(tmp_path / "none")) == "unknown"
 
 
-def test_a_local_disk_is_refused_where_every_trial_runs_on_a_node_to_come(monkeypatch):
-    head = [node(0)]
+def test_a_local_disk_is_refused_where_every_trial_runs_on_a_machine_to_come(monkeypatch):
+    head = [machine(0)]
     kinds = {"kind": "ext4"}
-    monkeypatch.setattr(nodes_module, "file_system", lambda path: kinds["kind"])
+    monkeypatch.setattr(machines_module, "file_system", lambda path: kinds["kind"])
     with pytest.raises(
         ValueError, match=r"shares, such as s3://.* yet to start, got /x .*\(ext4\)"
     ):
         check_growing("/x", head, 1, 0)
     with pytest.raises(ValueError, match="yet to start"):
-        check_growing("/x", [node(8)], 1, 0.5)
-    check_growing("/x", [node(8)], 1, 0)  # what is there is tried out
+        check_growing("/x", [machine(8)], 1, 0.5)
+    check_growing("/x", [machine(8)], 1, 0)  # what is there is tried out
     check_growing("s3://bucket/x", head, 1, 0)
     for kind in ("nfs4", "fuse.s3fs", "lustre"):
         kinds["kind"] = kind
         check_growing("/x", head, 1, 0)
 
 
-def test_a_node_is_refused_by_its_address_if_it_differs_or_cannot_use_the_storage():
-    same = {name: nodes_module._version(name) for name in nodes_module.SAME}
+def test_a_machine_is_refused_by_its_address_if_it_differs_or_cannot_use_the_storage():
+    same = {name: machines_module._version(name) for name in machines_module.SAME}
     assert "none" not in same.values()
     good = Answer("", same, 0)
-    nodes_module._check_answers("/x", {"10.0.0.1": good})
+    machines_module._check_answers("/x", {"10.0.0.1": good})
     for name in same:
         other = {"10.0.0.1": good, "10.0.0.2": Answer("", {**same, name: "0.9"}, 0)}
-        message = (
-            f"{name} of every node must be {same[name]}, as on the .* got 0.9 on node 10.0.0.2"
-        )
+        message = rf"{name} of every machine must be {same[name]}, .* got 0.9 on machine 10.0.0.2"
         with pytest.raises(ValueError, match=message):
-            nodes_module._check_answers("/x", other)
+            machines_module._check_answers("/x", other)
     with pytest.raises(
-        ValueError, match=r"got s3://b, which node 10.0.0.2 does not \(AccessDenied"
+        ValueError, match=r"got s3://b, which machine 10.0.0.2 does not \(AccessDenied"
     ):
-        nodes_module._check_answers("s3://b", {"10.0.0.2": Answer("AccessDenied", same, 0)})
+        machines_module._check_answers("s3://b", {"10.0.0.2": Answer("AccessDenied", same, 0)})
 
 
-def test_trials_at_a_time_must_be_given_where_no_node_has_room_yet():
+def test_trials_at_a_time_must_be_given_where_no_machine_has_room_yet():
     asked = SimpleNamespace(cpus_per_trial=1, gpus_per_trial=0.5)
-    assert prepare._slots(asked, [node(0), node(8, 1), node(8, 2)]) == 6
+    assert prepare._slots(asked, [machine(0), machine(8, 1), machine(8, 2)]) == 6
     with pytest.raises(
-        ValueError, match="concurrent must be given where no node that is alive has"
+        ValueError, match="concurrent must be given where no machine that is alive has"
     ):
-        prepare._slots(asked, [node(0), node(8)])
+        prepare._slots(asked, [machine(0), machine(8)])
 
 
 SIZE = {"cells": 3, "channels": 8, "nodes": 3, "epochs": 2, "threads": 1}
 REAL = """
 import json, sys
 import torch
-from test_sweep_nodes import images, taken
+from test_sweep_machines import images, taken
 from snas_tune.config import SearchConfig
 from snas_tune.search.search import Search
 
@@ -255,7 +253,15 @@ def may_be_alone() -> bool:
     not may_be_alone(), reason="no process may be started in a namespace of its own"
 )
 def test_the_address_auto_without_a_cluster_gives_one_line_at_once(tmp_path):
-    command = [sys.executable, "examples/sweep.py", "--address", "auto", "--results", str(tmp_path)]
+    code = """
+import sys
+from snas_tune.sweep import quiet_ray
+try:
+    quiet_ray(address="auto")
+except ValueError as error:
+    sys.exit(f"error: {error}")
+"""
+    command = [sys.executable, "-c", code]
     done = subprocess.run(
         [*ALONE, *command],
         capture_output=True,
@@ -264,7 +270,7 @@ def test_the_address_auto_without_a_cluster_gives_one_line_at_once(tmp_path):
         cwd=Path(__file__).parent.parent,
         env={**os.environ, "RAY_TMPDIR": str(tmp_path)},
     )
-    assert done.returncode == 2
+    assert done.returncode == 1
     assert done.stderr.startswith(
         "error: address must be that of a running Ray cluster, got 'auto' (Could not find any"
     )

@@ -14,7 +14,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
 from snas_tune.config import SearchConfig
-from snas_tune.stopping import Journal, Manager, journal, make_rule
+from snas_tune.stopping import Journal, Judge, journal, make_rule
 from snas_tune.stopping.rules import Asha
 from snas_tune.sweep.scheduler import ParetoScheduler, make_scheduler, trial_key
 
@@ -28,8 +28,8 @@ class Never:
         return False
 
 
-def manager(rule=None):
-    return Manager((3, 9, 27), 2, rule or Asha(2))
+def judge(rule=None):
+    return Judge((3, 9, 27), 2, rule or Asha(2))
 
 
 def decisions(to, reports):
@@ -37,14 +37,14 @@ def decisions(to, reports):
 
 
 def test_a_trial_is_judged_at_a_rung_and_at_no_other_time():
-    to = manager(Never())
+    to = judge(Never())
     assert decisions(to, [("a", 1, (1, 1)), ("a", 2, (1, 1))]) == [True, True]
     assert decisions(to, [("a", 3, (1, 1))]) == [False]
     assert len(to.history.rungs[0]) == 1
 
 
 def test_a_report_that_skips_rungs_counts_for_the_highest_of_them():
-    to = manager()
+    to = judge()
     to.report("a", 10, (1, 1))
     assert [len(rung) for rung in to.history.rungs] == [0, 1, 0]
     assert to.report("a", 4, (0, 0)) == (True, None)  # late: it was beyond that rung
@@ -52,14 +52,14 @@ def test_a_report_that_skips_rungs_counts_for_the_highest_of_them():
 
 
 def test_a_value_that_is_not_known_waits_for_the_next_report():
-    to = manager(Never())
+    to = judge(Never())
     waiting = [("a", 3, (NAN, 1)), ("a", 4, (1, math.inf)), ("a", 5, (1, NAN))]
     assert decisions(to, waiting) == [True] * 3
     assert decisions(to, [("a", 6, (1, 1))]) == [False]
 
 
 def test_repeated_reports_get_the_first_answer_whatever_they_say():
-    to = manager(Asha(2))
+    to = judge(Asha(2))
     assert decisions(to, [("a", 3, (1, 1)), ("b", 3, (2, 1)), ("c", 3, (0, 1))]) == [
         True,
         False,
@@ -73,7 +73,7 @@ def test_repeated_reports_get_the_first_answer_whatever_they_say():
 
 
 def test_at_the_end_a_trial_ends_and_is_not_counted_as_stopped():
-    to = manager(Asha(2))
+    to = judge(Asha(2))
     assert to.report("a", 27, (1, 1))[0] is False
     assert to.history.stopped == {}
     assert len(to.history.rungs[-1]) == 1
@@ -95,17 +95,17 @@ def test_at_the_end_a_trial_ends_and_is_not_counted_as_stopped():
     st.integers(0, 60),
     st.sampled_from(["pareto", "hopeless", "mo-asha", "asha", "asha-scalar", "fifo"]),
 )
-def test_a_manager_that_replays_a_journal_decides_as_the_first_one_would(reports, cut, name):
-    whole = manager(make_rule(name, 3))
+def test_a_judge_that_replays_a_journal_decides_as_the_first_one_would(reports, cut, name):
+    whole = judge(make_rule(name, 3))
     expected = [whole.report(*report) for report in reports]
-    first = manager(make_rule(name, 3))
+    first = judge(make_rule(name, 3))
     decisions(first, reports[:cut])
-    second = manager(make_rule(name, 3))
+    second = judge(make_rule(name, 3))
     second.replay(json.loads(json.dumps(first.lines)))
     assert [second.report(*report) for report in reports[cut:]] == expected[cut:]
     assert second.lines == whole.lines
     # After a crash the last reports before it come again, and change nothing.
-    third = manager(make_rule(name, 3))
+    third = judge(make_rule(name, 3))
     third.replay(first.lines)
     decisions(third, reports[max(0, cut - 5) :])
     assert third.lines[: len(first.lines)] == first.lines
@@ -115,7 +115,7 @@ def test_a_line_that_is_no_report_is_refused():
     with pytest.raises(
         ValueError, match=r"line of the journal must be a report, got \{'trial': 'a'\}"
     ):
-        manager().replay([{"trial": "a"}])
+        judge().replay([{"trial": "a"}])
 
 
 HEAD = {"experiment": "e"}
@@ -281,7 +281,7 @@ def test_an_interrupted_trial_has_not_ended_and_a_done_one_has():
     ending = {"epoch": 20, "child_accuracy": 0.5, "flops": 5}
     to.on_trial_complete(None, trial(0), {**ending, "done": False})
     to.on_trial_complete(None, trial(1), {**ending, "done": True})
-    assert [place[:2] for place in to.manager.history.rungs[-1].places] == ["1-"]
+    assert [place[:2] for place in to.judge.history.rungs[-1].places] == ["1-"]
 
 
 def test_a_resumed_experiment_goes_on_and_a_new_one_starts_anew(tmp_path):
@@ -292,7 +292,7 @@ def test_a_resumed_experiment_goes_on_and_a_new_one_starts_anew(tmp_path):
     resumed = scheduler()
     resumed.on_trial_add(None, trial(7, storage=Storage(tmp_path)))
     resumed.on_trial_add(None, trial(8, storage=Storage(tmp_path)))
-    assert resumed.manager.lines == first.manager.lines
+    assert resumed.judge.lines == first.judge.lines
     # The same trial under a new identifier, as Tune had not saved it before it was killed.
     again = trial(2)
     again.trial_id = "another"
@@ -300,13 +300,13 @@ def test_a_resumed_experiment_goes_on_and_a_new_one_starts_anew(tmp_path):
     unpickled = pickle.loads(pickle.dumps(first))  # as Tuner.restore has it: from the start
     told(first, trial(5), 3, 0.4, 5)
     unpickled.on_trial_add(None, trial(9, storage=Storage(tmp_path)))
-    assert unpickled.manager.lines == first.manager.lines
+    assert unpickled.judge.lines == first.judge.lines
     new = scheduler()
     new.on_trial_add(None, trial(0, storage=Storage(tmp_path, "2027")))
-    assert new.manager.lines == []
+    assert new.judge.lines == []
     other = scheduler(grace_period=1)  # decides otherwise, so what was decided says nothing
     other.on_trial_add(None, trial(0, storage=Storage(tmp_path)))
-    assert other.manager.lines == []
+    assert other.judge.lines == []
 
 
 def test_a_decision_stands_when_the_storage_is_away(tmp_path, capsys):
@@ -321,7 +321,7 @@ def test_a_decision_stands_when_the_storage_is_away(tmp_path, capsys):
     told(to, trial(3), 3, 0.5, 5)
     later = scheduler(rule=Never())
     later.on_trial_add(None, trial(9, storage=Storage(tmp_path)))
-    assert len(later.manager.lines) == 3
+    assert len(later.judge.lines) == 3
 
 
 def test_it_can_be_saved_as_tune_would_and_pickled(tmp_path):
@@ -331,8 +331,8 @@ def test_it_can_be_saved_as_tune_would_and_pickled(tmp_path):
     to.save(str(tmp_path / "saved"))
     other = scheduler()
     other.restore(str(tmp_path / "saved"))
-    assert other.manager.lines == to.manager.lines
-    assert pickle.loads(pickle.dumps(to)).manager.lines == to.manager.lines
+    assert other.judge.lines == to.judge.lines
+    assert pickle.loads(pickle.dumps(to)).judge.lines == to.judge.lines
     assert "3: 5 (4 stopped), 9: 0 (0 stopped)" in to.debug_string()
 
 
@@ -369,9 +369,9 @@ def test_tunes_own_metric_and_mode_are_refused():
 
 def test_a_sweeps_scheduler_has_its_rungs_where_the_child_is_evaluated():
     made = make_scheduler(SearchConfig(epochs=27))
-    assert made.manager.levels == (3, 9, 27)
-    assert make_scheduler(SearchConfig(epochs=12)).manager.levels == (2, 6, 12)
-    assert make_scheduler(SearchConfig(epochs=1)).manager.levels == (1,)
+    assert made.judge.levels == (3, 9, 27)
+    assert make_scheduler(SearchConfig(epochs=12)).judge.levels == (2, 6, 12)
+    assert make_scheduler(SearchConfig(epochs=1)).judge.levels == (1,)
     make_scheduler(SearchConfig(epochs=27, child_every=3))
     with pytest.raises(
         ValueError, match="child_every must divide the epochs of the rungs 3, 9, got 2"

@@ -1,0 +1,68 @@
+"""The trials of a sweep as its driver knows them: each one's config is parsed once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ray.tune.experiment import Trial
+
+from snas_tune.config import SearchConfig
+from snas_tune.front import SCHEMA
+from snas_tune.sweep.domains import search_name
+
+
+@dataclass(frozen=True, slots=True)
+class SweepTrial:
+    """One trial: what follows from its config."""
+
+    name: str
+    """Of its directory, its rows and its run in TensorBoard."""
+
+    search: SearchConfig
+
+    constants: Mapping[str, Any]
+    """The columns that all its rows of the front file share."""
+
+    @staticmethod
+    def of(config: Mapping[str, Any]) -> SweepTrial:
+        """The trial of a config.
+
+        Raises:
+            ValueError: a setting is wrong.
+        """
+        search = SearchConfig.from_dict(config)
+        name = search_name(search)
+        constants = {key: value for key, value in search.to_dict().items() if key in SCHEMA.names}
+        constants |= {"trial": name, "config": search.to_json(), "checkpoint": None}
+        return SweepTrial(name, search, constants)
+
+    def row(self, report: Mapping[str, Any]) -> dict[str, Any]:
+        """The row of the front file for a report; its checkpoint is not known yet."""
+        return {
+            column: self.constants[column] if column in self.constants else report[column]
+            for column in SCHEMA.names
+        }
+
+
+class SweepTrials:
+    """Every :class:`SweepTrial` of a sweep."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[Any, SweepTrial]] = {}
+
+    def __reduce__(self) -> tuple[type[SweepTrials], tuple[()]]:
+        return SweepTrials, ()  # what it holds follows from the trials
+
+    def of(self, trial: Trial) -> SweepTrial:
+        """What is known of a trial of Tune's."""
+        config, known = self._known.get(trial.trial_id, (None, None))
+        if known is None or config is not trial.config:
+            known = SweepTrial.of(trial.config)
+            self._known[trial.trial_id] = trial.config, known
+        return known
+
+    def name(self, trial: Trial) -> str:
+        """For Tune's ``trial_name_creator`` and ``trial_dirname_creator``."""
+        return self.of(trial).name
