@@ -102,6 +102,7 @@ class Space(ABC):
         Raises:
             ValueError: a setting does not fit the space.
         """
+        return
 
     @abstractmethod
     def supernet(self, implementation: str) -> Supernet:
