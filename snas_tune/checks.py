@@ -1,6 +1,6 @@
-"""Checks of settings: a test of a value, and its words in an error message.
+"""Checks of settings: a test of a value, and its demand in the words of an error message.
 
-A dataclass has the check of each field beside it, and makes all of them when it is made::
+A dataclass says the check of each field beside it, and checks all of them when it is made::
 
     @dataclass(frozen=True)
     class Settings:
@@ -22,27 +22,28 @@ from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin, get_
 
 
 class Check(NamedTuple):
-    """A test of a value, and its words in ``<setting> must be <words>``."""
+    """A test of a value, and its demand in ``<setting> must be <demand>``."""
 
     test: Callable[[Any], bool]
-    words: str
+    demand: str
 
 
-def check_fields(instance: object) -> None:
-    """Make the checks of a dataclass: every :class:`Check` in the ``Annotated`` of a field.
+def check_fields(settings: Any) -> None:
+    """Check every field of a dataclass whose type is ``Annotated`` with a :class:`Check`.
 
     A field whose type allows None may be None.
 
     Raises:
-        ValueError: a value does not pass: ``<name> must be <words>, got <value>``.
+        ValueError: a value does not pass: ``<name> must be <demand>, got <value>``.
     """
-    for name, checks, optional in _field_checks(type(instance)):  # type: ignore[arg-type]  # mypy: no hash of types
-        value = getattr(instance, name)
+    kind: Any = type(settings)
+    for name, checks, optional in _field_checks(kind):
+        value = getattr(settings, name)
         if optional and value is None:
             continue
         for check in checks:
             if not holds(check.test, value):
-                raise ValueError(f"{name} must be {check.words}, got {value!r}")
+                raise ValueError(f"{name} must be {check.demand}, got {value!r}")
 
 
 @functools.cache
@@ -59,13 +60,10 @@ def _field_checks(kind: type) -> tuple[tuple[str, tuple[Check, ...], bool], ...]
 
 
 def marked(kind: type, mark: object) -> tuple[str, ...]:
-    """The fields of a dataclass whose ``Annotated`` holds a mark, in their order."""
+    """The fields of a dataclass whose annotation holds a mark, in their order."""
     hints = get_type_hints(kind, include_extras=True)
-    return tuple(
-        field.name
-        for field in dataclasses.fields(kind)
-        if any(part is mark for part in _parts(hints[field.name]))
-    )
+    names = (field.name for field in dataclasses.fields(kind))
+    return tuple(name for name in names if any(part is mark for part in _parts(hints[name])))
 
 
 def _parts(hint: Any) -> Iterator[Any]:

@@ -59,6 +59,10 @@ NAMES = Check(are_different_names, "two or more different names")
 COST_WEIGHTS = Check(lambda value: isinstance(value, Mapping), "weights by name of the cost")
 COLOURS = Check(lambda value: is_count(value, 1) and value in (1, 3), "1 or 3")
 
+SINCE_FORMAT_1 = {"space": "cell", "method": "snas"}
+"""Settings that the first configs did not have, and their one meaning then. They are left out of
+the JSON where they have it, so that a search keeps its fingerprint, and a trial its name."""
+
 VARIED = ("penalty_strength", "temperature_schedule", "temperature_start", "temperature_end")
 """Settings that a sweep varies unless it is told otherwise; HParams always shows them."""
 
@@ -67,10 +71,6 @@ PLACES = ("data_root", "data_cache")
 
 PATHS = (*PLACES, "latency_table")
 """Settings that are always paths."""
-
-SINCE_FORMAT_1 = {"space": "cell", "method": "snas"}
-"""Settings that the first configs did not have, and their one meaning then. They are left out of
-the JSON where they have it, so that a search keeps its fingerprint, and a trial its name."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -23,8 +23,7 @@ from snas_tune.config import SearchConfig
 from snas_tune.front import FrontFile, ParetoFront
 from snas_tune.results import METRICS
 from snas_tune.space.cell.genotype import Cell, Edge, Genotype, cell_edges
-from snas_tune.sweep import trial_name
-from snas_tune.sweep.callbacks import front_row
+from snas_tune.sweep.callbacks.trials import SweepTrial
 from snas_tune.tensorboard_log import SweepLog
 
 OPS = ("skip_connect", "max_pool_3x3", "sep_conv_3x3")
@@ -81,18 +80,20 @@ def write_sweep(
                     "epochs": epochs,
                 }
             )
-            name = trial_name(config.to_dict())
-            log.start_trial(name, config.to_dict())
+            known = SweepTrial.of(config.to_dict())
+            name = known.name
+            log.start_trial(name, config)
             for epoch in range(1, epochs + 1):
                 report = some_report(generator, epoch, strength)
                 log.add_result(name, report)
-                rows.append(front_row(config, name, report))
+                rows.append(known.row(report))
             rows[-1]["checkpoint"] = f"{name}/checkpoint_{epochs - 1:06d}"
             log.add_checkpoints(name, {epochs: rows[-1]["checkpoint"]})
             log.end_trial(name)
     file.add(rows)
     front = ParetoFront(file.table)
-    log.add_front(front, trials)
+    log.add_front_size(len(front.front), trials)
+    log.draw_front(front, trials)
     log.close()
     return front
 

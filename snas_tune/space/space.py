@@ -95,6 +95,15 @@ class Space(ABC):
     def __init__(self, config: SearchConfig, images: ImageShape) -> None:
         self.config, self.images = config, images
 
+    @classmethod
+    def check(cls, config: SearchConfig) -> None:
+        """Refuse settings that can be refused before any image is read; none here.
+
+        Raises:
+            ValueError: a setting does not fit the space.
+        """
+        return
+
     @abstractmethod
     def supernet(self, implementation: str) -> Supernet:
         """A new supernet on the CPU, its weights drawn from torch's global random state.
@@ -263,12 +272,22 @@ def named_class(name: str, table: Mapping[str, str], setting: str) -> Any:
         raise ValueError(f"{setting} must be importable, got {name!r} ({error!r})") from error
 
 
+def space_class(name: str) -> type[Space]:
+    """The class of a space.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    found: type[Space] = named_class(name, SPACES, "space")
+    return found
+
+
 def build_space(config: SearchConfig, images: ImageShape) -> Space:
     """The space that a config names.
 
     Raises:
         ValueError: there is none of that name, or a setting does not fit it.
     """
-    space: Space = named_class(config.space, SPACES, "space")(config, images)
+    space = space_class(config.space)(config, images)
     check_choices(space.name, space.choices)
     return space

@@ -14,8 +14,9 @@ import torch
 from snas_tune.config import SearchConfig
 from snas_tune.data import check
 from snas_tune.search.footprint import footprint
+from snas_tune.search.methods.table import method_class
 from snas_tune.search.search import Search
-from snas_tune.space.cell.ops import check_ops, import_ops
+from snas_tune.space.space import space_class
 from snas_tune.sweep.cluster import check_resources, joined, quiet_ray
 from snas_tune.sweep.domains import absolute_paths, first_config, starting_points
 from snas_tune.sweep.experiment import Description, can_restore, check_experiment
@@ -47,8 +48,8 @@ def check_settings(space: Mapping[str, Any], address: str | None = None) -> Sear
         ValueError: a setting, the data or an op is wrong.
     """
     config = SearchConfig.from_dict(first_config(space))
-    import_ops(config.ops_module)
-    check_ops(config.ops)
+    space_class(config.space).check(config)
+    method_class(config.method)
     if address is None:
         choose_device(config.device)
     check(
@@ -64,9 +65,9 @@ def check_sweep(space: Mapping[str, Any], address: str | None = None) -> SearchC
     """Check all that can be known of a space before a trial starts.
 
     The cheap things first; then a whole search is built from the first config of the space. That
-    reads the images (into the cache, if there is one), counts every op, and, where trials run on
-    this machine's CPU, compiles the native kernels and measures the supernet's forms, once and
-    while nothing else runs; it trains nothing.
+    reads the images (into the cache, if there is one), counts every option, and, where trials run
+    on this machine's CPU, compiles the native kernels and measures the supernet's implementations,
+    once and while nothing else runs; it trains nothing.
 
     Args:
         space: as for :func:`check_settings`.
@@ -84,9 +85,9 @@ def check_sweep(space: Mapping[str, Any], address: str | None = None) -> SearchC
 
 
 def _build_search(config: SearchConfig, gpus: float = 0) -> Search:
-    """Build a search on the CPU; for trials on a GPU its form is measured there, and not here."""
+    """Build a search on the CPU; trials on a GPU measure its implementations there."""
     changes: dict[str, Any] = {"device": "cpu"} | ({"supernet": "plain"} if gpus else {})
-    if config.compile:  # under which the plain form runs; to compile it here would take minutes
+    if config.compile:  # under which the plain one runs; to compile it here would take minutes
         changes |= {"supernet": "plain", "compile": False}
     with _threads_of(config):
         return Search(SearchConfig.from_dict({**config.to_dict(), **changes}))

@@ -118,7 +118,7 @@ class SweepLog:
         names = [metric.name for metric in (*METRICS, *own.metrics)]
         names += [key for key in report if key.startswith(CREDIT)]
         values = {name: known.get(name) for name in names}
-        # One event for all of them: what an event costs is not its values.
+        # One event for all of them: its cost is hardly that of its values.
         scalars = [
             Summary.Value(tag=name, simple_value=value)
             for name, value in values.items()

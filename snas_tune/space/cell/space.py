@@ -42,8 +42,7 @@ class CellSpace(Space):
 
     def __init__(self, config: SearchConfig, images: ImageShape) -> None:
         super().__init__(config, images)
-        import_ops(config.ops_module)
-        check_ops(config.ops)
+        self.check(config)
         skeleton = Skeleton(
             config.cells,
             config.channels,
@@ -54,6 +53,12 @@ class CellSpace(Space):
             config.partial_channels,
         )
         self.candidates = Candidates(skeleton, config.nodes, tuple(config.ops))
+
+    @classmethod
+    def check(cls, config: SearchConfig) -> None:
+        """As :meth:`Space.check`: every op must be known, after the user's module is imported."""
+        import_ops(config.ops_module)
+        check_ops(config.ops)
 
     @property
     def skeleton(self) -> Skeleton:
