@@ -42,8 +42,13 @@ def check_fields(settings: Any) -> None:
         if optional and value is None:
             continue
         for check in checks:
-            if not holds(check.test, value):
-                raise ValueError(f"{name} must be {check.demand}, got {value!r}")
+            check_value(name, value, check)
+
+
+def check_value(name: str, value: Any, check: Check) -> None:
+    """Raise ``ValueError`` unless a value passes: ``<name> must be <demand>, got <value>``."""
+    if not holds(check.test, value):
+        raise ValueError(f"{name} must be {check.demand}, got {value!r}")
 
 
 @functools.cache
@@ -120,6 +125,7 @@ def is_instance(kind: type) -> Check:
 COUNT = Check(lambda value: is_count(value, 1), "a positive whole number")
 COUNT_OR_ZERO = at_least(0)
 POSITIVE = Check(lambda value: is_number(value) and value > 0, "positive")
+ABOVE_ONE = Check(lambda value: is_number(value) and value > 1, "above 1")
 NOT_NEGATIVE = Check(lambda value: is_number(value) and value >= 0, "0 or more")
 SHARE = Check(lambda value: is_number(value) and 0 <= value < 1, "at least 0 and below 1")
 OPEN_SHARE = Check(lambda value: is_number(value) and 0 < value < 1, "above 0 and below 1")

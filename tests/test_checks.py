@@ -60,7 +60,7 @@ def test_fields_within_their_rules_and_fields_without_one_pass():
         assert More(**values) == More(**values)
 
 
-@pytest.mark.parametrize("rule", NUMBERS, ids=lambda rule: rule.words)
+@pytest.mark.parametrize("rule", NUMBERS, ids=lambda rule: rule.demand)
 @pytest.mark.parametrize("value", NO_NUMBERS, ids=repr)
 def test_a_value_that_is_no_finite_number_breaks_every_rule_of_numbers_without_another_error(
     rule, value

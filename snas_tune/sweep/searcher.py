@@ -14,6 +14,7 @@ import optuna
 from ray.tune.search.optuna import OptunaSearch
 from ray.tune.search.sample import Domain, Float
 
+from snas_tune.checks import COUNT, check_value, choice
 from snas_tune.front.dominance import signs
 from snas_tune.results import EPOCH, OBJECTIVES
 from snas_tune.stopping import Outcome, widest_gap
@@ -37,12 +38,11 @@ def check_searcher(searcher: str, concurrent: int | None) -> None:
         ValueError: the searcher is unknown or lacks a package, or ``concurrent`` is given and not a
             positive integer.
     """
-    if searcher not in SEARCHERS:
-        raise ValueError(f"searcher must be one of {', '.join(SEARCHERS)}, got {searcher!r}")
+    check_value("searcher", searcher, choice(SEARCHERS))
     if searcher == "gp" and importlib.util.find_spec("scipy") is None:
         raise ValueError("searcher gp needs scipy (pip install scipy), got none")
-    if concurrent is not None and not (isinstance(concurrent, int) and concurrent >= 1):
-        raise ValueError(f"concurrent must be a positive whole number, got {concurrent!r}")
+    if concurrent is not None:
+        check_value("concurrent", concurrent, COUNT)
 
 
 class _TwoObjectives(OptunaSearch):  # type: ignore[misc]  # Ray's classes are untyped here
