@@ -27,6 +27,8 @@ LARGEST = 1e6
 class FakeTrial(SimpleNamespace):
     """What the driver asks of a trial."""
 
+    __hash__ = object.__hash__
+
     def is_finished(self) -> bool:
         return self.finished
 
