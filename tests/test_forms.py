@@ -18,6 +18,7 @@ from snas_tune.search.checkpoint import load_search, save_search
 from snas_tune.search.search import Search
 from snas_tune.search.timing import Pass, measure_forms
 from snas_tune.space.cell.kernels import bindings as native
+from snas_tune.space.cell.kernels import build
 from snas_tune.space.cell.supernet import Supernet, skeleton_of
 from snas_tune.training.runtime import FORMS, choose_runtime
 
@@ -132,7 +133,7 @@ print(Search(config).runtime.form)
 def test_processes_that_start_together_measure_once(tmp_path, monkeypatch):
     cache = tmp_path / "cache"
     cache.mkdir()
-    link_kernels(native.cache_directory(), cache)
+    link_kernels(build.cache_directory(), cache)
     monkeypatch.setenv("SNAS_TUNE_CACHE", str(cache))
     settings = json.dumps({**TINY, "channels": 8})  # some tenths of a second to measure
     command = [sys.executable, "-c", CHILD, settings]

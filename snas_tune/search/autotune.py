@@ -20,14 +20,14 @@ import torch
 from snas_tune.config import SearchConfig
 from snas_tune.data.cache import locked
 from snas_tune.search.timing import measure_forms
-from snas_tune.space.cell.kernels import bindings as native
+from snas_tune.space.cell.kernels import build
 from snas_tune.space.cell.skeleton import Skeleton
 from snas_tune.training.runtime import FORMS, Runtime
 
 log = logging.getLogger(__name__)
 
 FILE = "forms.json"
-"""Name of the table in :func:`snas_tune.space.cell.kernels.bindings.cache_directory`."""
+"""Name of the table in :func:`snas_tune.space.cell.kernels.build.cache_directory`."""
 
 FORMAT = 1
 """Version of the table. To raise it is to measure anew, as when a form has become faster."""
@@ -92,10 +92,10 @@ def form_key(runtime: Runtime, config: SearchConfig, skeleton: Skeleton) -> str:
     device = runtime.device
     machine = (
         torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        f"processor {native.processor_key()}",
+        f"processor {build.processor_key()}",
         f"threads {torch.get_num_threads()}",
         f"torch {torch.__version__}",
-        f"kernels {native.kernels_key() if runtime.native else 'none'}",
+        f"kernels {build.kernels_key() if runtime.native else 'none'}",
     )
     shape = (
         str(runtime.autocast or runtime.dtype).removeprefix("torch."),
@@ -121,7 +121,7 @@ def _kept_or_measured(
 
     Of trials that start together one measures; the others wait for it and find its entry.
     """
-    path = native.cache_directory() / FILE
+    path = build.cache_directory() / FILE
     with suppress(ValueError):  # told of below, by whoever replaces the table
         if kept := _entry(_read(path), key, forms):
             return _told(kept, f"measured before, kept in {path}")

@@ -31,7 +31,7 @@ from snas_tune.search.sampling import (
 )
 from snas_tune.search.state import FORMAT, check_state, load_momenta, momenta_of
 from snas_tune.space.cell.child import ChildNetwork
-from snas_tune.space.cell.fused.cell import fast_supernet
+from snas_tune.space.cell.fused.cell import fused_supernet
 from snas_tune.space.cell.genotype import Genotype
 from snas_tune.space.cell.ops import import_ops
 from snas_tune.space.cell.supernet import Supernet, genotype_of, skeleton_of
@@ -111,7 +111,7 @@ class Search:
         config = self.config
         with torch.random.fork_rng(devices=[]):  # torch's initialisers know only the global state
             torch.random.set_rng_state(generator_for(config.seed, "weights", 0).get_state())
-            build = fast_supernet if self.runtime.fast else Supernet
+            build = fused_supernet if self.runtime.fast else Supernet
             self.supernet = build(config, self.skeleton)
         self.supernet.spread_logits(config.logits_spread, generator_for(config.seed, "logits", 0))
         self.runtime.place(self.supernet)

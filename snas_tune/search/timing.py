@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from snas_tune.config import SearchConfig
 from snas_tune.search.sampling import Draw, draw_architecture, gumbel_noise
-from snas_tune.space.cell.fused.cell import FastCell
-from snas_tune.space.cell.fused.stage import BUFFERS
+from snas_tune.space.cell.fused.cell import FusedCell
+from snas_tune.space.cell.kernels.buffers import BUFFERS
 from snas_tune.space.cell.layers import LayerSpec, example
 from snas_tune.space.cell.plan import CellPlan
 from snas_tune.space.cell.skeleton import Skeleton
@@ -125,7 +125,7 @@ class Pass:
     def __init__(self, runtime: Runtime, config: SearchConfig, skeleton: Skeleton) -> None:
         self.runtime, self.batch = runtime, config.batch_size
         self.generator = torch.Generator().manual_seed(0)
-        self.net = Supernet(config, skeleton, FastCell if runtime.fast else SearchCell)
+        self.net = Supernet(config, skeleton, FusedCell if runtime.fast else SearchCell)
         runtime.place(self.net)
         plans = full_plan(skeleton, config.nodes)
         alike: dict[tuple[bool, int], list[int]] = {}

@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from snas_tune.config import SearchConfig
 from snas_tune.space.cell.genotype import INPUTS, NONE, Cell, Edge, Genotype, cell_edges
+from snas_tune.space.cell.node import added, empty_node, kept
 from snas_tune.space.cell.ops import check_ops
 from snas_tune.space.cell.partial import Bypass
 from snas_tune.space.cell.plan import EARLY_STEM, STEM, CellPlan, plan_network
@@ -152,23 +153,6 @@ class SearchCell(nn.Module):
         return torch.cat(nodes, dim=1)
 
 
-def added(total: Tensor | None, term: Tensor) -> Tensor:
-    """A running sum that may not have begun."""
-    return term if total is None else total + term
-
-
-def kept(message: Tensor, keep: Tensor | None, edge: int) -> Tensor:
-    """What drop path leaves of an edge's message; ``keep`` as for :class:`SearchCell`."""
-    if keep is None:
-        return message
-    return message * keep[edge].view(-1, 1, 1, 1).to(message.dtype)
-
-
-def empty_node(source: Tensor, stride: int) -> Tensor:
-    """A node that no op reaches: zeros of the size of a message from ``source``."""
-    return torch.zeros_like(source[:, :, ::stride, ::stride])
-
-
 class Supernet(nn.Module):
     """The network that holds every op. Its logits are a parameter, so that they are saved with it.
 
@@ -176,7 +160,7 @@ class Supernet(nn.Module):
         config: for depth, width, nodes, ops and stem.
         skeleton: those and the images' shape, from :func:`skeleton_of`.
         cell: how a cell computes: :class:`SearchCell`, or
-            :class:`snas_tune.space.cell.fused.cell.FastCell`, which has the same interface.
+            :class:`snas_tune.space.cell.fused.cell.FusedCell`, which has the same interface.
 
     Raises:
         ValueError: an op is unknown.
@@ -220,7 +204,7 @@ class Supernet(nn.Module):
         """Take over weights, statistics and logits; what is not named stays.
 
         Args:
-            tensors: from :meth:`named_tensors` of a plain or a fast supernet of the same config.
+            tensors: from :meth:`named_tensors` of a plain or a fused supernet of the same config.
         """
         with torch.no_grad():
             for name, mine in self.named_tensors():
