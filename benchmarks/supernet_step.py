@@ -36,9 +36,9 @@ from torch import Tensor, nn
 
 from snas_tune.config import SearchConfig
 from snas_tune.search.sampling import draw_architecture, gumbel_noise
-from snas_tune.space.cell.fused.cell import fast_supernet
-from snas_tune.space.cell.fused.stage import BUFFERS
+from snas_tune.space.cell.fused.cell import fused_supernet
 from snas_tune.space.cell.kernels import bindings as native
+from snas_tune.space.cell.kernels.buffers import BUFFERS
 from snas_tune.space.cell.supernet import Supernet, skeleton_of
 from snas_tune.space.cost import cost_table
 from snas_tune.training.runtime import CompiledOrEager, choose_runtime
@@ -120,7 +120,7 @@ class Timed:
             self.config, image_size=size["side"], image_channels=size["colours"], classes=10
         )
         self.runtime = choose_runtime(self.config)
-        build = fast_supernet if self.config.supernet == "fast" else Supernet
+        build = fused_supernet if self.config.supernet == "fast" else Supernet
         if self.runtime.channels_last:
             self.images = self.images.contiguous(memory_format=torch.channels_last)
         net = self.runtime.place(build(self.config, skeleton))

@@ -14,7 +14,7 @@ from platformdirs import user_cache_path
 
 def cache_directory() -> Path:
     """The folder of this user's caches: ``$SNAS_TUNE_CACHE``, or the system's own place."""
-    return Path(os.environ.get("SNAS_TUNE_CACHE") or user_cache_path("snas_tune"))
+    return Path(os.environ.get("SNAS_TUNE_CACHE") or user_cache_path("snas_tune", appauthor=False))
 
 
 @contextmanager

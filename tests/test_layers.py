@@ -22,7 +22,7 @@ ROOMS = {
     "stopping": (("words", "front"), ("numpy", "pyarrow")),
     "pictures": (("words",), ("numpy", "matplotlib")),
     "training": (("words", "data"), ("numpy", "torch")),
-    "space": (("words", "pictures", "training"), ("numpy", "torch")),
+    "space": (("words", "pictures", "training"), ("numpy", "platformdirs", "torch")),
     "search": (("words", "data", "training", "space"), ("numpy", "torch")),
     "export": (("words", "training", "space"), ("torch",)),
     "tensorboard_log": (("words", "front", "pictures"), ("numpy", "tensorboard", "tensorboardX")),
