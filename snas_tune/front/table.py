@@ -65,8 +65,9 @@ SCHEMA = pa.schema(
 GENOTYPE = "genotype"
 """The column of version 1 in which :data:`snas_tune.results.ARCHITECTURE` now is."""
 
-REPEATED = ["trial", "temperature_schedule", ARCHITECTURE, "config"]
-"""The columns that are stored as a dictionary: texts that come again and again."""
+REPEATED = ["trial", "temperature_schedule", "config"]
+"""The columns that are stored as dictionaries: texts that come again and again. A dictionary of
+numbers or of architectures costs more time than it saves."""
 
 Key = tuple[str, int]
 
