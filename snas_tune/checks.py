@@ -42,8 +42,17 @@ def check_fields(settings: Any) -> None:
         if optional and value is None:
             continue
         for check in checks:
-            if not holds(check.test, value):
-                raise ValueError(f"{name} must be {check.demand}, got {value!r}")
+            check_value(name, value, check)
+
+
+def check_value(name: str, value: object, check: Check) -> None:
+    """Check one value.
+
+    Raises:
+        ValueError: it does not pass: ``<name> must be <demand>, got <value>``.
+    """
+    if not holds(check.test, value):
+        raise ValueError(f"{name} must be {check.demand}, got {value!r}")
 
 
 @functools.cache
@@ -123,5 +132,6 @@ POSITIVE = Check(lambda value: is_number(value) and value > 0, "positive")
 NOT_NEGATIVE = Check(lambda value: is_number(value) and value >= 0, "0 or more")
 SHARE = Check(lambda value: is_number(value) and 0 <= value < 1, "at least 0 and below 1")
 OPEN_SHARE = Check(lambda value: is_number(value) and 0 < value < 1, "above 0 and below 1")
+COLOURS = Check(lambda value: is_count(value, 1) and value in (1, 3), "1 or 3")
 FLAG = Check(lambda value: isinstance(value, bool), "true or false")
 TEXT = Check(lambda value: isinstance(value, str) and value != "", "a text")
