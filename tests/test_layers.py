@@ -15,7 +15,7 @@ ROOT = Path(snas_tune.__file__).parent
 
 ROOMS = {
     # room: (rooms that it may use, packages from outside that it may use)
-    "words": ((), ("filelock",)),
+    "words": ((), ("filelock", "platformdirs")),
     "cloud": ((), ()),
     "data": (("words",), ("numpy", "PIL", "tqdm")),
     "front": (("words",), ("numpy", "pyarrow", "pandas")),
