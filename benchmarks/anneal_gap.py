@@ -25,9 +25,7 @@ import torch
 from torch import Tensor
 
 from snas_tune.config import SearchConfig
-from snas_tune.search.sampling import gumbel_softmax
 from snas_tune.search.search import Search
-from snas_tune.space.cell.child import ChildNetwork
 from snas_tune.training.evaluate import accuracy
 from snas_tune.training.seeds import generator_for
 
@@ -38,12 +36,11 @@ SAMPLES = 40
 def sampled_accuracies(search: Search) -> list[float]:
     """Validation accuracy of the supernet under each of some samples at the last temperature."""
     search.supernet.eval()
-    temperature = search.temperature(search.steps)
     found = []
     for number in range(SAMPLES):
         generator = generator_for(search.config.seed, "anneal gap", number)
         with torch.no_grad():
-            sample = gumbel_softmax(search.supernet.logits, temperature, generator)
+            sample = search.method.draw(search.steps, generator).sample
         predict = functools.partial(_predict, search, sample)
         data = search.data
         found.append(accuracy(predict, data.validation, data.normalise, search.runtime, 250))
@@ -62,7 +59,7 @@ def run(values: dict[str, Any]) -> dict[str, Any]:
     report: dict[str, Any] = {}
     while not search.finished:
         report = search.run_epoch()
-    raw = ChildNetwork(search.derive(), search.skeleton, affine=False)
+    raw = search.space.child(search.derive())
     raw.inherit(search.supernet)
     search.runtime.place(raw)
     sampled = sampled_accuracies(search)

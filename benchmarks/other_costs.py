@@ -43,7 +43,6 @@ from snas_tune.config import SearchConfig
 from snas_tune.data import ImageSet
 from snas_tune.search.checkpoint import FILE, read_state, save_search
 from snas_tune.search.search import Search
-from snas_tune.space.cell.child import ChildNetwork
 from snas_tune.training.augment import augment
 from snas_tune.training.batches import batch_indices
 from snas_tune.training.seeds import generator_for
@@ -128,10 +127,10 @@ def measure_augment(args: argparse.Namespace) -> list[dict[str, Any]]:
     times: dict[str, list[float]] = {"the batch": [], "the whole step": []}
     make_batch = search._batch
 
-    def timed_batch() -> Any:
+    def timed_batch(part: int) -> Any:
         """Where a step makes its batch: its caches hold other things by then."""
         made: list[Any] = []
-        times["the batch"].append(seconds(lambda: made.append(make_batch()), device))
+        times["the batch"].append(seconds(lambda: made.append(make_batch(part)), device))
         return made[0]
 
     search._batch = timed_batch  # type: ignore[method-assign]
@@ -215,17 +214,17 @@ def measure_checkpoint(args: argparse.Namespace) -> list[dict[str, Any]]:
 def measure_child(args: argparse.Namespace) -> list[dict[str, Any]]:
     """Time the parts of an evaluation, and the training of an epoch."""
     search = demo_after_an_epoch(args)
-    genotype, child = search.derive(), search.child()
+    derived, child = search.derive(), search.child()
 
     def inherited() -> None:
-        raw = ChildNetwork(genotype, search.skeleton, affine=False)
+        raw = search.space.child(derived)
         raw.inherit(search.supernet)
         search.runtime.place(raw)
 
     parts: dict[str, Callable[[], object]] = {
-        "derive the genotype": search.derive,
+        "derive the architecture": search.derive,
         "build the child, inherit": inherited,
-        "recalibrate": lambda: search.child(genotype),
+        "recalibrate": lambda: search.child(derived),
         "evaluate the child": lambda: search.child_accuracy(child),
         "evaluate the supernet": search.supernet_accuracy,
         "the whole evaluation": search.evaluate,

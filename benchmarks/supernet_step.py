@@ -1,7 +1,7 @@
-"""Step time, memory and kernels of the supernet's forms, side by side in one run.
+"""Step time, memory and kernels of the supernet's implementations, side by side in one run.
 
     python benchmarks/supernet_step.py                        # C=16, 8 cells, batch 64, 32 pixels
-    python benchmarks/supernet_step.py --size demo --forms fast one-hot
+    python benchmarks/supernet_step.py --size demo --forms fused one-hot
     python benchmarks/supernet_step.py --reference PATH/cnn   # with a public DARTS supernet
 
 A step is forward, backward and both optimisers. All forms take one step in every round, in turn, so
@@ -27,6 +27,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +36,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from snas_tune.config import SearchConfig
+from snas_tune.search.autotune import choose_implementation
 from snas_tune.search.sampling import draw_architecture, gumbel_noise
-from snas_tune.space.cell.fused.cell import fast_supernet
-from snas_tune.space.cell.fused.stage import BUFFERS
 from snas_tune.space.cell.kernels import bindings as native
-from snas_tune.space.cell.supernet import Supernet, skeleton_of
-from snas_tune.space.cost import cost_table
+from snas_tune.space.cell.kernels.buffers import BUFFERS
+from snas_tune.space.cell.space import CellSpace
+from snas_tune.space.choices import option_mask
+from snas_tune.space.space import ImageShape, build_space
 from snas_tune.training.runtime import CompiledOrEager, choose_runtime
 from snas_tune.training.seeds import generator_for
 
@@ -56,21 +58,21 @@ FORMS: dict[str, dict[str, Any]] = {
     "plain channels-last": {"supernet": "plain", "channels_last": True},
     "plain bfloat16": {"supernet": "plain", "precision": "bfloat16", "channels_last": True},
     "plain compiled": {"supernet": "plain", "compile": True},
-    "fast torch": {"supernet": "fast"},
-    "fast bfloat16": {"supernet": "fast", "precision": "bfloat16", "channels_last": True},
-    "fast": {"supernet": "fast"},
-    "fast checkpointing": {"supernet": "fast", "activation_checkpointing": True},
+    "fused torch": {"supernet": "fused"},
+    "fused bfloat16": {"supernet": "fused", "precision": "bfloat16", "channels_last": True},
+    "fused": {"supernet": "fused"},
+    "fused checkpointing": {"supernet": "fused", "activation_checkpointing": True},
     "plain one-hot": {"supernet": "plain", "channels_last": True, "sampling": "gdas"},
-    "one-hot": {"supernet": "fast", "sampling": "gdas"},
-    "one-hot dsnas": {"supernet": "fast", "sampling": "dsnas"},
-    "top-2": {"supernet": "fast", "sampling": "top_k", "sampled_ops": 2},
-    "partial 1/4": {"supernet": "fast", "partial_channels": 4},
-    "partial 1/4 one-hot": {"supernet": "fast", "partial_channels": 4, "sampling": "gdas"},
+    "one-hot": {"supernet": "fused", "sampling": "gdas"},
+    "one-hot dsnas": {"supernet": "fused", "sampling": "dsnas"},
+    "top-2": {"supernet": "fused", "sampling": "top_k", "sampled_ops": 2},
+    "partial 1/4": {"supernet": "fused", "partial_channels": 4},
+    "partial 1/4 one-hot": {"supernet": "fused", "partial_channels": 4, "sampling": "gdas"},
 }
-"""Settings of what is timed. ``fast`` is through the native kernels where there are any."""
+"""Settings of each row. ``fused`` is through the native kernels where there are any."""
 
-BASE = "fast"
-"""The form whose time is 1."""
+BASE = "fused"
+"""The row whose time is 1."""
 
 VIEWS = (
     *("view", "reshape", "as_strided", "permute", "transpose", "t", "select", "slice", "narrow"),
@@ -98,7 +100,8 @@ class Timed:
             self.net, logits = _reference(reference, size, device)
         else:
             self.net = self._ours(form)
-            logits = [self.net.logits]
+            self.logits = nn.Parameter(torch.zeros(self.space_shape, device=device))
+            logits = [self.logits]
         chosen = {id(parameter) for parameter in logits}
         weights = [p for p in self.net.parameters() if id(p) not in chosen]
         self.optimisers = (
@@ -116,21 +119,21 @@ class Timed:
             batch_size=size["batch"],
             **FORMS[form],
         )
-        skeleton = skeleton_of(
-            self.config, image_size=size["side"], image_channels=size["colours"], classes=10
-        )
-        self.runtime = choose_runtime(self.config)
-        build = fast_supernet if self.config.supernet == "fast" else Supernet
+        space = build_space(self.config, ImageShape(size["side"], size["colours"], 10))
+        self.space_shape = option_mask(space.choices).shape
+        runtime = choose_runtime(self.config)
+        implementation = choose_implementation(space, runtime, self.config)
+        self.runtime = replace(runtime, channels_last=implementation.channels_last)
         if self.runtime.channels_last:
             self.images = self.images.contiguous(memory_format=torch.channels_last)
-        net = self.runtime.place(build(self.config, skeleton))
+        net = self.runtime.place(space.supernet(implementation.name))
         self.call = CompiledOrEager(net) if self.runtime.compile else net
         return net
 
     @contextlib.contextmanager
     def _numerics(self) -> Iterator[None]:
         with contextlib.ExitStack() as stack:
-            if self.form == "fast torch":
+            if self.form == "fused torch":
                 stack.enter_context(native.switched_off())
             if self.form != "reference":
                 stack.enter_context(self.runtime.numerics())
@@ -153,7 +156,7 @@ class Timed:
         if self.form == "reference":
             return self.net(self.images)
         self.number += 1
-        logits, c = self.net.logits, self.config
+        logits, c = self.logits, self.config
         noise = gumbel_noise(logits.shape, generator_for(0, "sample", self.number))
         draw = draw_architecture(logits, 0.7, noise, c.sampling, c.sampled_ops)
         return self.call(self.images, draw.sample, None, draw.active)
@@ -250,11 +253,8 @@ def floor_of(size: dict[str, int], device: torch.device) -> dict[str, float]:
     and of copying memory far larger than the caches (bytes read plus bytes written).
     """
     config = SearchConfig(cells=size["cells"], channels=size["channels"], nodes=size["nodes"])
-    skeleton = skeleton_of(
-        config, image_size=size["side"], image_channels=size["colours"], classes=10
-    )
-    table = cost_table("flops", skeleton, config.nodes, config.ops)
-    macs = 3 * size["batch"] * (table.per_cell.sum().item() + table.fixed)
+    cost = CellSpace(config, ImageShape(size["side"], size["colours"], 10)).cost("flops")
+    macs = 3 * size["batch"] * (cost.per_cell.sum().item() + cost.fixed)
     matrix = torch.randn(2048, 2048, device=device)
     block = torch.empty(2**26, device=device)
     other = torch.empty_like(block)
@@ -341,11 +341,9 @@ def main() -> None:
     print("| form | ms a step | ratio (least to most) | kept MiB | peak MiB | kernels |")
     print("|:---" + "|---:" * 5 + "|")
     for r in rows:
-        print(
-            f"| {r['form']} | {r['milliseconds']:.0f} | {r['ratio']:.2f} ({r['ratio_least']:.2f} "
-            f"to {r['ratio_most']:.2f}) | {r['kept_mib']:.0f} | {r['peak_mib']:.0f} "
-            f"| {r['kernels']} |"
-        )
+        ratio = f"{r['ratio']:.2f} ({r['ratio_least']:.2f} to {r['ratio_most']:.2f})"
+        whole = (f"{r[name]:.0f}" for name in ("kept_mib", "peak_mib", "kernels"))
+        print("|", r["form"], f"| {r['milliseconds']:.0f} | {ratio} |", " | ".join(whole), "|")
     floor = floor_of(size, device)
     print(
         f"\n{floor['giga_multiply_adds']:.1f} G multiply-adds a step; a matrix product does "
@@ -356,14 +354,8 @@ def main() -> None:
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         machine = f"{platform.machine()}, {args.threads} threads, torch {torch.__version__}"
-        record = {
-            "size": size,
-            "machine": machine,
-            "rounds": args.rounds,
-            "floor": floor,
-            "rows": rows,
-        }
-        args.out.write_text(json.dumps(record, indent=1) + "\n")
+        record = {"size": size, "machine": machine, "rounds": args.rounds, "rows": rows}
+        args.out.write_text(json.dumps({**record, "floor": floor}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -45,8 +45,12 @@ def check_fields(settings: Any) -> None:
             check_value(name, value, check)
 
 
-def check_value(name: str, value: Any, check: Check) -> None:
-    """Raise ``ValueError`` unless a value passes: ``<name> must be <demand>, got <value>``."""
+def check_value(name: str, value: object, check: Check) -> None:
+    """Check one value.
+
+    Raises:
+        ValueError: it does not pass: ``<name> must be <demand>, got <value>``.
+    """
     if not holds(check.test, value):
         raise ValueError(f"{name} must be {check.demand}, got {value!r}")
 
@@ -129,5 +133,6 @@ ABOVE_ONE = Check(lambda value: is_number(value) and value > 1, "above 1")
 NOT_NEGATIVE = Check(lambda value: is_number(value) and value >= 0, "0 or more")
 SHARE = Check(lambda value: is_number(value) and 0 <= value < 1, "at least 0 and below 1")
 OPEN_SHARE = Check(lambda value: is_number(value) and 0 < value < 1, "above 0 and below 1")
+COLOURS = Check(lambda value: is_count(value, 1) and value in (1, 3), "1 or 3")
 FLAG = Check(lambda value: isinstance(value, bool), "true or false")
 TEXT = Check(lambda value: isinstance(value, str) and value != "", "a text")

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 from snas_tune.annealing import SCHEDULES
 from snas_tune.checks import (
+    COLOURS,
     COUNT,
     COUNT_OR_ZERO,
     FLAG,
@@ -27,7 +28,6 @@ from snas_tune.checks import (
     at_least,
     check_fields,
     choice,
-    is_count,
     is_number,
 )
 
@@ -57,7 +57,6 @@ PRECISIONS = ("float32", "float64", "bfloat16", "float16")
 
 NAMES = Check(are_different_names, "two or more different names")
 COST_WEIGHTS = Check(lambda value: isinstance(value, Mapping), "weights by name of the cost")
-COLOURS = Check(lambda value: is_count(value, 1) and value in (1, 3), "1 or 3")
 
 SINCE_FORMAT_1 = {"space": "cell", "method": "snas"}
 """Settings that the first configs did not have, and their one meaning then. They are left out of

@@ -14,7 +14,7 @@ from platformdirs import user_cache_path
 
 def cache_directory() -> Path:
     """The folder of this user's caches: ``$SNAS_TUNE_CACHE``, or the system's own place."""
-    return Path(os.environ.get("SNAS_TUNE_CACHE") or user_cache_path("snas_tune"))
+    return Path(os.environ.get("SNAS_TUNE_CACHE") or user_cache_path("snas_tune", appauthor=False))
 
 
 @contextmanager
@@ -30,7 +30,7 @@ def replacing(path: Path, *, to_disk: bool = False, alone: bool = False) -> Iter
         to_disk: wait until the disk has the content. Without, it survives the death of any
             process, but not the death of the machine.
         alone: no other process writes this file at the same time. The path to write to is then
-            the same each time, so that the next writer replaces what a killed one left behind.
+            the same each time, so that the next writer replaces the rest that a killed one left.
 
     Raises:
         OSError: a directory cannot be made, or the file cannot be replaced.

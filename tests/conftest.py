@@ -8,7 +8,8 @@ import torch
 
 from snas_tune.config import SearchConfig
 from snas_tune.data import ImageSet
-from snas_tune.space.cell.kernels import bindings as native
+from snas_tune.files import cache_directory
+from snas_tune.space.cell.kernels import bindings
 
 TINY = {
     "cells": 3,
@@ -25,7 +26,7 @@ TINY = {
 
 def link_kernels(source: Path, target: Path) -> None:
     """Give a cache the compiled kernels of another, as they take long to make."""
-    for path in source.glob("fan-*.so"):
+    for path in source.glob("fused-*.so"):
         (target / path.name).symlink_to(path)
 
 
@@ -33,8 +34,8 @@ def link_kernels(source: Path, target: Path) -> None:
 def own_table_of_forms(tmp_path_factory):
     """What is measured here stays out of the user's cache."""
     cache = tmp_path_factory.mktemp("cache")
-    native.library()
-    link_kernels(native.cache_directory().resolve(), cache)
+    bindings.library()
+    link_kernels(cache_directory().resolve(), cache)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SNAS_TUNE_CACHE", str(cache))
         yield

@@ -1,4 +1,4 @@
-"""Rules beside the fields of a dataclass."""
+"""Checks beside the fields of a dataclass."""
 
 from __future__ import annotations
 
@@ -50,22 +50,22 @@ class More(Settings):
         ({"flag": 1}, "flag must be true or false, got 1"),
     ],
 )
-def test_a_field_that_breaks_its_rule_is_named_with_the_rule_and_the_value(values, message):
+def test_a_field_that_fails_its_check_is_named_with_the_demand_and_the_value(values, message):
     with pytest.raises(ValueError, match=f"^{message}$"):
         More(**values)
 
 
-def test_fields_within_their_rules_and_fields_without_one_pass():
+def test_fields_that_pass_their_checks_and_fields_without_one_pass():
     for values in ({}, {"steps": 3, "name": "x"}, {"steps": None, "name": None}, {"free": "any"}):
         assert More(**values) == More(**values)
 
 
-@pytest.mark.parametrize("rule", NUMBERS, ids=lambda rule: rule.demand)
+@pytest.mark.parametrize("check", NUMBERS, ids=lambda check: check.demand)
 @pytest.mark.parametrize("value", NO_NUMBERS, ids=repr)
-def test_a_value_that_is_no_finite_number_breaks_every_rule_of_numbers_without_another_error(
-    rule, value
+def test_a_value_that_is_no_finite_number_fails_every_check_of_numbers_without_another_error(
+    check, value
 ):
-    one = make_dataclass("One", [("value", Annotated[object, rule])])
+    one = make_dataclass("One", [("value", Annotated[object, check])])
     with pytest.raises(ValueError, match=r"^value must be .*, got "):
         check_fields(one(value))
 

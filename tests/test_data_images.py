@@ -7,6 +7,7 @@ import re
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -187,15 +188,17 @@ def test_array_sources_are_resized_and_recoloured_too() -> None:
     assert np.array_equal(large.labels, own.labels)
 
 
-@pytest.mark.parametrize("size", [0, -1, 2.5, True])
-def test_image_size_must_be_a_positive_integer(size: int) -> None:
-    with pytest.raises(ValueError, match=rf"^image_size must be a positive integer, got {size}$"):
+@pytest.mark.parametrize("size", [0, -1, 2.5, True, "8"])
+def test_image_size_must_be_a_positive_whole_number(size: Any) -> None:
+    message = rf"^image_size must be a positive whole number, got {size!r}$"
+    with pytest.raises(ValueError, match=message):
         load("digits", root=".", image_size=size)
 
 
-def test_channels_must_be_1_or_3() -> None:
-    with pytest.raises(ValueError, match=r"^channels must be 1 or 3, got 2$"):
-        check("digits", root=".", channels=2)
+@pytest.mark.parametrize("channels", [2, 0, True, 1.0, "3"])
+def test_channels_must_be_1_or_3(channels: Any) -> None:
+    with pytest.raises(ValueError, match=rf"^channels must be 1 or 3, got {channels!r}$"):
+        check("digits", root=".", channels=channels)
 
 
 def test_a_new_named_source_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,9 +84,9 @@ def test_the_seed_decides_which_images() -> None:
     assert first == again != other
 
 
-@pytest.mark.parametrize("fraction", [0.0, 1.0, 1.5, -0.1, float("nan")])
-def test_split_refuses_a_fraction_outside_of_0_to_1(fraction: float) -> None:
-    message = rf"^validation_fraction must be above 0 and below 1, got {fraction}$"
+@pytest.mark.parametrize("fraction", [0.0, 1.0, 1.5, -0.1, float("nan"), "half", None])
+def test_split_refuses_a_fraction_outside_of_0_to_1(fraction: Any) -> None:
+    message = rf"^validation_fraction must be above 0 and below 1, got {fraction!r}$"
     with pytest.raises(ValueError, match=message):
         split(np.array([0, 0, 1, 1]), validation_fraction=fraction, seed=0)
 
@@ -111,6 +111,13 @@ def test_split_says_when_no_class_has_two_images() -> None:
         split(np.arange(4), validation_fraction=0.5, seed=0)
     with pytest.raises(ValueError, match=f"^{message} in mine:own$"):
         require_two(np.arange(4), where="mine:own")
+
+
+@pytest.mark.parametrize("limit", [0, 2.5, "2", True, None])
+def test_subset_refuses_a_limit_that_is_no_count(limit: Any) -> None:
+    message = rf"^limit_images must be a positive whole number, got {limit!r}$"
+    with pytest.raises(ValueError, match=message):
+        subset(np.array([0, 0, 1, 1]), limit=limit, seed=0)
 
 
 def test_subset_refuses_a_limit_below_what_the_classes_need() -> None:
@@ -143,9 +150,9 @@ def test_labels_must_be_a_row_of_integers(labels: np.ndarray) -> None:
         subset(labels, limit=1, seed=0)
 
 
-@pytest.mark.parametrize("seed", [-1, 1.5, True])
-def test_seed_must_be_a_non_negative_integer(seed: int) -> None:
-    message = rf"^seed must be a non-negative integer, got {seed}$"
+@pytest.mark.parametrize("seed", [-1, 1.5, True, "1"])
+def test_seed_must_be_a_whole_number(seed: Any) -> None:
+    message = rf"^seed must be a whole number, 0 or more, got {seed!r}$"
     with pytest.raises(ValueError, match=message):
         split(np.array([0, 0, 1, 1]), validation_fraction=0.5, seed=seed)
     for limit in (2, 9):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from snas_tune.files import first_line, locked, replacing, write_whole
+from snas_tune.files import cache_directory, first_line, locked, replacing, write_whole
 
 
 def run(code: str, *arguments: object) -> subprocess.Popen[str]:
@@ -151,6 +151,15 @@ def test_without_a_place_for_the_lock_the_block_runs(tmp_path):
         with locked(path):
             ran = path
         assert ran == path
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="XDG is Linux's")
+def test_the_cache_is_where_the_user_or_the_system_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("SNAS_TUNE_CACHE", str(tmp_path / "own"))
+    assert cache_directory() == tmp_path / "own"
+    monkeypatch.setenv("SNAS_TUNE_CACHE", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_directory() == (tmp_path / "snas_tune")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import torch
 from conftest import TINY, link_kernels
 
 from snas_tune.config import SearchConfig
+from snas_tune.files import cache_directory
 from snas_tune.search.autotune import FILE, FORMAT, candidates, form_key
 from snas_tune.search.checkpoint import load_search, save_search
 from snas_tune.search.search import Search
@@ -132,7 +133,7 @@ print(Search(config).runtime.form)
 def test_processes_that_start_together_measure_once(tmp_path, monkeypatch):
     cache = tmp_path / "cache"
     cache.mkdir()
-    link_kernels(native.cache_directory(), cache)
+    link_kernels(cache_directory(), cache)
     monkeypatch.setenv("SNAS_TUNE_CACHE", str(cache))
     settings = json.dumps({**TINY, "channels": 8})  # some tenths of a second to measure
     command = [sys.executable, "-c", CHILD, settings]

@@ -15,14 +15,14 @@ ROOT = Path(snas_tune.__file__).parent
 
 ROOMS = {
     # room: (rooms that it may use, packages from outside that it may use)
-    "words": ((), ("filelock",)),
+    "words": ((), ("filelock", "platformdirs")),
     "cloud": ((), ()),
     "data": (("words",), ("numpy", "PIL", "tqdm")),
     "front": (("words",), ("numpy", "pyarrow", "pandas")),
     "stopping": (("words", "front"), ("numpy", "pyarrow")),
     "pictures": (("words",), ("numpy", "matplotlib")),
     "training": (("words", "data"), ("numpy", "torch")),
-    "space": (("words", "pictures", "training"), ("numpy", "torch")),
+    "space": (("words", "pictures", "training"), ("numpy", "platformdirs", "torch")),
     "search": (("words", "data", "training", "space"), ("numpy", "torch")),
     "export": (("words", "training", "space"), ("torch",)),
     "tensorboard_log": (("words", "front", "pictures"), ("numpy", "tensorboard", "tensorboardX")),

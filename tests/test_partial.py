@@ -17,7 +17,7 @@ from snas_tune.search.checkpoint import load_search, save_search
 from snas_tune.search.sampling import gumbel_softmax
 from snas_tune.search.search import Search
 from snas_tune.space.cell.child import ChildCell, ChildNetwork
-from snas_tune.space.cell.fused.cell import FastCell
+from snas_tune.space.cell.fused.cell import FusedCell
 from snas_tune.space.cell.genotype import Cell, Edge, Genotype, cell_edges
 from snas_tune.space.cell.partial import Bypass
 from snas_tune.space.cell.skeleton import Skeleton, halved
@@ -168,7 +168,7 @@ def test_a_network_without_edges_still_answers_by_its_image():
     assert net.skeleton.live(EMPTY) == EMPTY
 
 
-@pytest.mark.parametrize("cells", [SearchCell, FastCell])
+@pytest.mark.parametrize("cells", [SearchCell, FusedCell])
 def test_drop_path_of_every_edge_leaves_what_passes_by(cells):
     net, config, images = small(2, cells)
     sample = gumbel_softmax(net.logits, 0.7, generator_for(0, "sample", 0))

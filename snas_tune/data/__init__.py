@@ -3,14 +3,14 @@
 =====================  =============================================================================
 :func:`load`           the training images of a spec: a named source, a path, or ``module:function``
 :func:`load_test`      its test images
-:func:`check`          what can be refused before a sweep starts
-:class:`ImageSet`      what these give: images (N, C, H, W) uint8, labels (N,) int64, class names
+:func:`check`          raises the errors that can be found before a sweep starts
+:class:`ImageSet`      their result: images (N, C, H, W) uint8, labels (N,) int64, class names
 :func:`split`          indices of a training and a validation part, stratified
 :func:`subset`         indices of a stratified subset
 :data:`SOURCES`        the named sources, one entry each
-:class:`Request`       what is asked of a source
+:class:`Request`       spec and form of the images that are wanted
 :class:`Source`        the methods that a source has
-:class:`NoTestImages`  a ValueError of what has training images only
+:class:`NoTestImages`  a ValueError: a source has training images only
 :func:`silent`         a progress callback that says nothing
 =====================  =============================================================================
 

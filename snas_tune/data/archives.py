@@ -29,13 +29,13 @@ BLOCK = 1 << 20
 
 
 def is_archive(path: Path) -> bool:
-    """Whether the name is that of an archive."""
+    """Whether it is an archive, by its name."""
     return path.name.lower().endswith(SUFFIXES)
 
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Turn what readers of archives raise into one line that names the path.
+    """Turn any error of a reader of archives into one line that names the path.
 
     Raises:
         ValueError: in place of any of these.

@@ -1,4 +1,4 @@
-"""Decoded images on disk, mapped into memory, so that all processes of a node share one copy."""
+"""Decoded images on disk, mapped into memory, so that all processes of a machine share one."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from snas_tune.files import first_line, locked
 log = logging.getLogger(__name__)
 
 FORMAT = 1
-"""Version of what is stored and of how images are decoded; another one is another fingerprint."""
+"""Version of the files and of the decoding; another version is another fingerprint."""
 
 
 def fingerprint(files: Iterable[Path], request: Request) -> str:
-    """What the decoded images depend on, as 32 hexadecimal digits.
+    """A hash of all that the decoded images depend on, as 32 hexadecimal digits.
 
-    That is the spec, the form asked for, and path, size and time of change of each file.
+    They depend on the spec, the form asked for, and path, size and time of change of each file.
 
     Raises:
         ValueError: a file cannot be looked at.
@@ -50,10 +50,10 @@ def through_cache(source: Source, request: Request, cache_dir: Path) -> ImageSet
 
     Returns:
         Read-only arrays, mapped into memory. Arrays in memory if the cache cannot be written, or
-        if the source does not know what its images depend on.
+        if the source does not know the files that its images depend on.
 
     Raises:
-        ValueError: what the source raises; a cache that cannot be read.
+        ValueError: an error of the source; a cache that cannot be read.
     """
     files = source.files(request)
     if files is None:
@@ -119,7 +119,7 @@ def fill(folder: Path, source: Source, request: Request) -> None:
     """Decode into a temporary folder, then rename it; a folder that is already there stays.
 
     Raises:
-        ValueError: what the source raises.
+        ValueError: an error of the source.
         OSError: the folder cannot be written, or the disk is too full.
     """
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))

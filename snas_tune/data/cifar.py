@@ -99,7 +99,7 @@ class Cifar:
         """Read the images.
 
         Raises:
-            ValueError: it is missing and cannot be downloaded, or what is there is broken.
+            ValueError: it is missing and cannot be downloaded, or the files are broken.
         """
         found = self._obtain(request)
         if not isinstance(found, Path):

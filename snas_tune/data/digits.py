@@ -1,8 +1,8 @@
 """1,797 real handwritten digits of 8 x 8 pixels that come with the package.
 
 "Optical Recognition of Handwritten Digits" by Ethem Alpaydin and Cenk Kaynak, UCI Machine Learning
-Repository, https://doi.org/10.24432/C50P49, CC BY 4.0; ``digits_LICENSE.txt`` says what was
-changed.
+Repository, https://doi.org/10.24432/C50P49, CC BY 4.0; ``digits_LICENSE.txt`` lists the
+changes.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ UNSIGNED_BYTES = 8
 def read_idx(path: Path, dimensions: int) -> Pixels:
     """The array of an idx file of unsigned bytes, gzipped or not.
 
-    The form is that of http://yann.lecun.com/exdb/mnist/: two zero bytes, type, number of
+    See http://yann.lecun.com/exdb/mnist/ for the form: two zero bytes, type, number of
     dimensions, each dimension as 4 bytes big-endian, then the values.
 
     Raises:
@@ -82,7 +82,7 @@ class FashionMnist:
                 self._require_download(remote, request)
 
     def files(self, request: Request) -> list[Path]:
-        """The file of images and that of labels."""
+        """The file of images and the file of labels."""
         return [self._obtain(remote, request) for remote in self._remotes(request)]
 
     def read(self, request: Request) -> ImageSet:

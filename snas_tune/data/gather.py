@@ -56,7 +56,7 @@ def gather(
 
 
 class _Rows:
-    """The array under construction; the first image says what size all must have."""
+    """The array under construction; all must have the size of the first image."""
 
     def __init__(self, count: int, request: Request) -> None:
         self.images = np.empty((0, 1, 0, 0), np.uint8)

@@ -88,8 +88,8 @@ def open_image(source: Path | bytes, name: str, image_size: int | None) -> Image
     """Decode an image file, turned upright if its EXIF data says how.
 
     Args:
-        source: the file, or what it holds.
-        name: what an error calls it.
+        source: the file, or its content.
+        name: of the image, for errors.
         image_size: the side to which it will be resized; a far larger JPEG is decoded small.
 
     Raises:

@@ -29,16 +29,16 @@ from snas_tune.data.request import NoTestImages, Request
 from snas_tune.files import first_line
 
 FORM = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
-"""What a spec of this kind looks like."""
+"""The form of a spec of this kind."""
 
 
 def picture(value: Any, name: str) -> Image.Image:
-    """The Pillow image of what a data set calls an image.
+    """The Pillow image of an image of a data set.
 
     Args:
         value: a Pillow image; or a NumPy array or torch tensor of shape (H, W), (H, W, C) or
             (C, H, W), with uint8 or floats from 0 to 1.
-        name: what an error calls it.
+        name: of the image, for errors.
 
     Raises:
         ValueError: it is none of these.
@@ -66,13 +66,13 @@ class ModuleFunction:
 
     It is called with ``train=True`` or ``train=False`` if it has such an argument, else without
     one, and then there are no test images. It returns a map-style data set of ``(image, label)``
-    pairs, as those of torch are, or a tuple of two arrays: images of shape (N, H, W), (N, H, W, C)
+    pairs, as torch's are, or a tuple of two arrays: images of shape (N, H, W), (N, H, W, C)
     or (N, C, H, W), and labels. Class names are the data set's ``classes`` if it has them, else
     the labels as text.
 
-    Each process calls the function once, and nothing is kept on disk: what the function reads is
-    unknown, so a cache could be stale. Where reading takes long, class folders are the faster
-    source, or a function that returns arrays it has stored itself.
+    Each process calls the function once, and nothing is kept on disk: the files that the function
+    reads are unknown, so a cache could be stale. Where reading takes long, class folders are the
+    faster source, or a function that returns arrays it has stored itself.
     """
 
     spec: str
@@ -86,7 +86,7 @@ class ModuleFunction:
         """Unknown: the function may read anything."""
 
     def read(self, request: Request) -> ImageSet:
-        """Call the function and convert what it returns.
+        """Call the function and convert its result.
 
         Raises:
             ValueError: no such module or function, it fails, or something else than images is

@@ -1,14 +1,15 @@
-"""What is asked of a source of images, and what a source is."""
+"""A request for images, and the interface of their sources."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import numpy as np
 
+from snas_tune.checks import COLOURS, COUNT, check_fields
 from snas_tune.data.images import ImageSet, Pixels
 from snas_tune.data.progress import Progress, silent
 
@@ -31,10 +32,10 @@ class Request:
     train: bool = True
     """The training images, or the test images."""
 
-    image_size: int | None = None
+    image_size: Annotated[int | None, COUNT] = None
     """Side in pixels, None for the source's own."""
 
-    channels: int | None = None
+    channels: Annotated[int | None, COLOURS] = None
     """1 (grey) or 3 (RGB), None for the source's own."""
 
     download: bool = True
@@ -47,14 +48,10 @@ class Request:
     """Gives the array into which images are decoded."""
 
     def __post_init__(self) -> None:
-        size, channels = self.image_size, self.channels
-        if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
-            raise ValueError(f"image_size must be a positive integer, got {size!r}")
-        if channels is not None and channels not in (1, 3):
-            raise ValueError(f"channels must be 1 or 3, got {channels!r}")
+        check_fields(self)
 
 
-class NoTestImages(ValueError):  # noqa: N818 - it says what the data lack, not what went wrong
+class NoTestImages(ValueError):  # noqa: N818 - it names a lack of the data, not a failure
     """The data are fine but have no test images."""
 
 
@@ -62,12 +59,12 @@ class Source(Protocol):
     """Where images come from. All methods raise ValueError with one line."""
 
     def check(self, request: Request) -> None:
-        """Refuse what can be known to fail without decoding all images or using the network."""
+        """Raise the errors of a request that can be found without decoding all or the network."""
 
     def files(self, request: Request) -> list[Path] | None:
-        """The files that hold the images, downloaded if need be; what a cache depends on.
+        """The files that hold the images, downloaded if need be; a cache depends on them.
 
-        None where that cannot be known; such images are not cached.
+        None where they cannot be known; such images are not cached.
         """
         ...
 

@@ -113,7 +113,7 @@ def load(
             :func:`~snas_tune.data.progress.silent` for nothing.
 
     Raises:
-        ValueError: one line that says what is wrong with the spec, the data or the cache.
+        ValueError: the spec, the data or the cache is wrong; one line that names the fault.
     """
     request = _request(spec, True, root, image_size, channels, download, progress)
     return _read(request, cache_dir)
@@ -151,17 +151,17 @@ def check(
     download: bool = True,
     train: bool = True,
 ) -> None:
-    """Refuse what :func:`load` would refuse, as far as it can be known cheaply.
+    """Raise the errors of :func:`load` that can be found cheaply.
 
     Names of files are listed, headers and checksums (of an archive: all) read, one image of each
     class of a folder is decoded, a module is imported. The network is not used.
 
     Args:
-        spec: as for :func:`load`, like the others.
-        root: likewise.
-        image_size: likewise.
-        channels: likewise.
-        download: likewise.
+        spec: as for :func:`load`, and so are the next four.
+        root: where named sources and relative paths are looked for.
+        image_size: side in pixels.
+        channels: 1 or 3.
+        download: whether a missing source may be downloaded.
         train: whether the training or the test images will be loaded.
 
     Raises:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from snas_tune.checks import COUNT, COUNT_OR_ZERO, OPEN_SHARE, check_value
+
 Indices = npt.NDArray[np.int64]
 
 
@@ -35,10 +37,7 @@ def split(
     Raises:
         ValueError: an argument out of range, or a class of one image.
     """
-    if not 0 < validation_fraction < 1:
-        raise ValueError(
-            f"validation_fraction must be above 0 and below 1, got {validation_fraction}"
-        )
+    check_value("validation_fraction", validation_fraction, OPEN_SHARE)
     require_two(labels, classes)
     names, counts = _classes(labels)
     shares = counts * validation_fraction
@@ -88,6 +87,7 @@ def subset(labels: npt.NDArray[Any], *, limit: int, seed: int, least: int = 1) -
     Raises:
         ValueError: an argument out of range.
     """
+    check_value("limit_images", limit, COUNT)
     names, counts = _classes(labels)
     if limit < least * len(names):
         raise ValueError(
@@ -134,6 +134,5 @@ def _draw(labels: npt.NDArray[Any], names: npt.NDArray[Any], taken: Indices, see
 
 
 def _generator(seed: int) -> np.random.Generator:
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise ValueError(f"seed must be a non-negative integer, got {seed!r}")
+    check_value("seed", seed, COUNT_OR_ZERO)
     return np.random.default_rng(seed)

@@ -50,7 +50,7 @@ def grow(
     Args:
         where: the folder or archive.
         files: paths of all its files, relative, with ``/``.
-        folders: paths of all its folders, likewise.
+        folders: paths of all its folders, in the same form.
         train: the training images, or those of ``test/`` (or ``val/``).
         unwrap: step into a folder that holds everything, as many archives have one.
 

@@ -21,7 +21,7 @@ def nondominated(points: npt.ArrayLike, modes: Sequence[str]) -> npt.NDArray[np.
 
     - A row with NaN in any objective is never on the front and dominates nothing: what was not
       measured can neither win nor beat.
-    - Rows that are equal in all objectives are all kept or all dropped: two different cells with
+    - Rows that are equal in all objectives are all kept or all dropped: two different children with
       the same numbers are both answers.
     - Infinities are numbers like others.
 

@@ -65,8 +65,9 @@ SCHEMA = pa.schema(
 GENOTYPE = "genotype"
 """The column of version 1 in which :data:`snas_tune.results.ARCHITECTURE` now is."""
 
-REPEATED = ["trial", "temperature_schedule", ARCHITECTURE, "config"]
-"""The columns that are stored as a dictionary: texts that come again and again."""
+REPEATED = ["trial", "temperature_schedule", "config"]
+"""The columns that are stored as dictionaries: texts that come again and again. A dictionary of
+numbers or of architectures costs more time than it saves."""
 
 Key = tuple[str, int]
 
@@ -197,16 +198,20 @@ def _merged(
         keys: its keys.
         newer: the rows that are added.
     """
-    pieces, merged, start = [], list[Key](), 0
     fresh = _table_of(newer)
+    pieces, merged = [], list[Key]()
+    old, new = 0, 0  # rows of either table that are in the pieces
     for place, key in enumerate(sorted(newer)):
-        end = bisect_left(keys, key, start)
-        pieces += [table.slice(start, end - start), fresh.slice(place, 1)]
-        merged += [*keys[start:end], key]
-        start = end + (end < len(keys) and keys[end] == key)
-    pieces.append(table.slice(start))
+        end = bisect_left(keys, key, old)
+        if end > old:
+            pieces += [fresh.slice(new, place - new), table.slice(old, end - old)]
+            merged += keys[old:end]
+            new = place
+        merged.append(key)
+        old = end + (end < len(keys) and keys[end] == key)
+    pieces += [fresh.slice(new), table.slice(old)]
     # One chunk, so that the file depends on the rows and not on how many adds brought them.
-    return pa.concat_tables(pieces).combine_chunks(), [*merged, *keys[start:]]
+    return pa.concat_tables(pieces).combine_chunks(), [*merged, *keys[old:]]
 
 
 def _read(store: fs.FileSystem, inside: str, path: str) -> pa.Table:

@@ -1,9 +1,8 @@
-"""The picture of a sweep: every derived cell, and the front of those that none dominates."""
+"""The picture of a sweep: every derived child, and the front of those that none dominates."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,45 +10,19 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
-from numpy.typing import NDArray
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from snas_tune.pictures.canvas import new_figure
-from snas_tune.pictures.scales import (
-    Values,
-    display,
-    log_ticks,
-    number,
-    padded,
-    spans_decades,
-    window,
-)
+from snas_tune.pictures.front_axes import Axis, NDArrayBool, axis_of, prepare
+from snas_tune.pictures.scales import Values, display, log_ticks, number
 from snas_tune.pictures.style import LIGHT
 from snas_tune.results import OBJECTIVES
-
-NDArrayBool = NDArray[np.bool_]
 
 MARKERS = "os^DvP*X"
 """One for each temperature schedule, from the start again after the last."""
 
 DOMINATED = "#8C949C"
 STEP = "#1A1A1A"
-
-
-@dataclass(frozen=True, slots=True)
-class _Axis:
-    """The displayed values of one objective and the limits of its axis."""
-
-    values: Values
-    label: str
-    limits: tuple[float, float]
-    log: bool
-    threshold: float
-    """Where a logarithmic axis with zeros turns linear; 0 without zeros."""
-
-    def inside(self, values: Values) -> Values:
-        """The values, those out of range moved to the border."""
-        return np.clip(values, *self.limits)
 
 
 def front_figure(
@@ -94,9 +67,9 @@ def front_figure(
         return _nothing(figure, axes, len(points))
     values = table[finite] * factors
     front = np.array([bool(point.get("on_front")) for point in kept])
-    y = _axis(objectives[0][0], values[:, 0], front, False)
-    x = _axis(objectives[1][0], values[:, 1], front, log_cost)
-    _prepare(axes, x, y)
+    y = axis_of(objectives[0][0], values[:, 0], front, False)
+    x = axis_of(objectives[1][0], values[:, 1], front, log_cost)
+    prepare(axes, x, y)
     rising = [objectives[1][1] == "min", objectives[0][1] == "max"]
     if front.any():
         _step(axes, x, y, front, *rising)
@@ -159,44 +132,8 @@ def _nothing(figure: Figure, axes: Axes, left_out: int) -> Figure:
     return figure
 
 
-def _axis(name: str, values: Values, front: NDArrayBool, log: bool | None) -> _Axis:
-    log = bool((values > 0.0).any()) and (spans_decades(values) if log is None else log)
-    label = display(name)[1]
-    if not log:
-        low, high = window(values, values[front])
-        return _Axis(values, label, padded(low, high), False, 0.0)
-    positive = values > 0.0
-    ends = window(np.log10(values[positive]), np.log10(values[positive & front]))
-    low, high = (10.0**end for end in padded(*ends))
-    if positive.all():
-        return _Axis(values, label, (low, high), True, 0.0)
-    return _Axis(values, label, (-0.3 * low, high), True, low)
-
-
-def _prepare(axes: Axes, x: _Axis, y: _Axis) -> None:
-    if x.log:
-        low = x.threshold or x.limits[0]
-        if x.threshold:
-            axes.set_xscale("symlog", linthresh=low, linscale=0.25)
-            axes.axvline(low, color=LIGHT.pale_line, linewidth=0.8, linestyle=":")
-        else:
-            axes.set_xscale("log")
-        ticks = ([0.0] if x.threshold else []) + log_ticks(low, x.limits[1])
-        axes.xaxis.set_major_locator(FixedLocator(ticks))
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:g}"))
-    axes.set_xlim(*x.limits)
-    axes.set_ylim(*y.limits)
-    axes.set_xlabel(x.label)
-    axes.set_ylabel(y.label)
-    axes.grid(color="#E3E7EA", linewidth=0.8)
-    axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-
-
 def _step(
-    axes: Axes, x: _Axis, y: _Axis, front: NDArrayBool, smaller_x: bool, larger_y: bool
+    axes: Axes, x: Axis, y: Axis, front: NDArrayBool, smaller_x: bool, larger_y: bool
 ) -> None:
     steps_x, steps_y, where = attained(
         x.values[front], y.values[front], smaller_x=smaller_x, larger_y=larger_y
@@ -219,7 +156,7 @@ def _step(
 
 
 def _dots(
-    axes: Axes, x: _Axis, y: _Axis, front: NDArrayBool, points: Sequence[Mapping[str, Any]]
+    axes: Axes, x: Axis, y: Axis, front: NDArrayBool, points: Sequence[Mapping[str, Any]]
 ) -> PathCollection | None:
     """Draw the points; the coloured ones are returned for the colour bar."""
     shown = (x.inside(x.values) == x.values) & (y.inside(y.values) == y.values)
@@ -289,7 +226,7 @@ def _colour_bar(figure: Figure, axes: Axes, colours: PathCollection) -> None:
     bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda tick, _: f"{10.0**tick:.3g}"))
 
 
-def _arrowheads(axes: Axes, x: _Axis, y: _Axis) -> int:
+def _arrowheads(axes: Axes, x: Axis, y: Axis) -> int:
     """Mark what lies out of range at the border; how many points that are."""
     seen_x, seen_y = x.inside(x.values), y.inside(y.values)
     sides = {
@@ -313,7 +250,7 @@ def _arrowheads(axes: Axes, x: _Axis, y: _Axis) -> int:
     return int(np.any(list(sides.values()), axis=0).sum())
 
 
-def _reference(axes: Axes, x: _Axis, y: _Axis, cost: float, value: float) -> None:
+def _reference(axes: Axes, x: Axis, y: Axis, cost: float, value: float) -> None:
     seen = float(np.clip(cost, *x.limits)), float(np.clip(value, *y.limits))
     away = "" if seen == (cost, value) else f", out of range at ({cost:.4g}, {value:.4g})"
     axes.scatter(

@@ -13,6 +13,12 @@ import ray
 
 from snas_tune.files import first_line
 
+PERIOD = "TUNE_GLOBAL_CHECKPOINT_S"
+"""The variable by which Tune knows how often it saves the state of its trials, in seconds."""
+
+_periods: set[str] = set()
+"""Those that were chosen here, and not by the user."""
+
 NOISY = ("ray.tune", "ray.train", "ray.air")
 """Loggers whose tracebacks would drown the one line that says why a trial failed."""
 
@@ -30,8 +36,7 @@ def quiet_ray(*, address: str | None = None, cpus: int | None = None) -> None:
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # our own lines show progress
     os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    # Experiment state is small: save it often, so that a killed driver repeats little.
-    os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "5")
+    save_states_of(1)
     if joined(address):
         # Tune lets one trial wait at a time, so a cluster would grow by a machine at a time. The
         # searcher bounds how many there are.
@@ -48,6 +53,17 @@ def quiet_ray(*, address: str | None = None, cpus: int | None = None) -> None:
             raise _no_cluster(address, error) from error
     for name in NOISY:  # after init, which sets up Ray's loggers
         logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def save_states_of(trials: int) -> None:
+    """Choose how often Tune saves a sweep's state, unless the user did: so much a kill repeats.
+
+    A save writes all trials, so its cost grows with them. From 50 trials on the period grows as
+    well, to a minute at the most, and the saves take the same share of the driver's time.
+    """
+    if os.environ.get(PERIOD) in (None, *_periods):
+        os.environ[PERIOD] = str(min(60, max(5, trials // 10)))
+        _periods.add(os.environ[PERIOD])
 
 
 def _check_reachable(address: str) -> None:

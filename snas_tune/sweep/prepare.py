@@ -17,7 +17,7 @@ from snas_tune.search.footprint import footprint
 from snas_tune.search.methods.table import method_class
 from snas_tune.search.search import Search
 from snas_tune.space.space import space_class
-from snas_tune.sweep.cluster import check_resources, joined, quiet_ray
+from snas_tune.sweep.cluster import check_resources, joined, quiet_ray, save_states_of
 from snas_tune.sweep.domains import absolute_paths, first_config, starting_points
 from snas_tune.sweep.experiment import Description, can_restore, check_experiment
 from snas_tune.sweep.machines import (
@@ -200,6 +200,7 @@ def _as_recorded(path: str, space: Mapping[str, Any], settings: SweepSettings) -
 def _cluster(settings: SweepSettings, storage: str) -> tuple[list[Machine], Mapping[str, Answer]]:
     """Start or join Ray; its machines, and what each answers if there may be several."""
     quiet_ray(address=settings.address)
+    save_states_of(settings.trials)
     check_resources(settings.cpus_per_trial, settings.gpus_per_trial, settings.address)
     machines = wait_for_machines(settings.machines)
     if not joined(settings.address) and len(machines) == 1:

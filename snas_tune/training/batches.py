@@ -1,7 +1,7 @@
 """Images as batches of tensors: the data order, augmentation and normalisation.
 
 The order of an epoch and the augmentation of a step follow from (seed, epoch) and (seed, step), so
-nothing of them is saved. Shapes: ``N`` images in all, ``B`` in a batch.
+no state of them is saved. Shapes: ``N`` images in all, ``B`` in a batch.
 """
 
 from __future__ import annotations

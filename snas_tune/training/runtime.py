@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from snas_tune.config import SearchConfig
+from snas_tune.files import first_line
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise ValueError(f"device must be one of this machine, got {name!r} ({reason})") from error
     return device
 
@@ -112,8 +113,8 @@ class CompiledOrEager:
         except Exception as error:
             if self._proven:
                 raise
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-            log.warning("torch.compile failed, so the search runs eager: %s", reason[:200])
+            reason = first_line(error)[:200]
+            log.warning("torch.compile failed, so the search runs eager: %s", reason)
             self._call = self._eager
             result = self._call(*arguments)
         self._proven = True

@@ -1,4 +1,4 @@
-"""Random numbers that follow from what they are for, so that nothing of them is saved."""
+"""Random numbers that follow from their purpose, so that no state of them is saved."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 def generator_for(seed: int, stream: str, step: int) -> torch.Generator:
     """A CPU generator whose state follows from its arguments alone.
 
-    Randomness that is a function of (seed, what it is for, step) needs no saved state: a restored
+    Randomness that is a function of (seed, purpose, step) needs no saved state: a restored
     search draws the numbers that the uninterrupted one would have drawn.
 
     Args:

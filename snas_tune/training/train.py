@@ -121,11 +121,7 @@ def train(
         SearchDiverged: a loss is NaN or infinite.
     """
     steps = steps_per_epoch(len(data.train), training.batch_size)
-    if training.drop_path and not _has_drop_path(network):
-        raise ValueError(
-            f"drop_path must be 0 for {type(network).__name__}, whose forward has no argument "
-            f"drop_path, got {training.drop_path}"
-        )
+    _check_drop_path(network, training)
     optimiser = torch.optim.SGD(
         network.parameters(),
         lr=training.learning_rate,
@@ -154,8 +150,13 @@ def train(
     network.eval()
 
 
-def _has_drop_path(network: nn.Module) -> bool:
-    return "drop_path" in inspect.signature(network.forward).parameters
+def _check_drop_path(network: nn.Module, training: Training) -> None:
+    has_drop_path = "drop_path" in inspect.signature(network.forward).parameters
+    if training.drop_path and not has_drop_path:
+        raise ValueError(
+            f"drop_path must be 0 for {type(network).__name__}, whose forward has no argument "
+            f"drop_path, got {training.drop_path}"
+        )
 
 
 def _loss(

@@ -76,13 +76,13 @@ export function viewOf(all, state, filters) {
   const late = new Uint8Array(byTime.length);
   for (const place of byTime.slice(shownCount)) late[place] = 1;
   const places = [];
-  const bypass = new Uint8Array(points.x.length);
+  const admitted = new Uint8Array(points.x.length);
   let filtered = 0;
   for (let place = 0; place < points.x.length; place += 1) {
     const shown = kept[points.run[place]]
       && (!filters[state.x] || within(points.x[place], filters[state.x]))
       && (!filters[state.y] || within(points.y[place], filters[state.y]));
-    passing[place] = shown;
+    admitted[place] = shown;
     if (shown && !late[place]) places.push(place);
     filtered += !shown;
   }
@@ -104,7 +104,7 @@ export function viewOf(all, state, filters) {
   const bounded = bounds[0] !== null || bounds[1] !== null;
   return {
     points, places, front, fronts, onFront, sx, sy, bounds, bounded, sweepOf,
-    byTime: byTime.filter((place) => passing[place]),
+    byTime: byTime.filter((place) => admitted[place]),
     best: bounded ? best(points.x, points.y, places, sx, sy, bounds[0], bounds[1]) : -1,
     notes: [...notes, ...leftOut(all, filtered, late)],
     distinct: distinct(points, front),

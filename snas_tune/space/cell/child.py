@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from snas_tune.space.cell.genotype import INPUTS, Edge, Genotype, cell_edges
+from snas_tune.space.cell.node import added
 from snas_tune.space.cell.ops import FactorisedReduce, check_ops
 from snas_tune.space.cell.partial import Bypass
 from snas_tune.space.cell.plan import EARLY_STEM, STEM, CellPlan, Source
 from snas_tune.space.cell.skeleton import Skeleton, halved
-from snas_tune.space.cell.supernet import CellSupernet, added
+from snas_tune.space.cell.supernet import CellSupernet
 
 
 class ChildCell(nn.Module):

@@ -33,13 +33,13 @@ class Op:
     scale; a child that is trained anew goes without, as published."""
 
     pool: str | None = None
-    """``max`` or ``mean``, where the op is that of windows of 3x3: then the fast supernet has a
+    """``max`` or ``mean``, where the op is that of windows of 3x3: then the fused supernet has a
     kernel for it and for the batch norm that a search adds."""
 
-    halves: tuple[tuple[int, int], ...] = ()
-    """For separable convolutions, ``(kernel, dilation)`` of each half (ReLU, depthwise, pointwise,
-    batch norm), of which the first has the stride: what lets the fast supernet run the op for all
-    edges of a node at once. Without it, an op runs edge by edge."""
+    stages: tuple[tuple[int, int], ...] = ()
+    """For separable convolutions, ``(kernel, dilation)`` of each stage (ReLU, depthwise, pointwise,
+    batch norm), of which the first has the stride. With it, the fused supernet runs the op for all
+    edges of a node at once; without it, edge by edge."""
 
 
 def batch_norm(channels: int, affine: bool) -> nn.BatchNorm2d:
@@ -73,7 +73,7 @@ def relu_conv_norm(
     )
 
 
-def _separable_half(
+def _separable_stage(
     channels: int, kernel: int, stride: int, dilation: int, affine: bool
 ) -> list[nn.Module]:
     return [
@@ -87,18 +87,18 @@ def _separable_half(
 def _separable(kernel: int) -> Op:
     def build(channels: int, stride: int, affine: bool) -> nn.Module:
         return nn.Sequential(
-            *_separable_half(channels, kernel, stride, 1, affine),
-            *_separable_half(channels, kernel, 1, 1, affine),
+            *_separable_stage(channels, kernel, stride, 1, affine),
+            *_separable_stage(channels, kernel, 1, 1, affine),
         )
 
-    return Op(build, halves=((kernel, 1), (kernel, 1)))
+    return Op(build, stages=((kernel, 1), (kernel, 1)))
 
 
 def _dilated(kernel: int) -> Op:
     def build(channels: int, stride: int, affine: bool) -> nn.Module:
-        return nn.Sequential(*_separable_half(channels, kernel, stride, 2, affine))
+        return nn.Sequential(*_separable_stage(channels, kernel, stride, 2, affine))
 
-    return Op(build, halves=((kernel, 2),))
+    return Op(build, stages=((kernel, 2),))
 
 
 def _factorised(kernel: int) -> Op:

@@ -14,11 +14,10 @@ from snas_tune.config import SearchConfig
 from snas_tune.space.cell.candidates import Candidates
 from snas_tune.space.cell.child import ChildNetwork
 from snas_tune.space.cell.cost import CellCost, cell_cost, genotype_cost
-from snas_tune.space.cell.fused.cell import FastCell
-from snas_tune.space.cell.fused.stage import BUFFERS
+from snas_tune.space.cell.fused.cell import FusedCell
 from snas_tune.space.cell.genotype import Genotype
-from snas_tune.space.cell.kernels import bindings
-from snas_tune.space.cell.kernels import bindings as build
+from snas_tune.space.cell.kernels import bindings, build
+from snas_tune.space.cell.kernels.buffers import BUFFERS
 from snas_tune.space.cell.layers import LayerSpec
 from snas_tune.space.cell.ops import check_ops, import_ops
 from snas_tune.space.cell.skeleton import Skeleton
@@ -82,7 +81,7 @@ class CellSpace(Space):
         plain = CellSupernet(self.candidates, checkpointing=checkpointing)
         if implementation == "plain":
             return plain
-        fused = CellSupernet(self.candidates, FastCell, checkpointing=checkpointing)
+        fused = CellSupernet(self.candidates, FusedCell, checkpointing=checkpointing)
         fused.load_tensors(dict(plain.named_tensors()))
         return fused
 

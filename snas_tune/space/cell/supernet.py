@@ -18,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 from snas_tune.space.cell.candidates import Candidates
 from snas_tune.space.cell.genotype import NONE, cell_edges
+from snas_tune.space.cell.node import added, empty_node, kept
 from snas_tune.space.cell.ops import check_ops
 from snas_tune.space.cell.partial import Bypass
 from snas_tune.space.cell.plan import EARLY_STEM, STEM, CellPlan
@@ -120,23 +121,6 @@ class SearchCell(nn.Module):
                 total = empty_node(sources[0], self.stride)
             nodes.append(bypass.join(total))
         return torch.cat(nodes, dim=1)
-
-
-def added(total: Tensor | None, term: Tensor) -> Tensor:
-    """A running sum that may not have begun."""
-    return term if total is None else total + term
-
-
-def kept(message: Tensor, keep: Tensor | None, edge: int) -> Tensor:
-    """What drop path leaves of an edge's message; ``keep`` as for :class:`SearchCell`."""
-    if keep is None:
-        return message
-    return message * keep[edge].view(-1, 1, 1, 1).to(message.dtype)
-
-
-def empty_node(source: Tensor, stride: int) -> Tensor:
-    """A node that no op reaches: zeros of the size of a message from ``source``."""
-    return torch.zeros_like(source[:, :, ::stride, ::stride])
 
 
 class CellSupernet(Supernet):

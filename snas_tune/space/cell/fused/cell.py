@@ -1,8 +1,8 @@
-"""The fast supernet: the same function as the plain one, with a fraction of the work.
+"""The fused supernet: the same function as the plain one, with a fraction of the work.
 
-It holds the weights of the edges that leave one node together, in a :class:`Fan`. What an edge does
-not add to (pooling, the skip connection) is made once for the node; ops that are neither separable
-nor free of weights run edge by edge, as in the plain form. Outputs and gradients are those of
+It holds the weights of the edges that leave one node together, in :class:`OutEdges`. An op without
+weights (pooling, the skip connection) is made once for the node; ops that are neither separable nor
+free of weights run edge by edge, as in the plain form. Outputs and gradients are those of
 :class:`snas_tune.space.cell.supernet.SearchCell`; ``Supernet.named_tensors`` and ``load_tensors``
 convert weights both ways.
 """
@@ -15,17 +15,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from snas_tune.space.cell.fused.edges import Fan, Separable, Shared
+from snas_tune.space.cell.fused.edges import OutEdges, SeparableOp, SharedOp
+from snas_tune.space.cell.fused.weights import EdgeOp, Sample
 from snas_tune.space.cell.genotype import INPUTS, NONE, cell_edges
+from snas_tune.space.cell.node import added, empty_node, kept
 from snas_tune.space.cell.ops import OPS
 from snas_tune.space.cell.partial import Bypass
 from snas_tune.space.cell.plan import CellPlan
 from snas_tune.space.cell.skeleton import Skeleton
-from snas_tune.space.cell.supernet import added, empty_node, kept
 
 
-class NodeFan(nn.Module):
-    """Everything that leaves one node of a cell.
+class NodeOps(nn.Module):
+    """Every op of every edge that leaves one node of a cell.
 
     Args:
         skeleton: shapes of the network.
@@ -51,8 +52,8 @@ class NodeFan(nn.Module):
         for op in ops:
             if op == NONE:
                 continue
-            if OPS[op].halves:
-                separable.append(Separable(op, OPS[op].halves))
+            if OPS[op].stages:
+                separable.append(SeparableOp(op, OPS[op].stages))
                 continue
             module = skeleton.op(plan, op, source).build(affine=False)
             if not any(True for _ in module.parameters()):
@@ -61,20 +62,24 @@ class NodeFan(nn.Module):
             self.own[op] = nn.ModuleList(
                 [module, *(skeleton.op(plan, op, source).build(affine=False) for _ in edges[1:])]
             )
-        part = skeleton.op(plan, NONE, source)
-        self.fan = Fan(part.channels_in, len(edges), separable, part.stride)
-        places = [[op.name for op in self.fan.ops], list(self.shared), list(self.own)]
-        self.positions = [[ops.index(name) for name in names] for names in places]
+        spec = skeleton.op(plan, NONE, source)
+        self.out_edges = OutEdges(spec.channels_in, len(edges), separable, spec.stride)
+        groups = [[op.name for op in self.out_edges.ops], list(self.shared), list(self.own)]
+        self.positions = [[ops.index(name) for name in names] for names in groups]
 
     def op_tensors(self, edge: int, op: str) -> dict[str, Tensor]:
-        """Weights and statistics of an op, by their names in its own module; ``edge`` of the fan.
+        """Weights and statistics of an op, by their names in its own module.
+
+        Args:
+            edge: position among the edges that leave the node.
+            op: its name.
 
         Raises:
             ValueError: the op is not one of the search.
         """
-        names = [each.name for each in self.fan.ops]
+        names = [each.name for each in self.out_edges.ops]
         if op in names:
-            return self.fan.op_tensors(edge, names.index(op))
+            return self.out_edges.op_tensors(edge, names.index(op))
         if op in self.shared:
             return self.shared[op].state_dict()
         if op in self.own:
@@ -90,29 +95,33 @@ class NodeFan(nn.Module):
         """The message of every edge; ``None`` where no op but ``none`` runs.
 
         Args:
-            x: what the ops read of the node, ``(B, C, H, W)``.
+            x: the channels of the node that the ops read, ``(B, C, H, W)``.
             sample: of all edges of the cell, ``(E, K)``.
             active: of all edges, the positions of the ops that run; all if not given.
         """
         mine = sample[self.edge_list]
-        weights, extra, own = (mine[:, places] for places in self.positions)
-        runs = [range(self.op_count) if active is None else active[e] for e in self.edge_list]
-        separable, pooled, single = (
-            [(e, i) for e, ops in enumerate(runs) for i, k in enumerate(places) if k in ops]
-            for places in self.positions
+        separable, shared, own = (mine[:, positions] for positions in self.positions)
+        separable_runs, shared_runs, own_runs = self._runs(active)
+        messages: list[Any] = self.out_edges(
+            x,
+            Sample(separable, shared, separable_runs, shared_runs),
+            [SharedOp(op, OPS[name].pool) for name, op in self.shared.items()],
         )
-        shared = [
-            Shared(op, OPS[name].pool, isinstance(op, nn.Identity))
-            for name, op in self.shared.items()
-        ]
-        messages: list[Any] = self.fan(x, weights, separable, shared, extra, pooled)
         alone: list[Any] = list(self.own.values())
-        for e, i in single:
+        for e, i in own_runs:
             messages[e] = added(messages[e], own[e, i] * alone[i][e](x))
         return messages
 
+    def _runs(self, active: Sequence[Sequence[int]] | None) -> list[list[EdgeOp]]:
+        """The ops that run, of each group of :attr:`positions`; ``active`` as for forward."""
+        runs = [range(self.op_count) if active is None else active[e] for e in self.edge_list]
+        return [
+            [(e, i) for e, ops in enumerate(runs) for i, k in enumerate(positions) if k in ops]
+            for positions in self.positions
+        ]
 
-class FastCell(nn.Module):
+
+class FusedCell(nn.Module):
     """A cell with every edge, node by node; the same function as ``SearchCell``."""
 
     def __init__(self, skeleton: Skeleton, plan: CellPlan, ops: Sequence[str]) -> None:
@@ -125,8 +134,8 @@ class FastCell(nn.Module):
         )
         self.nodes, self.stride = plan.cell.nodes, plan.stride(0)
         self.pairs = cell_edges(self.nodes)
-        self.fans = nn.ModuleList(
-            NodeFan(
+        self.node_ops = nn.ModuleList(
+            NodeOps(
                 skeleton, plan, ops, node, [e for e, (s, _) in enumerate(self.pairs) if s == node]
             )
             for node in range(INPUTS + self.nodes - 1)
@@ -134,9 +143,9 @@ class FastCell(nn.Module):
 
     def op_tensors(self, edge: int, op: str) -> dict[str, Tensor]:
         """As ``SearchCell.op_tensors``."""
-        fan = self.fans[self.pairs[edge][0]]
-        assert isinstance(fan, NodeFan)
-        return fan.op_tensors(fan.edge_list.index(edge), op)
+        ops = self.node_ops[self.pairs[edge][0]]
+        assert isinstance(ops, NodeOps)
+        return ops.op_tensors(ops.edge_list.index(edge), op)
 
     def forward(
         self,
@@ -153,13 +162,13 @@ class FastCell(nn.Module):
         ]
         nodes: list[Tensor] = []
         totals: list[Any] = [None] * (INPUTS + self.nodes)
-        for source, fan in enumerate(self.fans):
+        for source, ops in enumerate(self.node_ops):
             if source >= INPUTS:
                 nodes.append(bypass.join(self._or_empty(totals[source], sources[0])))
                 sources.append(bypass.split(nodes[-1]))
-            assert isinstance(fan, NodeFan)
-            messages: list[Tensor | None] = fan(sources[source], sample, active)
-            for e, message in zip(fan.edge_list, messages, strict=True):
+            assert isinstance(ops, NodeOps)
+            messages: list[Tensor | None] = ops(sources[source], sample, active)
+            for e, message in zip(ops.edge_list, messages, strict=True):
                 if message is not None:
                     target = self.pairs[e][1]
                     totals[target] = added(totals[target], kept(message, keep, e))

@@ -17,6 +17,7 @@
 #include "dense.h"
 #include "depthwise.h"
 #include "depthwise_backward.h"
+#include "layouts.h"
 #include "normalise.h"
 #include "pool.h"
 
@@ -57,6 +58,10 @@
         if (s->channels > WIDE / 2)                                                               \
             pool_backward<T, WIDE>(*s, x->value, x->grad, count, pool, terms, term);              \
         else pool_backward<T, WIDE / 2>(*s, x->value, x->grad, count, pool, terms, term);         \
+    }                                                                                             \
+    extern "C" const char* layouts_##T() {                                                        \
+        static const std::string text = layouts<T>();                                             \
+        return text.c_str();                                                                      \
     }                                                                                             \
     extern "C" void cross_##T(const Shape* s, int64_t pairs, const Pair<T>* pair) {               \
         if (s->channels > WIDE / 2) cross<T, WIDE>(*s, pairs, pair);                              \

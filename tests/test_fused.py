@@ -1,4 +1,4 @@
-"""The fast supernet is the plain one: outputs, gradients and statistics, in float64."""
+"""The fused supernet is the plain one: outputs, gradients and statistics, in float64."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from snas_tune.config import DARTS_OPS, SearchConfig
 from snas_tune.search.sampling import gumbel_softmax
 from snas_tune.space.cell.child import ChildNetwork
-from snas_tune.space.cell.fused.cell import FastCell, fast_supernet
+from snas_tune.space.cell.fused.cell import FusedCell, fused_supernet
 from snas_tune.space.cell.genotype import cell_edges
 from snas_tune.space.cell.kernels import bindings as native
 from snas_tune.space.cell.ops import OPS
@@ -50,7 +50,7 @@ def supernets(draw):
 
 
 def native_kernels_or_torch(executor):
-    """Inside, the fast form runs through the native kernels, or through torch's operators."""
+    """Inside, the fused form runs through the native kernels, or through torch's operators."""
     if executor == "torch":
         return native.switched_off()
     assert native.available(torch.device("cpu"), torch.float64)
@@ -61,9 +61,9 @@ def both_forms(config, skeleton):
     torch.manual_seed(config.seed)
     plain = Supernet(config, skeleton).double()
     plain.spread_logits(1.0, generator_for(config.seed, "logits", 0))
-    fast = Supernet(config, skeleton, FastCell).double()
-    fast.load_tensors(dict(plain.named_tensors()))
-    return plain, fast
+    fused = Supernet(config, skeleton, FusedCell).double()
+    fused.load_tensors(dict(plain.named_tensors()))
+    return plain, fused
 
 
 def inputs_of(config, skeleton, batch):
@@ -124,13 +124,13 @@ def both_forms_agree(executor, config, skeleton, batch, dropped, active):
             output.logsumexp(-1).square().sum().backward()
             by_logits = gradient_or_zero(net.logits)
             results.append((output.detach(), by_logits, gradients_of(net), net))
-    (output, logits, weights, plain), (found, fast_logits, fast_weights, fast) = results
+    (output, logits, weights, plain), (found, fused_logits, fused_weights, fused) = results
     torch.testing.assert_close(found, output, **TIGHT)
-    torch.testing.assert_close(fast_logits, logits, **TIGHT)
-    assert set(fast_weights) == set(weights)
+    torch.testing.assert_close(fused_logits, logits, **TIGHT)
+    assert set(fused_weights) == set(weights)
     for name, gradient in weights.items():
-        torch.testing.assert_close(fast_weights[name], gradient, **TIGHT, msg=name)
-    statistics = dict(fast.named_tensors())
+        torch.testing.assert_close(fused_weights[name], gradient, **TIGHT, msg=name)
+    statistics = dict(fused.named_tensors())
     for name, value in plain.named_tensors():
         # A node's pooling is one for all its edges: it has statistics as soon as one of them ran.
         if active is None or "_pool_" not in name:
@@ -170,25 +170,25 @@ def test_activations_that_are_computed_again_change_nothing(executor, search, da
 def test_in_evaluation_running_statistics_are_used_and_kept(executor, search):
     config, skeleton, batch = search
     images, _ = inputs_of(config, skeleton, batch)
-    plain, fast = both_forms(config, skeleton)
+    plain, fused = both_forms(config, skeleton)
     with native_kernels_or_torch(executor), torch.no_grad():
         sample = gumbel_softmax(plain.logits, 0.7, generator_for(config.seed, "sample", 0))
-        for net in (plain, fast):
+        for net in (plain, fused):
             net.train()(images, sample)
-        before = copy.deepcopy(fast.state_dict())
+        before = copy.deepcopy(fused.state_dict())
         torch.testing.assert_close(
-            fast.eval()(images, sample), plain.eval()(images, sample), **TIGHT
+            fused.eval()(images, sample), plain.eval()(images, sample), **TIGHT
         )
-    assert all(torch.equal(before[name], value) for name, value in fast.state_dict().items())
+    assert all(torch.equal(before[name], value) for name, value in fused.state_dict().items())
 
 
 @settings(deadline=None, max_examples=8)
 @given(search=supernets())
 def test_weights_convert_both_ways_without_loss(search):
     config, skeleton, _ = search
-    plain, fast = both_forms(config, skeleton)
+    plain, fused = both_forms(config, skeleton)
     again = Supernet(config, skeleton).double()
-    again.load_tensors(dict(fast.named_tensors()))
+    again.load_tensors(dict(fused.named_tensors()))
     state = again.state_dict()
     assert list(state) == list(plain.state_dict())
     for name, value in plain.state_dict().items():
@@ -212,13 +212,13 @@ def test_a_child_inherits_the_same_from_either_form(search):
     assert torch.equal(*outputs)
 
 
-def test_the_fast_form_starts_with_the_plain_forms_weights():
+def test_the_fused_form_starts_with_the_plain_forms_weights():
     config = SearchConfig(cells=3, channels=4, nodes=2)
     skeleton = skeleton_of(config, image_size=8, image_channels=1, classes=2)
     torch.manual_seed(5)
     plain = dict(Supernet(config, skeleton).named_tensors())
     torch.manual_seed(5)
-    for name, value in fast_supernet(config, skeleton).named_tensors():
+    for name, value in fused_supernet(config, skeleton).named_tensors():
         assert torch.equal(plain[name], value), name
 
 
@@ -226,13 +226,13 @@ def test_the_fast_form_starts_with_the_plain_forms_weights():
 def test_the_native_kernels_agree_in_float32_at_any_number_of_threads(threads):
     config = SearchConfig(cells=3, channels=16, nodes=2)
     skeleton = skeleton_of(config, image_size=12, image_channels=3, classes=4)
-    plain, fast = (net.float() for net in both_forms(config, skeleton))
+    plain, fused = (net.float() for net in both_forms(config, skeleton))
     images, _ = inputs_of(config, skeleton, 5)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
         gradients = []
-        for net in (plain, fast):
+        for net in (plain, fused):
             sample = gumbel_softmax(net.logits, 0.7, generator_for(0, "sample", 0))
             net(images.float(), sample).logsumexp(-1).sum().backward()
             gradients.append(gradients_of(net))
@@ -246,17 +246,17 @@ def test_placed_in_channels_last_format_the_function_stays_and_converts():
     """Weights of four dimensions that are no convolution must not be laid out as one."""
     config = SearchConfig(cells=3, channels=8, nodes=2)
     skeleton = skeleton_of(config, image_size=8, image_channels=3, classes=4)
-    plain, fast = (net.float() for net in both_forms(config, skeleton))
+    plain, fused = (net.float() for net in both_forms(config, skeleton))
     runtime = choose_runtime(SearchConfig(supernet="fast", device="cpu"))
     assert runtime.channels_last
-    runtime.place(fast)
+    runtime.place(fused)
     images = inputs_of(config, skeleton, 4)[0].float()
     sample = gumbel_softmax(plain.logits, 0.7, generator_for(0, "sample", 0))
     with torch.no_grad():
         torch.testing.assert_close(
-            fast(images, sample), plain(images, sample), rtol=1e-4, atol=1e-5
+            fused(images, sample), plain(images, sample), rtol=1e-4, atol=1e-5
         )
-    tensors = dict(fast.named_tensors())
+    tensors = dict(fused.named_tensors())
     for name, value in plain.named_parameters():
         assert torch.equal(tensors[name], value), name
 
@@ -264,13 +264,13 @@ def test_placed_in_channels_last_format_the_function_stays_and_converts():
 def test_a_slice_of_channels_is_read_as_its_copy():
     config = SearchConfig(cells=3, channels=4, nodes=1)
     skeleton = skeleton_of(config, image_size=6, image_channels=1, classes=2)
-    _, fast = both_forms(config, skeleton)
-    fan = fast.cells[0].fans[0]
+    _, fused = both_forms(config, skeleton)
+    node_ops = fused.cells[0].node_ops[0]
     sample = torch.rand(2, len(config.ops), dtype=torch.float64)
     whole = torch.randn(3, 8, 6, 6, dtype=torch.float64).to(memory_format=torch.channels_last)
     with torch.no_grad():
-        sliced = fan(whole[:, 4:], sample, None)
-        copied = fan(whole[:, 4:].contiguous(), sample, None)
+        sliced = node_ops(whole[:, 4:], sample, None)
+        copied = node_ops(whole[:, 4:].contiguous(), sample, None)
     for one, other in zip(sliced, copied, strict=True):
         torch.testing.assert_close(one, other, **TIGHT)
 
@@ -278,30 +278,30 @@ def test_a_slice_of_channels_is_read_as_its_copy():
 def test_a_graph_that_is_kept_gives_the_same_gradient_again():
     config = SearchConfig(cells=3, channels=4, nodes=2)
     skeleton = skeleton_of(config, image_size=8, image_channels=1, classes=2)
-    _, fast = both_forms(config, skeleton)
+    _, fused = both_forms(config, skeleton)
     images, _ = inputs_of(config, skeleton, 3)
-    sample = gumbel_softmax(fast.logits, 0.7, generator_for(0, "sample", 0))
-    loss = fast(images, sample).logsumexp(-1).sum()
-    once, again = (torch.autograd.grad(loss, fast.weights(), retain_graph=True) for _ in range(2))
+    sample = gumbel_softmax(fused.logits, 0.7, generator_for(0, "sample", 0))
+    loss = fused(images, sample).logsumexp(-1).sum()
+    once, again = (torch.autograd.grad(loss, fused.weights(), retain_graph=True) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(once, again, strict=True))
 
 
 def test_nan_in_the_images_reaches_the_output():
     config = SearchConfig(cells=3, channels=4, nodes=2)
     skeleton = skeleton_of(config, image_size=8, image_channels=1, classes=2)
-    _, fast = both_forms(config, skeleton)
+    _, fused = both_forms(config, skeleton)
     images, _ = inputs_of(config, skeleton, 2)
     images[0, 0, 3, 3] = float("nan")
-    sample = gumbel_softmax(fast.logits, 0.7, generator_for(0, "sample", 0))
-    assert fast(images, sample).isnan().any()
+    sample = gumbel_softmax(fused.logits, 0.7, generator_for(0, "sample", 0))
+    assert fused(images, sample).isnan().any()
 
 
 def test_an_op_that_the_search_lacks_is_refused_by_name():
     config = SearchConfig(cells=3, channels=2, nodes=1, ops=("none", "skip_connect"))
     skeleton = skeleton_of(config, image_size=5, image_channels=1, classes=2)
-    _, fast = both_forms(config, skeleton)
+    _, fused = both_forms(config, skeleton)
     with pytest.raises(ValueError, match=r"^op must be one of skip_connect, got 'sep_conv_3x3'$"):
-        fast.cells[0].op_tensors(0, "sep_conv_3x3")
+        fused.cells[0].op_tensors(0, "sep_conv_3x3")
 
 
 def test_without_a_compiler_the_reason_is_logged_once_and_torch_computes(
@@ -322,5 +322,5 @@ def test_without_a_compiler_the_reason_is_logged_once_and_torch_computes(
 def test_the_full_op_set_has_native_kernels_for_every_separable_op():
     config = SearchConfig(cells=3, channels=2, nodes=2)
     skeleton = skeleton_of(config, image_size=5, image_channels=1, classes=2)
-    fan = fast_supernet(config, skeleton).cells[0].fans[0].fan
-    assert {op.name for op in fan.ops} == {op for op in DARTS_OPS if "conv" in op}
+    out_edges = fused_supernet(config, skeleton).cells[0].node_ops[0].out_edges
+    assert {op.name for op in out_edges.ops} == {op for op in DARTS_OPS if "conv" in op}
