@@ -19,7 +19,7 @@ from PIL import Image
 
 from snas_tune.config import SearchConfig
 from snas_tune.search.autotune import FILE
-from snas_tune.sweep import SweepSettings, make_tuner, prepare, run_sweep, sweep_space
+from snas_tune.sweep import SweepSettings, cluster, make_tuner, prepare, run_sweep, sweep_space
 from snas_tune.sweep.experiment import Description, check_experiment, new_name, newest_name
 from snas_tune.sweep.prepare import check_sweep
 
@@ -276,6 +276,17 @@ def test_without_a_name_the_next_free_one_is_taken_and_the_newest_resumed(tmp_pa
         assert new_name(storage, "d-seed1") == following
         assert newest_name(storage, "d-seed1") == name
     assert new_name(storage, "d-seed") == "d-seed"
+
+
+def test_tune_saves_the_state_of_many_trials_less_often_unless_the_user_says_how_often(monkeypatch):
+    name = cluster.PERIOD
+    monkeypatch.delenv(name, raising=False)
+    for trials, period in ((1, "5"), (50, "5"), (200, "20"), (100_000, "60"), (4, "5")):
+        cluster.save_states_of(trials)
+        assert os.environ[name] == period
+    monkeypatch.setenv(name, "7")
+    cluster.save_states_of(200)
+    assert os.environ[name] == "7"
 
 
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="/proc is where root cannot write")

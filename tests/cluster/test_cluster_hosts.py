@@ -244,9 +244,8 @@ def test_a_job_outlives_the_connection_that_submitted_it(undisturbed):
             "timeout 60 bash -c 'until ss -Hltn sport = :8265 | grep -q .; do sleep 0.2; done'"
         )
         job = "ray job submit --address http://127.0.0.1:8265 --no-wait --submission-id first"
-        sweep = SWEEP.replace(f"--trials {TRIALS}", "--trials 2").replace(
-            f"--epochs {EPOCHS}", "--epochs 1"
-        )
+        sweep = SWEEP.replace(f"--trials {TRIALS}", "--trials 2")
+        sweep = sweep.replace(f"--epochs {EPOCHS}", "--epochs 1")
         undisturbed.do(
             f"{job} --working-dir . -- python examples/sweep.py --results /shared/sweeps "
             f"--data-root /tmp/data --name job {sweep}"
