@@ -108,7 +108,7 @@ def test_every_room_is_listed():
         ("import snas_tune.search.search", ("ray", "pyarrow", "matplotlib")),
         ("import snas_tune.stopping", ("torch", "ray", "matplotlib", "optuna")),
         ("import snas_tune.front", ("torch", "ray", "matplotlib", "pandas")),
-        ("import snas_tune.tensorboard_log", ("ray", "torch")),
+        ("import snas_tune.tensorboard_log", ("ray", "snas_tune.space", "snas_tune.training")),
         ("import snas_tune.pictures.svg", ("torch", "ray", "matplotlib", "numpy")),
         ("import snas_tune.data", ("torch", "ray")),
         ("import snas_tune.plugin.loader", ("torch", "ray", "numpy", "werkzeug", "pyarrow")),
