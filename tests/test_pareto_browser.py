@@ -409,7 +409,7 @@ def test_the_attained_band_is_that_of_its_definition(page, groups):
 def test_points_appear_while_a_sweep_writes(browser, tmp_path):
     generator = np.random.default_rng(0)
     log = SweepLog(tmp_path)
-    config = SearchConfig(penalty_strength=1.0).to_dict()
+    config = SearchConfig(penalty_strength=1.0)
     log.start_trial("one", config)
     log.add_result("one", some_report(generator, 1, 1.0))
     with serve(tmp_path) as tensorboard:
@@ -439,7 +439,7 @@ def test_names_with_html_are_texts_and_no_runs_are_said(browser, tmp_path):
         tab = open_tab(browser, tensorboard)
         assert "No run has two scalars yet." in tab.text(".status")
         log = SweepLog(tmp_path)
-        config = SearchConfig(penalty_strength=1.0, data=f"{HTML}&'\"").to_dict()
+        config = SearchConfig(penalty_strength=1.0, data=f"{HTML}&'\"")
         log.start_trial(HTML.replace("/", ""), config)
         report = some_report(np.random.default_rng(0), 1, 1.0)
         log.add_result(HTML, {**report, "child_accuracy": 0.5})
@@ -456,7 +456,7 @@ def test_names_with_html_are_texts_and_no_runs_are_said(browser, tmp_path):
 
 def test_an_architecture_of_a_newer_version_is_said(browser, tmp_path):
     log = SweepLog(tmp_path)
-    log.start_trial("one", SearchConfig(penalty_strength=1.0).to_dict())
+    log.start_trial("one", SearchConfig(penalty_strength=1.0))
     report = some_report(np.random.default_rng(0), 1, 1.0)
     newer = json.dumps({**json.loads(report["architecture"]), "format": 7})
     log.add_result("one", {**report, "architecture": newer})
@@ -471,7 +471,7 @@ def test_an_architecture_of_a_newer_version_is_said(browser, tmp_path):
 
 def test_architectures_of_any_space_are_drawn_and_compared(browser, tmp_path):
     log = SweepLog(tmp_path, experiment="/sweeps/my toy")
-    log.start_trial("toy", SearchConfig(penalty_strength=1.0).to_dict())
+    log.start_trial("toy", SearchConfig(penalty_strength=1.0))
     options = {1: ("3", "relu"), 2: ("5", "relu")}
     for epoch, picks in options.items():
         report = some_report(np.random.default_rng(epoch), epoch, 1.0)

@@ -239,7 +239,7 @@ def test_children_that_are_not_there_cannot_be_exported(served, sweep):
 
 
 def one_trial(log: SweepLog, name: str, reports) -> None:
-    log.start_trial(name, SearchConfig(penalty_strength=1.0).to_dict())
+    log.start_trial(name, SearchConfig(penalty_strength=1.0))
     for report in reports:
         log.add_result(name, report)
 
