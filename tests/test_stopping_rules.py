@@ -6,33 +6,17 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from histories import COST, dominates, history_of
+from hypothesis import given
 from hypothesis import strategies as st
 
 from snas_tune.front.dominance import hypervolume
-from snas_tune.stopping import RULES, History, Report, make_rule, rung_levels
-from snas_tune.stopping.history import nearest
+from snas_tune.stopping import RULES, History, Report, make_rule
 from snas_tune.stopping.predict import ENOUGH, NEIGHBOURS, predict
 from snas_tune.stopping.rules import best_of_niche, epsilon_net_place, gain
 
-COST = st.integers(0, 5).map(float)
 MARGINS = st.sampled_from([(0.0, 1.0), (1.0, 0.0), (2.0, 1.0)])
 PAIRS = st.lists(st.tuples(COST, COST), min_size=1, max_size=9)
-
-
-def history_of(costs, niches=None, rungs=3):
-    """A history in which trials t0, t1... reported these costs at the first rung."""
-    history = History(rungs, len(costs[0]))
-    reports = []
-    for i, cost in enumerate(costs):
-        niche = math.nan if niches is None else niches[i]
-        reports.append(Report(f"t{i}", 0, tuple(cost), niche))
-        history.add(reports[-1])
-    return history, reports
-
-
-def dominates(a, b):
-    return all(x <= y for x, y in zip(a, b, strict=True)) and tuple(a) != tuple(b)
 
 
 def slow_ranks(costs):
@@ -308,56 +292,6 @@ def test_the_gain_is_the_hypervolume_that_a_point_adds(costs, point):
     assert gain(history, np.array(point)) == pytest.approx(after - before)
 
 
-@given(st.lists(st.integers(0, 20).map(float), max_size=20), st.floats(0, 20), st.integers(0, 9))
-def test_nearest_are_the_nearest(niches, place, count):
-    rows = nearest(sorted(zip(niches, range(len(niches)), strict=True)), place, count)
-    distances = sorted(abs(niche - place) for niche in niches)
-    last = distances[:count][-1] if count and niches else -1.0
-    assert len(set(rows)) == len(rows)
-    expected = [distance for distance in distances if distance <= last]
-    assert [abs(niches[row] - place) for row in rows] == expected
-
-
-@given(st.lists(st.tuples(COST, COST), min_size=1, max_size=40))
-@settings(max_examples=50)
-def test_a_history_knows_its_front_and_the_range_of_each_objective(costs):
-    history, _ = history_of(costs)
-    front = {c for c in costs if not any(dominates(other, c) for other in costs)}
-    assert sorted(map(tuple, history.front.tolist())) == sorted(front)
-    assert history.low.tolist() == [min(c[i] for c in costs) for i in (0, 1)]
-    assert history.high.tolist() == [max(c[i] for c in costs) for i in (0, 1)]
-
-
-def test_rungs_lie_at_powers_of_the_factor_and_at_the_end():
-    assert rung_levels(3, 3, 27) == (3, 9, 27)
-    assert rung_levels(1, 2, 5) == (1, 2, 4, 5)
-    assert rung_levels(2, 2.5, 12) == (2, 5, 12)
-    assert rung_levels(4, 3, 4) == (4,)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ((0, 3, 9), "grace_period must be positive, got 0"),
-        ((1, 1, 9), "reduction_factor must be above 1, got 1"),
-        ((10, 3, 9), "max_t must be at least grace_period 10, got 9"),
-    ],
-)
-def test_rungs_that_cannot_be_are_refused(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        rung_levels(*arguments)
-
-
 def test_an_unknown_rule_is_refused():
     with pytest.raises(ValueError, match=r"rule must be one of pareto, .*, got 'best'"):
         make_rule("best", 3)
-
-
-def test_a_history_refuses_what_would_confuse_it():
-    history, _ = history_of([(1.0, 2.0)])
-    with pytest.raises(ValueError, match="trial must report once at rung 0, got t0"):
-        history.add(Report("t0", 0, (1.0, 1.0)))
-    with pytest.raises(
-        ValueError, match=r"costs must be 2 finite numbers, got \(nan, 1.0\) from x"
-    ):
-        history.add(Report("x", 0, (math.nan, 1.0)))

@@ -5,16 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pyarrow.fs
 import pytest
@@ -64,10 +58,6 @@ def swept(local_ray, tmp_path_factory):
             name="first", storage_path=str(storage), trials=4, searcher="tpe", rule="fifo"
         ),
     )
-
-
-def contents(front: ParetoFront):
-    return [{k: v for k, v in row.items() if k != "checkpoint"} for row in front.rows]
 
 
 def test_every_child_of_every_trial_is_in_the_front_file(swept):
@@ -249,143 +239,6 @@ def test_a_trial_restored_in_a_used_actor_goes_on_bit_for_bit(tmp_path):
     assert begun + reports(second, 2) == expected
     for trainable in (whole, first, second):
         trainable.stop()
-
-
-FIFO = {"trials": 4, "rule": "fifo", "searcher": "tpe"}
-
-
-def start_sweep(storage: Path, asked: dict[str, Any], **search: Any) -> subprocess.Popen[str]:
-    """A program that runs a sweep called ``k`` and ends with its exit status."""
-    settings = {"name": "k", "storage_path": str(storage), **asked}
-    code = f"""
-import sys
-from snas_tune.sweep import SweepSettings, run_sweep, sweep_space
-space = sweep_space(penalty=(0.03, 60.0), **{ {**TINY, "epochs": 3, **search}!r})
-result = run_sweep(space, SweepSettings(**{settings!r}))
-print(*result.problems, f"{{result.stopped}} stopped, {{result.saved:.3f}} saved", sep="\\n")
-sys.exit(result.exit_status)
-"""
-    return subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        cwd=storage,
-    )
-
-
-def wait_for_rows(storage: Path, count: int, process: subprocess.Popen[str]) -> list[dict]:
-    for _ in range(1200):
-        try:
-            rows = ParetoFront.read(storage / "k").rows
-        except ValueError:
-            rows = []
-        if len(rows) >= count:
-            return rows
-        assert process.poll() is None, process.stdout.read()
-        time.sleep(0.1)
-    raise AssertionError(f"no {count} rows in two minutes")
-
-
-def children_of(pid: int) -> dict[int, str]:
-    """Every process below ``pid``, with its command line."""
-    parents, names = {}, {}
-    for path in Path("/proc").iterdir():
-        if path.name.isdigit():
-            try:
-                parents[int(path.name)] = int(
-                    (path / "stat").read_text().rsplit(")")[-1].split()[1]
-                )
-                names[int(path.name)] = (path / "cmdline").read_text().replace("\0", " ")
-            except (OSError, IndexError):
-                continue
-    found: dict[int, str] = {}
-    grown = True
-    while grown:
-        grown = False
-        for child, parent in parents.items():
-            if child not in found and (parent == pid or parent in found):
-                found[child] = names[child]
-                grown = True
-    return found
-
-
-@pytest.mark.timeout(400)
-def test_a_killed_trial_and_a_terminated_driver_lose_no_finished_child(tmp_path):
-    """Kill -9 of a trial's process, then SIGTERM to the driver, then resume: as if nothing had
-    happened. (Kill -9 of the driver is in the next test.)"""
-    search = {"batch_size": 16, "supernet": "plain"}
-    process = start_sweep(tmp_path, FIFO, **search)
-    wait_for_rows(tmp_path, 1, process)
-    actors = [pid for pid, name in children_of(process.pid).items() if "ray::SnasTrainable" in name]
-    assert actors
-    os.kill(actors[0], signal.SIGKILL)
-    wait_for_rows(tmp_path, 4, process)
-    process.terminate()
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 130, output
-    assert re.search(r"^interrupted: [0-3] of 4 trials ended; go on with --resume$", output, re.M)
-    assert "Traceback" not in output
-    before = ParetoFront.read(tmp_path / "k").rows
-    config = json.loads(before[0]["config"])
-    assert (config["batch_size"], config["supernet"]) == (16, "plain")
-    resumed = start_sweep(tmp_path, {**FIFO, "resume": True}, **search)
-    output, _ = resumed.communicate(timeout=300)
-    assert resumed.returncode == 0, output
-    after = ParetoFront.read(tmp_path / "k")
-    keys = {(row["trial"], row["epoch"]) for row in after.rows}
-    assert keys >= {(row["trial"], row["epoch"]) for row in before}
-    finished = {trial for trial, epoch in keys if epoch == 3}
-    assert len(finished) >= 4
-    for trial in finished:
-        assert {(trial, epoch) for epoch in (1, 2, 3)} <= keys
-    by_key = {(row["trial"], row["epoch"]): row for row in contents(after)}
-    for row in before:  # repeated epochs gave the same children
-        assert by_key[row["trial"], row["epoch"]]["architecture"] == row["architecture"]
-        assert by_key[row["trial"], row["epoch"]]["child_accuracy"] == row["child_accuracy"]
-    assert re.search(r"^\[4/4 trials, \d+:\d\d\] ", output, re.MULTILINE)  # nothing is left
-
-
-STOPPING = {"trials": 9, "concurrent": 1, "reduction_factor": 2}
-
-
-@pytest.mark.timeout(600)
-def test_a_sweep_that_is_killed_three_times_stops_the_same_trials(tmp_path):
-    """Kill -9 of the driver early, in the middle and late; one trial at a time, one seed."""
-
-    def outcome(storage):
-        """What was reported, and what was decided."""
-        rows = contents(ParetoFront.read(storage / "k"))
-        keys = ("trial", "epoch", "architecture", "child_accuracy", "flops")
-        lines = [
-            line
-            for file in sorted((storage / "k/scheduler").glob("*.jsonl"))
-            for line in file.read_text().splitlines()[1:]
-        ]
-        return [[row[key] for key in keys] for row in rows], lines
-
-    (tmp_path / "whole").mkdir()
-    (tmp_path / "killed").mkdir()
-
-    def kill(reached, resume=True):
-        process = start_sweep(tmp_path / "killed", {**STOPPING, "resume": resume}, epochs=4)
-        wait_for_rows(tmp_path / "killed", reached, process)
-        process.kill()
-        process.communicate()
-
-    whole = start_sweep(tmp_path / "whole", STOPPING, epochs=4)
-    kill(2, resume=False)  # while the other one runs beside it
-    kill(15)
-    output, _ = whole.communicate(timeout=300)
-    assert whole.returncode == 0, output
-    expected = outcome(tmp_path / "whole")
-    assert re.search(r"^[1-9] stopped, 0\.[1-9]\d* saved$", output, re.MULTILINE), output
-    assert re.search(r" hypervolume 0\.\d{4}, stopped$", output, re.MULTILINE)
-    kill(len(expected[0]) - 2)
-    last = start_sweep(tmp_path / "killed", {**STOPPING, "resume": True}, epochs=4)
-    output, _ = last.communicate(timeout=300)
-    assert last.returncode == 0, output
-    assert outcome(tmp_path / "killed") == expected
 
 
 def test_a_sweep_over_seeds_alone_and_a_single_search_are_possible(local_ray, tmp_path):

@@ -57,7 +57,7 @@ def test_the_supernets_form_is_measured_as_the_trials_will_run_it(tmp_path, monk
     assert not (tmp_path / FILE).exists()
     prepare._build_search(config)
     ((key, _),) = json.loads((tmp_path / FILE).read_text())["seconds"].items()
-    assert "threads 2," in key
+    assert '"threads": 2,' in key
     assert torch.get_num_threads() == 1
 
 
@@ -142,9 +142,9 @@ def test_a_front_file_of_a_newer_version_is_refused_before_any_trial(tmp_path):
     from snas_tune.front import SCHEMA
 
     (tmp_path / "x").mkdir()
-    newer = SCHEMA.with_metadata({b"snas_tune.format": b"2"}).empty_table()
+    newer = SCHEMA.with_metadata({b"snas_tune.format": b"3"}).empty_table()
     pq.write_table(newer, tmp_path / "x" / "front.parquet")
-    with pytest.raises(ValueError, match="has format 2; this snas_tune reads up to 1"):
+    with pytest.raises(ValueError, match="has format 3; this snas_tune reads up to 2"):
         run_sweep(tiny_space(), SweepSettings(name="x", storage_path=str(tmp_path)))
 
 

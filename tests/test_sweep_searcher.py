@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import pickle
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -88,7 +90,7 @@ def run(search, trials, accuracy=lambda s: 0.9 - 0.8 * s / (s + 5), epochs=lambd
 
 
 def made(**changes):
-    search = ParetoSearch(**{"concurrent": 1, "max_t": 27, **changes})
+    search = ParetoSearch(**{"concurrent": 1, "whole": ("epoch", 27), **changes})
     assert search.set_search_properties(None, None, SPACE)
     return search
 
@@ -116,10 +118,32 @@ def test_a_restored_searcher_proposes_what_the_first_one_would_have(tmp_path):
     first = made(seed=1)
     assert run(first, 8) == whole[:8]
     first.save(str(tmp_path / "saved"))
-    second = ParetoSearch(concurrent=1, max_t=27, seed=1)
+    second = ParetoSearch(concurrent=1, whole=("epoch", 27), seed=1)
     second.restore(str(tmp_path / "saved"))
     rest = [second.suggest(f"u{i}") for i in range(1)]
     assert rest == [whole[8]]
+
+
+def test_a_searcher_that_cd67db4_saved_is_restored(tmp_path):
+    """Its classes were in another room, and it kept the end of a trial in two attributes."""
+    whole = run(made(seed=1), 14)
+    first = made(seed=1)
+    run(first, 8)
+    state = {key: value for key, value in first.__dict__.items() if key != "_whole"}
+    now = pickle.dumps({**state, "_time_attr": "epoch", "_max_t": 27})
+    assert now.count(b"snas_tune.stopping") == 1
+    old = now.replace(b"snas_tune.stopping", b"snas_tune.schedule")  # equally long
+    (tmp_path / "saved").write_bytes(old)
+    second = made(seed=2)
+    second.restore(str(tmp_path / "saved"))
+    assert second.suggest("u0") == whole[8]
+    assert second._whole == ("epoch", 27)
+
+
+def test_what_the_states_of_cd67db4_name_is_still_there():
+    """Tune pickles by name the function that names trials; without it a resume starts anew."""
+    for module, name in (("sweep.run", "_name_of"), ("sweep.trainable", "SnasTrainable")):
+        assert hasattr(import_module(f"snas_tune.{module}"), name)
 
 
 def test_a_stopped_trial_fills_no_gap_and_is_worse_than_a_whole_one_to_optuna():

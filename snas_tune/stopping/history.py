@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from snas_tune.checks import ABOVE_ONE, POSITIVE, check_value
 from snas_tune.front.running import joined
 
 Costs = npt.NDArray[np.float64]
@@ -49,13 +50,12 @@ def rung_levels(grace_period: float, reduction_factor: float, max_t: float) -> t
     Hyperparameter Tuning", MLSys 2020, algorithm 2).
 
     Raises:
-        ValueError: a number is out of its range.
+        ValueError: one is no number, or out of its range.
     """
-    if not 0 < grace_period < math.inf:
-        raise ValueError(f"grace_period must be positive, got {grace_period}")
-    if not 1 < reduction_factor < math.inf:
-        raise ValueError(f"reduction_factor must be above 1, got {reduction_factor}")
-    if not grace_period <= max_t < math.inf:
+    check_value("grace_period", grace_period, POSITIVE)
+    check_value("reduction_factor", reduction_factor, ABOVE_ONE)
+    check_value("max_t", max_t, POSITIVE)
+    if max_t < grace_period:
         raise ValueError(f"max_t must be at least grace_period {grace_period}, got {max_t}")
     levels: list[float] = []
     level = grace_period

@@ -1,5 +1,7 @@
 """The sweep: SNAS searches as Ray Tune trials. The only room that imports ray.
 
+Importing it imports neither ray nor torch: each name below is loaded when it is first read.
+
 =========================  =========================================================================
 :class:`SweepSettings`     how a sweep runs
 :class:`SnasTrainable`     one search as a trial
@@ -23,15 +25,42 @@ Modules: ``settings``, ``prepare`` (all that is checked before the first trial),
 driver's work while trials run), ``scheduler``, ``searcher``, ``domains``, ``trainable``.
 """
 
-from snas_tune.sweep.callbacks import SweepDriver, sweep_callbacks
-from snas_tune.sweep.cluster import quiet_ray
-from snas_tune.sweep.domains import sweep_space, trial_name
-from snas_tune.sweep.result import SweepResult, sweep_result, write_pictures
-from snas_tune.sweep.run import make_tuner, run_sweep, tuner_trainable
-from snas_tune.sweep.scheduler import ParetoScheduler, make_scheduler
-from snas_tune.sweep.searcher import BatchedOptuna, ParetoSearch, make_searcher
-from snas_tune.sweep.settings import SweepSettings
-from snas_tune.sweep.trainable import SnasTrainable
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from snas_tune.sweep.callbacks import SweepDriver, sweep_callbacks
+    from snas_tune.sweep.cluster import quiet_ray
+    from snas_tune.sweep.domains import sweep_space, trial_name
+    from snas_tune.sweep.result import SweepResult, sweep_result, write_pictures
+    from snas_tune.sweep.run import make_tuner, run_sweep, tuner_trainable
+    from snas_tune.sweep.scheduler import ParetoScheduler, make_scheduler
+    from snas_tune.sweep.searcher import BatchedOptuna, ParetoSearch, make_searcher
+    from snas_tune.sweep.settings import SweepSettings
+    from snas_tune.sweep.trainable import SnasTrainable
+
+_HOMES = {
+    "BatchedOptuna": "searcher",
+    "ParetoScheduler": "scheduler",
+    "ParetoSearch": "searcher",
+    "SnasTrainable": "trainable",
+    "SweepDriver": "callbacks",
+    "SweepResult": "result",
+    "SweepSettings": "settings",
+    "make_scheduler": "scheduler",
+    "make_searcher": "searcher",
+    "make_tuner": "run",
+    "quiet_ray": "cluster",
+    "run_sweep": "run",
+    "sweep_callbacks": "callbacks",
+    "sweep_result": "result",
+    "sweep_space": "domains",
+    "trial_name": "domains",
+    "tuner_trainable": "run",
+    "write_pictures": "result",
+}
 
 __all__ = [
     "BatchedOptuna",
@@ -53,3 +82,9 @@ __all__ = [
     "tuner_trainable",
     "write_pictures",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

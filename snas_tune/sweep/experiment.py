@@ -17,7 +17,7 @@ from pyarrow import fs
 from ray.tune.search.sample import Categorical, Domain, Quantized
 
 from snas_tune.checks import marked
-from snas_tune.config import PLACES, SearchConfig
+from snas_tune.config import PLACES, SINCE_FORMAT_1, SearchConfig
 from snas_tune.files import first_line
 from snas_tune.front import FILE_NAME, FrontFile, check_writable
 from snas_tune.front.storage import STORAGE_ERRORS, join, replace_file, resolve
@@ -146,6 +146,8 @@ class Description:
             if values.pop("format") != FORMAT:
                 raise ValueError(f"its format must be {FORMAT}")
             space = {**values.pop("space")}
+            if space.get("supernet") == "fast":  # its name until 0.1
+                space["supernet"] = "fused"
             asked = {**BEFORE_RULES, **values}
             if set(asked) != set(ASKED):
                 raise ValueError(f"its settings must be {', '.join(ASKED)}")
@@ -173,15 +175,17 @@ class Description:
     def check_same(self, wanted: Description) -> None:
         """Refuse to resume this sweep as another one.
 
-        A setting of a search that is not recorded, as it is newer, counts as its default.
+        A setting of a search that a description does not have counts as its default.
 
         Raises:
             ValueError: something differs; the first such thing is named.
         """
-        defaults = _plain(SearchConfig().to_dict())
-        for name, value in wanted._named().items():
-            recorded = self._named().get(name, defaults.get(name))
-            if value != recorded and (name != "concurrent" or None not in (value, recorded)):
+        defaults = {**SINCE_FORMAT_1, **_plain(SearchConfig().to_dict())}
+        mine, theirs = {**defaults, **self._named()}, {**defaults, **wanted._named()}
+        for name, recorded in mine.items():
+            value = theirs.get(name)
+            open_number = name == "concurrent" and None in (value, recorded)
+            if value != recorded and name not in PLACES and not open_number:
                 raise ValueError(
                     f"{name} must be {_short(recorded)} as in the sweep to resume, "
                     f"got {_short(value)}"
@@ -191,7 +195,7 @@ class Description:
         """What must be the same, by what messages call it."""
         values = {**self.asked}
         values["seed of the searcher"] = values.pop("seed")
-        return {**values, **{name: v for name, v in self.space.items() if name not in PLACES}}
+        return {**values, **self.space}
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from snas_tune.results import (
     LARGEST_FLOPS,
 )
 from snas_tune.sweep.callbacks.failures import failure_of
-from snas_tune.sweep.callbacks.trials import SweepTrials
+from snas_tune.sweep.callbacks.trials import sweep_trial
 
 ERROR = Trial.ERROR
 """The status of a trial that failed."""
@@ -83,27 +83,24 @@ class SweepResult:
         return 1 if self.failed else 0
 
 
-def sweep_result(
-    path: str | Path, outcome: Any, trials: int, known: SweepTrials | None = None
-) -> SweepResult:
+def sweep_result(path: str | Path, outcome: Any, trials: int) -> SweepResult:
     """The result of a sweep from what Tune returns.
 
     Args:
         path: the experiment's directory.
         outcome: of ``tune.run`` or of ``Tuner.fit``.
         trials: how many trials were asked for.
-        known: their configs, if they were parsed already.
 
     Raises:
         ValueError: the front file cannot be read.
     """
-    known = known or SweepTrials()
     analysis = getattr(outcome, "_experiment_analysis", outcome)
     found = analysis.trials
-    failed = {known.name(trial): failure_of(trial) for trial in found if trial.status == ERROR}
+    erred = [trial for trial in found if trial.status == ERROR]
+    failed = {sweep_trial(trial).name: failure_of(trial) for trial in erred}
     front = ParetoFront(FrontFile(join(str(path), FILE_NAME)).table)
     ended = sum(_ended(trial) for trial in found)
-    left = [share for trial in found if (share := _share_left(trial, known))]
+    left = [share for trial in found if (share := _share_left(trial))]
     last = [trial.last_result or {} for trial in found]
     return SweepResult(
         str(path),
@@ -123,13 +120,13 @@ def _ended(trial: Trial) -> bool:
     return bool(trial.status == ERROR or (trial.last_result or {}).get(DONE))
 
 
-def _share_left(trial: Trial, known: SweepTrials) -> float:
+def _share_left(trial: Trial) -> float:
     """The share of its epochs that a trial did not run because it was stopped."""
     report = trial.last_result or {}
     if trial.status == ERROR or not report.get(DONE):
         return 0.0
     epoch: int = report[EPOCH]
-    return 1 - epoch / known.of(trial).search.epochs
+    return 1 - epoch / sweep_trial(trial).search.epochs
 
 
 def write_pictures(result: SweepResult, directory: str | Path) -> list[Path]:

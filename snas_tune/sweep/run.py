@@ -9,10 +9,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from ray import tune
+from ray.tune.experiment import Trial
 
 from snas_tune.files import first_line
 from snas_tune.front.storage import STORAGE_ERRORS
 from snas_tune.sweep.callbacks import SweepDriver
+from snas_tune.sweep.callbacks.trials import sweep_trial
 from snas_tune.sweep.prepare import prepare
 from snas_tune.sweep.result import SweepResult, sweep_result
 from snas_tune.sweep.settings import SweepSettings
@@ -43,8 +45,8 @@ def run_sweep(space: Mapping[str, Any], settings: SweepSettings) -> SweepResult:
             search_alg=ready.search_alg,
             scheduler=ready.scheduler,
             resources_per_trial=_resources(settings),
-            trial_name_creator=driver.known.name,
-            trial_dirname_creator=driver.known.name,
+            trial_name_creator=_name_of,
+            trial_dirname_creator=_name_of,
             checkpoint_config=_checkpoints(settings),
             max_failures=settings.max_failures,
             callbacks=[driver],
@@ -53,7 +55,12 @@ def run_sweep(space: Mapping[str, Any], settings: SweepSettings) -> SweepResult:
             raise_on_failed_trial=False,
             verbose=0,
         )
-    return sweep_result(ready.path, analysis, settings.trials, driver.known)
+    return sweep_result(ready.path, analysis, settings.trials)
+
+
+def _name_of(trial: Trial) -> str:
+    """For Tune, which saves this function's name with each trial: a resume looks for it here."""
+    return sweep_trial(trial).name
 
 
 def _resources(settings: SweepSettings) -> dict[str, float]:
@@ -117,8 +124,8 @@ def make_tuner(space: Mapping[str, Any], settings: SweepSettings) -> tune.Tuner:
             search_alg=ready.search_alg,
             scheduler=ready.scheduler,
             reuse_actors=ready.reuse_actors,
-            trial_name_creator=driver.known.name,
-            trial_dirname_creator=driver.known.name,
+            trial_name_creator=_name_of,
+            trial_dirname_creator=_name_of,
         ),
         run_config=tune.RunConfig(
             name=settings.name,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import pickle
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +14,9 @@ import optuna
 from ray.tune.search.optuna import OptunaSearch
 from ray.tune.search.sample import Domain, Float
 
+from snas_tune.checks import COUNT, check_value, choice
 from snas_tune.front.dominance import signs
-from snas_tune.results import OBJECTIVES
+from snas_tune.results import EPOCH, OBJECTIVES
 from snas_tune.stopping import Outcome, widest_gap
 
 SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
@@ -35,12 +38,11 @@ def check_searcher(searcher: str, concurrent: int | None) -> None:
         ValueError: the searcher is unknown or lacks a package, or ``concurrent`` is given and not a
             positive integer.
     """
-    if searcher not in SEARCHERS:
-        raise ValueError(f"searcher must be one of {', '.join(SEARCHERS)}, got {searcher!r}")
+    check_value("searcher", searcher, choice(SEARCHERS))
     if searcher == "gp" and importlib.util.find_spec("scipy") is None:
         raise ValueError("searcher gp needs scipy (pip install scipy), got none")
-    if concurrent is not None and not (isinstance(concurrent, int) and concurrent >= 1):
-        raise ValueError(f"concurrent must be a positive whole number, got {concurrent!r}")
+    if concurrent is not None:
+        check_value("concurrent", concurrent, COUNT)
 
 
 class _TwoObjectives(OptunaSearch):  # type: ignore[misc]  # Ray's classes are untyped here
@@ -134,6 +136,13 @@ class BatchedOptuna(_TwoObjectives):
             self._open.clear()
 
 
+class _Moved(pickle.Unpickler):
+    """Finds the classes that 0.1 pickled in its room ``schedule``."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        return super().find_class(module.replace("snas_tune.schedule", "snas_tune.stopping"), name)
+
+
 class ParetoSearch(_TwoObjectives):
     """Proposes trials where the front is thin, and elsewhere what one of Optuna's samplers likes.
 
@@ -156,8 +165,8 @@ class ParetoSearch(_TwoObjectives):
         objectives: names and modes.
         niche: the positive setting in which gaps are looked for; its logarithm counts.
         gap_share: how often.
-        time_attr: the result that says how far a trial came.
-        max_t: its value at the end of a whole trial; if it is not given, all count as whole.
+        whole: of a whole trial, the result that says how far it came and its value at the end, such
+            as ``("epoch", 50)``; if it is not given, all trials count as whole.
 
     Raises:
         ValueError: an argument is wrong.
@@ -173,8 +182,7 @@ class ParetoSearch(_TwoObjectives):
         objectives: Sequence[tuple[str, str]] = OBJECTIVES,
         niche: str = "penalty_strength",
         gap_share: float = 0.5,
-        time_attr: str = "epoch",
-        max_t: float | None = None,
+        whole: tuple[str, float] | None = None,
     ) -> None:
         super().__init__(sampler, concurrent, seed, points, objectives)
         if not 0 <= gap_share <= 1:
@@ -183,8 +191,7 @@ class ParetoSearch(_TwoObjectives):
         self._first = len(points)
         self._niche = niche
         self._gap_share = gap_share
-        self._time_attr = time_attr
-        self._max_t = max_t
+        self._whole = whole
         self._range: tuple[float, float] | None = None
         self._open: set[str] = set()
         self._outcomes: dict[str, Outcome] = {}
@@ -246,9 +253,18 @@ class ParetoSearch(_TwoObjectives):
 
     def _left(self, result: Mapping[str, Any]) -> float:
         """The share of the time that a trial did not get: 0 for a whole one."""
-        if self._max_t is None or self._time_attr not in result:
+        if self._whole is None or self._whole[0] not in result:
             return 0.0
-        return max(0.0, 1 - float(result[self._time_attr]) / self._max_t)
+        time_attr, end = self._whole
+        return max(0.0, 1 - float(result[time_attr]) / end)
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Read what ``save`` wrote, also of 0.1, whose classes were in another room."""
+        with Path(checkpoint_path).open("rb") as stream:
+            self.__dict__.update(_Moved(stream).load())
+        if "_max_t" in self.__dict__:
+            time_attr, end = self.__dict__.pop("_time_attr"), self.__dict__.pop("_max_t")
+            self._whole = None if end is None else (time_attr, end)
 
 
 def make_searcher(
@@ -273,10 +289,11 @@ def make_searcher(
         ValueError: the searcher is unknown or ``concurrent`` is not positive.
     """
     check_searcher(searcher, concurrent)
+    whole = None if max_t is None else (EPOCH, max_t)
     if searcher == "pareto":
-        return ParetoSearch(concurrent=concurrent, seed=seed, points=points, max_t=max_t)
-    if max_t is None:
+        return ParetoSearch(concurrent=concurrent, seed=seed, points=points, whole=whole)
+    if whole is None:
         return BatchedOptuna(batch=concurrent, sampler=searcher, seed=seed, points=points)
     return ParetoSearch(
-        concurrent=concurrent, sampler=searcher, seed=seed, points=points, gap_share=0, max_t=max_t
+        concurrent=concurrent, sampler=searcher, seed=seed, points=points, gap_share=0, whole=whole
     )

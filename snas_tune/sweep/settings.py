@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from snas_tune.checks import (
+    ABOVE_ONE,
     COUNT,
     COUNT_OR_ZERO,
     FLAG,
@@ -15,7 +16,6 @@ from snas_tune.checks import (
     Check,
     check_fields,
     choice,
-    is_number,
 )
 from snas_tune.stopping import RULES
 from snas_tune.sweep.searcher import SEARCHERS
@@ -27,7 +27,6 @@ DIRECTORY = Check(
     lambda value: isinstance(value, str) and value not in ("", ".", "..") and "/" not in value,
     "that of a directory, without a slash",
 )
-ABOVE_ONE = Check(lambda value: is_number(value) and value > 1, "above 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,14 +30,14 @@ pytestmark = [
     pytest.mark.skipif(bool(REASON), reason=REASON),
 ]
 
-NODES = ("head", "w1", "w2")
+MACHINES = ("head", "w1", "w2")
 TRIALS, EPOCHS = 8, 8
 FILE = "/shared/cluster.yaml"
 SWEEP = (
-    f"--address auto --nodes 3 --preset demo --epochs {EPOCHS} --sampling gdas --supernet plain "
+    f"--address auto --machines 3 --preset demo --epochs {EPOCHS} --sampling gdas --supernet plain "
     f"--rule fifo --searcher random --trials {TRIALS} --max-failures 3"
 )
-"""Plain, so that no node's measurement decides by which sums a trial's numbers are rounded."""
+"""Plain, so that no machine's measurement decides by which sums a trial's numbers are rounded."""
 
 NOTICE = 25
 """Seconds from a cloud's notice until the machine goes; Amazon gives 120, Google 30."""
@@ -69,7 +69,7 @@ class Laptop:
         Without ``ray down`` the laptop's notes say that the head is set up, and nothing would be
         installed there.
         """
-        for host in NODES:
+        for host in MACHINES:
             self.hosts.power_off(host)
             self.hosts.wipe(host)
             self.hosts.boot(host)
@@ -80,13 +80,13 @@ class Laptop:
         start = time.monotonic()
         self.do(f"ray up -y --no-config-cache {FILE}")
         ready = time.monotonic() - start
-        line = "from snas_tune.sweep.machines import wait_for_nodes as w; import ray, sys;"
+        line = "from snas_tune.sweep.machines import wait_for_machines as w; import ray, sys;"
         line += "ray.init('auto', log_to_driver=False, logging_level='ERROR'); w(3, 120)"
         done = self.hosts.call("head", f'python -c "{line}"')
         why = "tail -n 60 /tmp/ray/session_latest/logs/monitor*"
         assert done.returncode == 0, done.stderr + self.hosts.call("head", why).stdout
         self.say(
-            f"ray up: {ready:.0f} s; 3 nodes: {time.monotonic() - start:.0f} s after its start"
+            f"ray up: {ready:.0f} s; 3 machines: {time.monotonic() - start:.0f} s after its start"
         )
 
     def sweep(self, name: str, more: str = "") -> subprocess.Popen[str]:
@@ -191,19 +191,19 @@ def processes(reports: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
 
 
 def report(laptop: Laptop, name: str, seconds: float) -> Counter[str]:
-    """Print a sweep's figures; the number of trials that ended on each node."""
+    """Print a sweep's figures; the number of trials that ended on each machine."""
     by_address = {address: host for host, address in ADDRESSES.items()}
     found = results(laptop, name)
     assert len(found) == TRIALS
     ended = Counter(by_address[reports[-1]["node_ip"]] for reports in found.values())
     retries = sum(len(processes(reports)) - 1 for reports in found.values())
-    nodes = ", ".join(f"{host} {ended[host]}" for host in NODES)
-    laptop.say(f"{name}: {seconds:.0f} s, trials per node: {nodes}; retries: {retries}")
+    machines = ", ".join(f"{host} {ended[host]}" for host in MACHINES)
+    laptop.say(f"{name}: {seconds:.0f} s, trials per machine: {machines}; retries: {retries}")
     return ended
 
 
 def rescheduling(laptop: Laptop, name: str, host: str, death: float) -> list[float]:
-    """Seconds from a node's death to the epoch with which each of its trials went on elsewhere."""
+    """Seconds from a machine's death to the epoch with which each of its trials went on."""
     waits = []
     for reports in results(laptop, name).values():
         for before, after in itertools.pairwise(processes(reports)):
@@ -213,20 +213,20 @@ def rescheduling(laptop: Laptop, name: str, host: str, death: float) -> list[flo
 
 
 def test_a_folder_that_is_not_shared_is_refused_before_any_trial(cluster):
-    command = f"ray submit {FILE} examples/sweep.py --address auto --nodes 3 --results private"
+    command = f"ray submit {FILE} examples/sweep.py --address auto --machines 3 --results private"
     done = cluster.hosts.call("laptop", f"{SETTINGS}; {command}")
     assert done.returncode != 0, done
     said = done.stdout + done.stderr
     (line,) = [line for line in said.splitlines() if line.startswith("error:")] or [said]
-    assert "storage path must be one that every node shares, such as s3://bucket/sweeps" in line
-    assert "private, which node 10.77.0.11 does not (what the driver wrote is not there)" in line
+    assert "storage path must be one that every machine shares, such as s3://bucket/sweeps" in line
+    assert "private, which machine 10.77.0.11 does not (what the driver wrote is not there)" in line
     assert "Traceback" not in said
 
 
-def test_trials_spread_over_all_nodes(undisturbed):
+def test_trials_spread_over_all_machines(undisturbed):
     found = results(undisturbed, "undisturbed")
     started = {reports[0]["node_ip"] for reports in found.values()}
-    assert started == {ADDRESSES[host] for host in NODES}
+    assert started == {ADDRESSES[host] for host in MACHINES}
     assert all(len(processes(reports)) == 1 for reports in found.values())
     assert len(undisturbed.rows("undisturbed")) == TRIALS * EPOCHS
 
@@ -298,7 +298,7 @@ def test_a_sweep_goes_on_in_a_new_cluster_after_the_head_died(undisturbed):
     undisturbed.up()
     process = undisturbed.sweep("headless")
     undisturbed.wait_for_checkpoints("headless", 6, 3)
-    for host in NODES:
+    for host in MACHINES:
         hosts.power_off(host)
     process.kill()
     process.communicate()

@@ -14,7 +14,7 @@ from snas_tune.sweep.callbacks.failures import failure_of, give_up
 from snas_tune.sweep.callbacks.front import SweepFront
 from snas_tune.sweep.callbacks.progress import Progress, say
 from snas_tune.sweep.callbacks.tensorboard import TensorboardLog
-from snas_tune.sweep.callbacks.trials import SweepTrials
+from snas_tune.sweep.callbacks.trials import sweep_trial
 from snas_tune.sweep.trainable import FAILURE
 
 
@@ -38,19 +38,17 @@ class SweepDriver(TBXLoggerCallback):  # type: ignore[misc]  # Ray's classes are
         self, trials: int, *, progress: bool = True, space: Mapping[str, Any] | None = None
     ) -> None:
         super().__init__()
-        self.known = SweepTrials()
-        """Names and configs."""
         self.front = SweepFront()
         self._ended = 0
         """Trials that had ended when the last one did."""
         self._log = TensorboardLog(space or {})
-        self._progress = Progress(trials, self.known) if progress else None
+        self._progress = Progress(trials) if progress else None
 
     def on_trial_start(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
         """Open the trial's run in TensorBoard."""
-        self._log.start(trial, self.known.of(trial))
+        self._log.start(trial, sweep_trial(trial))
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
@@ -59,7 +57,7 @@ class SweepDriver(TBXLoggerCallback):  # type: ignore[misc]  # Ray's classes are
         if FAILURE in result:
             give_up(trial)
             return
-        known = self.known.of(trial)
+        known = sweep_trial(trial)
         if not math.isnan(result.get(CHILD_ACCURACY, math.nan)):
             result.update(self.front.add(trial, known.row(result), result[LARGEST_FLOPS]))
         self._log.of(trial).add_result(known.name, result)
@@ -68,7 +66,7 @@ class SweepDriver(TBXLoggerCallback):  # type: ignore[misc]  # Ray's classes are
 
     def on_trial_save(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Note where each child's checkpoint lies, as far as it is still kept."""
-        name, kept = self.known.name(trial), _kept_checkpoints(trial)
+        name, kept = sweep_trial(trial).name, _kept_checkpoints(trial)
         self.front.name_checkpoints(name, kept)
         self._log.of(trial).add_checkpoints(name, kept)
 
@@ -76,7 +74,7 @@ class SweepDriver(TBXLoggerCallback):  # type: ignore[misc]  # Ray's classes are
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
         """Close the trial's run and write the front as it now is."""
-        name = self.known.name(trial)
+        name = sweep_trial(trial).name
         self.front.end_trial(trial, name)
         self._log.of(trial).end_trial(name)
         self._ended = sum(each is trial or each.is_finished() for each in trials)
@@ -86,7 +84,7 @@ class SweepDriver(TBXLoggerCallback):  # type: ignore[misc]  # Ray's classes are
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
         """Close the trial's run, and say why it failed."""
-        name = self.known.name(trial)
+        name = sweep_trial(trial).name
         self.front.end_trial(trial, name)
         self._log.of(trial).end_trial(name)
         if self._progress is not None:

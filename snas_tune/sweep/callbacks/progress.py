@@ -11,7 +11,7 @@ from ray.tune.experiment import Trial
 from ray.tune.result import DONE
 
 from snas_tune.results import ACCURACY, CHILD_ACCURACY, EPOCH, FLOPS, HYPERVOLUME, SECONDS
-from snas_tune.sweep.callbacks.trials import SweepTrial, SweepTrials
+from snas_tune.sweep.callbacks.trials import SweepTrial, sweep_trial
 
 
 def say(line: str) -> None:
@@ -25,13 +25,11 @@ class Progress:
 
     Args:
         total: how many trials the sweep will run.
-        known: their configs.
         every: seconds between lines about running trials.
     """
 
-    def __init__(self, total: int, known: SweepTrials, every: float = 10.0) -> None:
+    def __init__(self, total: int, every: float = 10.0) -> None:
         self._total = total
-        self._known = known
         self._every = every
         self._start: float | None = None
         self._done_before = 0.0
@@ -50,7 +48,7 @@ class Progress:
         ended = sum(t.is_finished() for t in trials if t is not trial) + ends
         say(
             f"[{ended}/{self._total} trials, {self._times(trials, trial, report)}] "
-            f"{_state(self._known.of(trial), report)}"
+            f"{_state(sweep_trial(trial), report)}"
         )
 
     def _times(self, trials: Sequence[Trial], trial: Trial, report: Mapping[str, Any]) -> str:
@@ -71,7 +69,7 @@ class Progress:
                 done += 1.0  # a trial that failed or was stopped leaves nothing to wait for
                 continue
             reached = epoch if each is trial else (each.last_result or {}).get(EPOCH, 0)
-            done += min(1, reached / self._known.of(each).search.epochs)
+            done += min(1, reached / sweep_trial(each).search.epochs)
         return done / self._total
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from ray.tune.experiment import Trial
 
@@ -46,23 +47,17 @@ class SweepTrial:
         }
 
 
-class SweepTrials:
-    """Every :class:`SweepTrial` of a sweep."""
+_known: WeakKeyDictionary[Trial, tuple[Mapping[str, Any], SweepTrial]] = WeakKeyDictionary()
 
-    def __init__(self) -> None:
-        self._known: dict[str, tuple[Any, SweepTrial]] = {}
 
-    def __reduce__(self) -> tuple[type[SweepTrials], tuple[()]]:
-        return SweepTrials, ()  # what it holds follows from the trials
+def sweep_trial(trial: Trial) -> SweepTrial:
+    """What is known of a trial of Tune's; its config is parsed at the first call.
 
-    def of(self, trial: Trial) -> SweepTrial:
-        """What is known of a trial of Tune's."""
-        config, known = self._known.get(trial.trial_id, (None, None))
-        if known is None or config is not trial.config:
-            known = SweepTrial.of(trial.config)
-            self._known[trial.trial_id] = trial.config, known
-        return known
-
-    def name(self, trial: Trial) -> str:
-        """For Tune's ``trial_name_creator`` and ``trial_dirname_creator``."""
-        return self.of(trial).name
+    Raises:
+        ValueError: a setting is wrong.
+    """
+    config, known = _known.get(trial, (None, None))
+    if known is None or config is not trial.config:
+        known = SweepTrial.of(trial.config)
+        _known[trial] = trial.config, known
+    return known

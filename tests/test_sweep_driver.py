@@ -1,0 +1,207 @@
+"""The driver's callback, with trials that only look like Tune's: what it writes, and how often."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow.fs
+import pytest
+from conftest import TINY
+
+from snas_tune.config import SearchConfig
+from snas_tune.front import ParetoFront
+from snas_tune.results import METRICS
+from snas_tune.space.cell.genotype import Cell, Edge, Genotype
+from snas_tune.sweep import SweepDriver, trial_name
+from snas_tune.sweep.callbacks import tensorboard
+from snas_tune.tensorboard_log import SweepLog
+
+SKIP = Cell(1, (Edge("skip_connect", 0, 2),), (2,))
+LARGEST = 1e6
+
+
+class FakeTrial(SimpleNamespace):
+    """What the driver asks of a trial."""
+
+    __hash__ = object.__hash__
+
+    def is_finished(self) -> bool:
+        return self.finished
+
+
+def a_trial(root: Path, number: int) -> FakeTrial:
+    config = {**SearchConfig(**TINY).to_dict(), "penalty_strength": 0.5 + number}
+    storage = SimpleNamespace(
+        experiment_fs_path=str(root), storage_filesystem=pyarrow.fs.LocalFileSystem()
+    )
+    return FakeTrial(
+        trial_id=f"id{number}",
+        config=config,
+        storage=storage,
+        finished=False,
+        last_result=None,
+        run_metadata=SimpleNamespace(
+            checkpoint_manager=SimpleNamespace(best_checkpoint_results=[])
+        ),
+    )
+
+
+def a_report(epoch: int, accuracy: float, flops: int) -> dict[str, object]:
+    known = {metric.name: 0.5 for metric in METRICS}
+    whole = {"epoch": epoch, "step": 10 * epoch, "params": 9, "params_with_dead": 9, "memory": 9}
+    return {
+        **known,
+        **whole,
+        "child_accuracy": accuracy,
+        "flops": flops,
+        "largest_flops": LARGEST,
+        "architecture": Genotype(SKIP, SKIP).to_json(),
+        "done": epoch == 3,
+    }
+
+
+def keep(trial: FakeTrial, epochs: list[int]) -> None:
+    """As if Tune kept the checkpoints of these epochs."""
+    root = trial.storage.experiment_fs_path
+    trial.run_metadata.checkpoint_manager.best_checkpoint_results = [
+        SimpleNamespace(
+            metrics={"epoch": epoch},
+            checkpoint=SimpleNamespace(path=f"{root}/t/checkpoint_{epoch}"),
+        )
+        for epoch in epochs
+    ]
+
+
+def run(
+    driver: SweepDriver, trials: list[FakeTrial], begun: list[FakeTrial] | None = None
+) -> list[dict[str, object]]:
+    """Three epochs of each trial in turn; the results, as Tune's own files would have them."""
+    begun = trials if begun is None else begun
+    generator = np.random.default_rng([int(trial.trial_id[2:]) for trial in trials])
+    results = []
+    for trial in trials:
+        driver.on_trial_start(0, begun, trial)
+        for epoch in (1, 2, 3):
+            accuracy, flops = generator.integers(1, 10, 2)
+            result = a_report(epoch, float(accuracy) / 10, int(flops) * 1000)
+            driver.on_trial_result(epoch, begun, trial, result)
+            trial.last_result = result
+            results.append(result)
+            keep(trial, list(range(1, epoch + 1))[-2:])
+            driver.on_trial_save(epoch, begun, trial)
+        driver.on_trial_complete(3, begun, trial)
+        trial.finished = True
+    return results
+
+
+@pytest.fixture
+def trials(tmp_path):
+    return [a_trial(tmp_path / "sweep", number) for number in range(8)]
+
+
+def test_each_result_is_told_the_hypervolume_of_all_children_so_far(trials, tmp_path):
+    results = run(SweepDriver(8, progress=False), trials)
+    front = ParetoFront.read(tmp_path / "sweep")
+    rows = {(row["trial"], row["epoch"]): row for row in front.rows}
+    begun = []
+    for number, result in enumerate(results):
+        begun.append(rows[trial_name(trials[number // 3].config), result["epoch"]])
+        expected = ParetoFront.from_rows(begun).hypervolume((0.0, LARGEST), normalised=True)
+        assert result["hypervolume"] == pytest.approx(expected)
+        assert result["children"] == number + 1
+
+
+def test_a_config_is_parsed_once_a_trial(trials, monkeypatch, capsys):
+    parsed = []
+    whole = SearchConfig.from_dict
+    monkeypatch.setattr(
+        SearchConfig,
+        "from_dict",
+        staticmethod(lambda values: parsed.append(values["penalty_strength"]) or whole(values)),
+    )
+    run(SweepDriver(8), trials)
+    assert capsys.readouterr().err.count("epoch 3/3") == 8
+    assert sorted(parsed) == [trial.config["penalty_strength"] for trial in trials]
+
+
+def test_the_front_is_drawn_rarely_and_its_last_state_always(trials, monkeypatch):
+    drawn, sizes, clock = [], [], [0.0]
+    monkeypatch.setattr(tensorboard.time, "monotonic", lambda: clock[0])
+
+    def draw(log, front, ended):
+        drawn.append((ended, int(front.mask.sum())))
+        clock[0] += 1.0  # a second for the pictures
+
+    monkeypatch.setattr(SweepLog, "draw_front", draw)
+    monkeypatch.setattr(SweepLog, "add_front_size", lambda log, size, ended: sizes.append(size))
+    driver = SweepDriver(8, progress=False)
+    for trial in trials:
+        run(driver, [trial], trials)
+        clock[0] += 0.3 / tensorboard.DRAWING
+    driver.on_experiment_end(trials)
+    driver.on_experiment_end(trials)
+    assert len(sizes) == len(trials)  # a number for each
+    assert 2 <= len(drawn) <= 4  # 8 x 0.3 s of drawing are allowed, and the last one
+    assert drawn[-1][1] == sizes[-1]
+    assert len(set(drawn)) == len(drawn)
+
+
+def test_the_size_of_the_front_counts_equal_children(trials, tmp_path):
+    driver = SweepDriver(8, progress=False)
+    run(driver, trials)
+    front = ParetoFront.read(tmp_path / "sweep")
+    assert driver.front.size == front.mask.sum() == len(front.front)
+
+
+def test_checkpoints_are_named_as_far_as_they_are_kept(trials, tmp_path):
+    run(SweepDriver(8, progress=False), trials)
+    for row in ParetoFront.read(tmp_path / "sweep").rows:
+        expected = {1: None, 2: "t/checkpoint_2", 3: "t/checkpoint_3"}[row["epoch"]]
+        assert row["checkpoint"] == expected
+
+
+def test_a_resumed_sweep_goes_on_with_the_children_of_the_first(trials, tmp_path):
+    first = run(SweepDriver(8, progress=False), trials[:4])
+    driver = pickle.loads(pickle.dumps(SweepDriver(8, progress=False)))
+    last = trials[3]
+    driver.on_trial_start(0, trials, last)
+    keep(last, [3])
+    result = {**first[-1], "epoch": 4}
+    driver.on_trial_result(4, trials, last, result)
+    driver.on_trial_save(4, trials, last)
+    driver.on_trial_complete(4, trials, last)
+    assert result["children"] == 13
+    assert result["hypervolume"] >= first[-1]["hypervolume"]
+    rows = ParetoFront.read(tmp_path / "sweep").rows
+    assert len(rows) == 13
+    named = {
+        row["epoch"]: row["checkpoint"] for row in rows if row["trial"] == trial_name(last.config)
+    }
+    assert named == {1: None, 2: None, 3: "t/checkpoint_3", 4: None}  # renamed in the earlier rows
+
+
+def test_every_child_is_exact_in_the_event_files(trials, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.util import tensor_util
+
+    driver = SweepDriver(8, progress=False)
+    run(driver, trials)
+    driver.on_experiment_end(trials)
+    rows = ParetoFront.read(tmp_path / "sweep").rows
+    for trial in trials:
+        name = trial_name(trial.config)
+        log = EventAccumulator(str(tmp_path / "sweep" / "tensorboard" / name)).Reload()
+        children = log.Tensors("pareto/children")
+        content = log.SummaryMetadata("pareto/children").plugin_data.content
+        names = [column[0] for column in json.loads(content)["columns"]]
+        vectors = [tensor_util.make_ndarray(event.tensor_proto) for event in children]
+        mine = [row for row in rows if row["trial"] == name]
+        assert [vector[names.index("flops")] for vector in vectors] == [r["flops"] for r in mine]
+        assert [vector[names.index("child_accuracy")] for vector in vectors] == [
+            row["child_accuracy"] for row in mine
+        ]
+        assert [event.step for event in log.Scalars("loss")] == [1, 2, 3]
