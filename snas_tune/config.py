@@ -121,10 +121,10 @@ class SearchConfig:
     """Temperature of the last step (published: 0.03). A ``constant`` schedule ignores it."""
 
     sampling: str = "concrete"
-    """How a step draws its architecture. ``concrete``: every op runs, weighted by a concrete sample
-    (SNAS). The others run few ops, so a step costs a fraction: ``gdas`` and ``dsnas`` one of each
-    edge, with a straight-through or a score-function gradient; ``top_k`` the ``sampled_ops``
-    heaviest."""
+    """How a step samples: ``concrete``, ``gdas``, ``dsnas`` or ``top_k``. ``concrete``: every op
+    runs, weighted by a concrete sample (SNAS). The others run few ops, so a step costs a fraction:
+    ``gdas`` and ``dsnas`` one of each edge, with a straight-through or a score-function gradient;
+    ``top_k`` the ``sampled_ops`` heaviest."""
 
     sampled_ops: int = 2
     """Ops of an edge that run in a step, for ``top_k``."""
@@ -137,7 +137,7 @@ class SearchConfig:
     folders, or ``module:function``."""
 
     data_root: str = "data"
-    """Where named data sets are looked for, and downloaded to if they are not there."""
+    """Folder of named data sets, downloaded if missing."""
 
     data_cache: str | None = None
     """Folder for decoded images, shared by the trials of a node. No cache if not given, and none of
@@ -163,8 +163,8 @@ class SearchConfig:
     """Channels of the first cells; each reduction cell doubles them."""
 
     partial_channels: int = 1
-    """Only one channel in so many goes through the ops of an edge; the rest pass by (PC-DARTS;
-    published: 4), in the children as well. 1: all. ``channels`` must be a multiple of it."""
+    """K of PC-DARTS: each op sees 1/K of the channels. The others bypass it (published: 4), in the
+    children as well. ``channels`` must be a multiple of it."""
 
     nodes: int = 4
     """Intermediate nodes of a cell."""
@@ -262,7 +262,7 @@ class SearchConfig:
 
     def __post_init__(self) -> None:
         for each in dataclasses.fields(self):
-            test, rule = _RULES[each.name]
+            test, rule = RULES[each.name]
             value = getattr(self, each.name)
             optional = each.default is None
             if not (optional and value is None) and not holds(test, value):
@@ -307,7 +307,7 @@ class SearchConfig:
         return {name: values[name] for name in SHAPE}
 
 
-_RULES: dict[str, Check] = {
+RULES: dict[str, Check] = {
     "penalty_strength": NOT_NEGATIVE,
     "penalty_form": choice(PENALTY_FORMS),
     "penalty_gradient": choice(PENALTY_GRADIENTS),
