@@ -27,8 +27,6 @@ from snas_tune.space.cell.summary import short_cell
 from snas_tune.tensorboard_log import SweepLog
 from snas_tune.tensorboard_log.children import FORM
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
-
 AXES = {"x": "flops", "y": "child_accuracy"}
 
 
@@ -406,7 +404,7 @@ def test_tensorboard_finds_the_tab_in_a_fresh_process():
 
 
 def front_log(*arguments) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, EXAMPLES / "front_log.py", *arguments]
+    command = [sys.executable, "-m", "snas_tune", "log", *arguments]
     return subprocess.run([*map(str, command)], capture_output=True, text=True)
 
 

@@ -40,8 +40,6 @@ from snas_tune.training.diverged import SearchDiverged
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
-
 
 def tiny_space(**changes):
     return sweep_space(**{**TINY, "epochs": 2, **changes})
@@ -242,17 +240,11 @@ def test_a_trial_restored_in_a_used_actor_goes_on_bit_for_bit(tmp_path):
 FIFO = ("--trials", "4", "--rule", "fifo", "--searcher", "tpe")
 
 
-def start_example(storage: Path, *extra: str, asked: tuple[str, ...] = FIFO):
-    code = f"""
-import sys
-sys.argv = ["sweep.py", "--results", {str(storage)!r}, "--name", "k", *{asked!r}, *{extra!r}]
-sys.path.insert(0, {str(EXAMPLES)!r})
-import sweep
-sweep.PRESETS["demo"] = dict({TINY!r}, epochs=3)
-sys.exit(sweep.main())
-"""
+def start_command(storage: Path, *extra: str, asked: tuple[str, ...] = FIFO):
+    sizes = [f"--set={name}={value}" for name, value in {**TINY, "epochs": 3}.items()]
+    command = ["sweep", f"--storage-path={storage}", "--name=k", *sizes, *asked, *extra]
     return subprocess.Popen(
-        [sys.executable, "-c", code],
+        [sys.executable, "-m", "snas_tune", *command],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -301,7 +293,7 @@ def test_a_killed_trial_and_a_terminated_driver_lose_no_finished_child(tmp_path)
     """Kill -9 of a trial's process, then SIGTERM to the driver, then resume: as if nothing had
     happened. (Kill -9 of the driver is in the next test.)"""
     settings = ("--batch-size", "16", "--supernet", "plain")
-    process = start_example(tmp_path, *settings)
+    process = start_command(tmp_path, *settings)
     wait_for_rows(tmp_path, 1, process)
     actors = [pid for pid, name in children_of(process.pid).items() if "ray::SnasTrainable" in name]
     assert actors
@@ -315,7 +307,7 @@ def test_a_killed_trial_and_a_terminated_driver_lose_no_finished_child(tmp_path)
     before = ParetoFront.read(tmp_path / "k").rows
     config = json.loads(before[0]["config"])
     assert (config["batch_size"], config["supernet"]) == (16, "plain")
-    resumed = start_example(tmp_path, *settings, "--resume")
+    resumed = start_command(tmp_path, *settings, "--resume")
     output, _ = resumed.communicate(timeout=300)
     assert resumed.returncode == 0, output
     after = ParetoFront.read(tmp_path / "k")
@@ -355,12 +347,12 @@ def test_a_sweep_that_is_killed_three_times_stops_the_same_trials(tmp_path):
     (tmp_path / "killed").mkdir()
 
     def kill(reached, *resume):
-        process = start_example(tmp_path / "killed", *resume, asked=STOPPING)
+        process = start_command(tmp_path / "killed", *resume, asked=STOPPING)
         wait_for_rows(tmp_path / "killed", reached, process)
         process.kill()
         process.communicate()
 
-    whole = start_example(tmp_path / "whole", asked=STOPPING)
+    whole = start_command(tmp_path / "whole", asked=STOPPING)
     kill(2)  # while the other one runs beside it
     kill(15, "--resume")
     output, _ = whole.communicate(timeout=300)
@@ -373,7 +365,7 @@ def test_a_sweep_that_is_killed_three_times_stops_the_same_trials(tmp_path):
     ), output
     assert re.search(r" hypervolume 0\.\d{4}, stopped$", output, re.MULTILINE)
     kill(len(expected[0]) - 2, "--resume")
-    last = start_example(tmp_path / "killed", "--resume", asked=STOPPING)
+    last = start_command(tmp_path / "killed", "--resume", asked=STOPPING)
     output, _ = last.communicate(timeout=300)
     assert last.returncode == 0, output
     assert outcome(tmp_path / "killed") == expected

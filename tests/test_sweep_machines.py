@@ -255,7 +255,8 @@ def may_be_alone() -> bool:
     not may_be_alone(), reason="no process may be started in a namespace of its own"
 )
 def test_the_address_auto_without_a_cluster_gives_one_line_at_once(tmp_path):
-    command = [sys.executable, "examples/sweep.py", "--address", "auto", "--results", str(tmp_path)]
+    command = [sys.executable, "-m", "snas_tune", "sweep", "--address=auto"]
+    command.append(f"--storage-path={tmp_path}")
     done = subprocess.run(
         [*ALONE, *command],
         capture_output=True,

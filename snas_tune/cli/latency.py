@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,20 +18,11 @@ Measure the latency of every layer that a child can have on this device, for sea
 
 Run it where the child will run, and carry the table to where the search runs."""
 
-OF_SEARCH = (
-    "data_root",
-    "image_size",
-    "image_channels",
-    "cells",
-    "channels",
-    "partial_channels",
-    "nodes",
-    "stem",
-    "ops",
-    "device",
-    "threads",
-)
-"""The settings of a search that fix the shapes of its layers, and where they are measured."""
+OF_SPACE = ("cells", "channels", "partial_channels", "nodes", "stem", "ops")
+"""The settings of a search that fix its layers, besides the images."""
+
+OF_SEARCH = ("data_root", "image_size", "image_channels", *OF_SPACE, "device", "threads")
+"""The settings of a search that have a flag."""
 
 
 def latency_command() -> Any:
@@ -124,17 +116,11 @@ class Latency(Flags):
 
     def sweep_line(self, config: SearchConfig) -> str:
         """The command that searches this space with the table."""
-        usual = SearchConfig()
-        names = ("cells", "channels", "partial_channels", "nodes", "stem", "ops")
-        shape = {name: getattr(config, name) for name in names}
-        sets = [
-            f"--set {name}={_yaml(value)}"
-            for name, value in shape.items()
-            if value != getattr(usual, name) or name in ("cells", "channels", "nodes")
-        ]
-        table = f"--set latency_table={self.output.resolve()}"
-        return " ".join(["snas-tune sweep", *sets, table, "--set 'penalty_costs={latency_ms: 1}'"])
-
-
-def _yaml(value: Any) -> str:
-    return f"'[{', '.join(value)}]'" if isinstance(value, tuple) else str(value)
+        settings: dict[str, Any] = {
+            **{name: getattr(config, name) for name in OF_SPACE},
+            "ops": f"[{', '.join(config.ops)}]",
+            "latency_table": self.output.resolve(),
+            "penalty_costs": "{latency_ms: 1}",
+        }
+        sets = [f"--set={name}={value}" for name, value in settings.items()]
+        return shlex.join(["snas-tune", "sweep", *sets])

@@ -17,7 +17,7 @@ The command line wins over ``--set``, that over the file, the file over the pres
 from __future__ import annotations
 
 import difflib
-import json
+import math
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -50,14 +50,19 @@ SECTIONS = {
 
 
 class Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML is untyped
-    """YAML as of version 1.2 in one respect: ``3e-4`` is a number."""
+    """Reads YAML, and ``3e-4`` as a number: so does version 1.2, but not PyYAML."""
 
 
-Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+"),
-    list("-+.0123456789"),
-)
+class Dumper(yaml.SafeDumper):  # type: ignore[misc]
+    """Writes texts that :class:`Loader` would read as numbers in quotes."""
+
+
+for each in (Loader, Dumper):
+    each.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+"),
+        list("-+.0123456789"),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +114,7 @@ def _read_file(path: Path) -> dict[str, Any]:
         raise ValueError(f"sweep file {path} must hold sections, got {found!r}")
     check_names(found, ("preset", *SECTIONS), f"key of sweep file {path}")
     for section, names in SECTIONS.items():
-        values = found.setdefault(section, {})
+        values = found[section] = {} if found.get(section) is None else found[section]
         if not isinstance(values, dict):
             raise ValueError(f"section {section} of {path} must hold settings, got {values!r}")
         check_names(values, names, f"setting in section {section} of {path}")
@@ -151,5 +156,11 @@ def recipe_text(recipe: Recipe) -> str:
     lines.append(f"preset: {recipe.preset}")
     for section, values in (("search", recipe.search), ("sweep", recipe.sweep)):
         lines.append(f"{section}:")
-        lines += [f"  {name}: {json.dumps(value)}" for name, value in values.items()]
-    return "\n".join(lines) + "\n"  # a line of JSON is YAML
+        lines += [f"  {_line(name, value)}" for name, value in values.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _line(name: str, value: Any) -> str:
+    """A setting as one line of YAML: all of a flow mapping but its braces."""
+    text: str = yaml.dump({name: value}, Dumper=Dumper, default_flow_style=True, width=math.inf)
+    return text.strip()[1:-1]

@@ -131,7 +131,7 @@ class Sweep(Flags):
         """
         from snas_tune.sweep import run_sweep, sweep_space
 
-        recipe = read_recipe(self.preset, self.config, self.set)
+        recipe = self.recipe()
         search = self.search_settings(recipe)
         space = sweep_space(**arguments_of({**search, "seed": self.seed}))
         settings = self.sweep_settings(recipe)
@@ -146,6 +146,10 @@ class Sweep(Flags):
         for line in result.problems:
             print(line, file=sys.stderr)
         return result.exit_status
+
+    def recipe(self) -> Recipe:
+        """What the preset, the sweep file and ``--set`` ask for."""
+        return read_recipe(self.preset, self.config, self.set)
 
     def search_settings(self, recipe: Recipe) -> dict[str, Any]:
         """The settings of the searches by name, the flags' in place of the recipe's."""

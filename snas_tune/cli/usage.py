@@ -79,7 +79,8 @@ def _quietly(call: Callable[[], Any]) -> Any:
 def one_line(box: str) -> str:
     """The gist of an error that tyro has drawn as a box: its first section, and a suggestion."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
-    lines = [line.strip(" │|") for line in plain.splitlines()[1:-1]]
+    top = 1 if plain.startswith("╭") else 2  # without box characters, a rule is below the title
+    lines = [line.strip(" │") for line in plain.splitlines()[top:-1]]
     rules = [place for place, line in enumerate(lines) if re.fullmatch(r"[─-]+", line)]
     sections = [
         lines[start:end]
