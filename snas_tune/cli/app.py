@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Union
 
 from tyro.conf import subcommand
 
-from snas_tune import __version__
 from snas_tune.cli.latency import latency_command
 from snas_tune.cli.log import Log
 from snas_tune.cli.recipe import check_names
@@ -39,7 +39,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """
     words = sys.argv[1:] if words is None else list(words)
     if words == ["--version"]:
-        print(f"{PROGRAM} {__version__}")
+        print(f"{PROGRAM} {version('snas_tune')}")
         return 0
     here = str(Path.cwd())
     if here not in sys.path:  # `module:function` and `ops_module` may lie here, as for `python -m`

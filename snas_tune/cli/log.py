@@ -30,7 +30,7 @@ class Log:
         Raises:
             ValueError: a front file cannot be read, or a log is there already.
         """
-        from snas_tune import ParetoFront
+        from snas_tune.front import ParetoFront
         from snas_tune.tensorboard_log.from_front import write_front
 
         if not self.fronts:

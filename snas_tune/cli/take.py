@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import Positional, arg, create_mutex_group
 
 if TYPE_CHECKING:
-    from snas_tune import ChildNetwork, Search
+    from snas_tune.search.search import Search
+    from snas_tune.space.cell.child import ChildNetwork
     from snas_tune.training.batches import Images
     from snas_tune.training.child import EpochReport, Retraining
 
@@ -76,9 +77,10 @@ class Take:
 
     def load(self) -> tuple[dict[str, Any], Search, ChildNetwork, Retraining]:
         """Check all that can be wrong, and load the search and its child."""
-        from snas_tune import Genotype, ParetoFront
         from snas_tune.export.program import check_export
+        from snas_tune.front import ParetoFront
         from snas_tune.front.storage import check_writable
+        from snas_tune.space.cell.genotype import Genotype
         from snas_tune.training.child import Retraining
 
         retraining = Retraining(epochs=self.epochs, seed=self.seed, drop_path=self.drop_path or 0.0)
@@ -98,7 +100,7 @@ class Take:
 
     def chosen(self, front: Any) -> dict[str, Any]:
         """The row of the front file that the flags ask for."""
-        from snas_tune import ParetoFront
+        from snas_tune.front import ParetoFront
 
         if self.max_mflops is not None:
             with_weights = ParetoFront.from_rows(row for row in front.rows if row["checkpoint"])
@@ -112,7 +114,9 @@ class Take:
 
     def search_of(self, row: dict[str, Any]) -> Search:
         """The search that derived the child, from its checkpoint if that was kept."""
-        from snas_tune import Search, SearchConfig, load_search
+        from snas_tune.config import SearchConfig
+        from snas_tune.search.checkpoint import load_search
+        from snas_tune.search.search import Search
 
         given = {"data_root": self.data_root, "device": self.device}
         changes: dict[str, Any] = {name: value for name, value in given.items() if value}
