@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-import runpy
+import shlex
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import search_space_genotypes
 
+from snas_tune.cli.app import command_of, main
 from snas_tune.config import DARTS_OPS, SearchConfig
 from snas_tune.search.search import Search
 from snas_tune.space.cell.genotype import Cell, Genotype
@@ -25,7 +26,6 @@ from snas_tune.space.latency import (
     write_latencies,
 )
 
-EXAMPLE = Path(__file__).parent.parent / "examples" / "measure_latency.py"
 EMPTY = Genotype(Cell(1, (), (2,)), Cell(1, (), (2,)))
 
 
@@ -207,11 +207,8 @@ def test_a_table_that_cannot_be_written_gives_one_line_and_leaves_nothing(tmp_pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 
 
-def measure(monkeypatch, *arguments: str) -> int:
-    monkeypatch.setattr("sys.argv", ["measure_latency.py", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        runpy.run_path(str(EXAMPLE), run_name="__main__")
-    return int(ended.value.code)
+def measure(*arguments: str) -> int:
+    return main(["latency", *arguments])
 
 
 SPACE = ("--cells", "3", "--channels", "4", "--nodes", "1", "--threads", "1", "--repeats", "1")
@@ -224,14 +221,18 @@ SPACE = ("--cells", "3", "--channels", "4", "--nodes", "1", "--threads", "1", "-
         (2, ("--image-size=8", "--image-channels=1", "--classes=10", "--partial-channels=2")),
     ],
 )
-def test_what_the_example_measures_is_what_a_search_of_that_space_adds_up(
-    tmp_path, monkeypatch, capsys, partial, shape
+def test_what_the_command_measures_is_what_a_search_of_that_space_adds_up(
+    tmp_path, capsys, partial, shape
 ):
     path = tmp_path / "new" / "table.json"
-    assert measure(monkeypatch, *shape, *SPACE, "--output", str(path)) == 0
-    told = capsys.readouterr().out
-    assert f'latency_table={str(path)!r}, penalty_costs={{"latency_ms": 1}}' in told
-    assert f"partial_channels={partial}, " in told
+    assert measure(*shape, *SPACE, "--output", str(path)) == 0
+    told = capsys.readouterr().out.splitlines()
+    line = next(line for line in told if "snas-tune sweep" in line)
+    command = command_of(shlex.split(line)[1:])
+    asked = command.search_settings(command.recipe())
+    shape = {"cells": 3, "channels": 4, "nodes": 1, "partial_channels": partial}
+    assert {name: asked[name] for name in shape} == shape
+    assert (asked["latency_table"], asked["penalty_costs"]) == (str(path), {"latency_ms": 1})
     table = read_latencies(path)
     config = SearchConfig(
         **TINY,
@@ -263,12 +264,12 @@ def test_what_the_example_measures_is_what_a_search_of_that_space_adds_up(
         (("--output", "."), "output must be a file, got the directory ."),
     ],
 )
-def test_wrong_arguments_of_the_example_give_one_line(
+def test_wrong_arguments_of_the_command_give_one_line(
     tmp_path, monkeypatch, capsys, arguments, message
 ):
     monkeypatch.chdir(tmp_path)
     Path("file").write_text("")
-    assert measure(monkeypatch, *arguments) == 2
+    assert measure(*arguments) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"error: {message}")
     assert error.count("\n") == 1
