@@ -25,12 +25,12 @@ TINY = {
 
 def link_kernels(source: Path, target: Path) -> None:
     """Give a cache the compiled kernels of another, as they take long to make."""
-    for path in source.glob("fan-*.so"):
+    for path in source.glob("fused-*.so"):
         (target / path.name).symlink_to(path)
 
 
 @pytest.fixture(scope="session", autouse=True)
-def own_table_of_forms(tmp_path_factory):
+def own_table_of_implementations(tmp_path_factory):
     """What is measured here stays out of the user's cache."""
     cache = tmp_path_factory.mktemp("cache")
     native.library()
