@@ -180,7 +180,9 @@ def test_pooling_alone_can_be_searched_without_a_penalty_and_by_memory():
     Search(SearchConfig(**base)).take_step()
     step = Search(SearchConfig(**base, penalty_strength=2.0)).take_step()
     assert 0 < step.penalty.item() < 8
-    with pytest.raises(ValueError, match=r"^options must differ in flops to be penalised, got 0 fo"):
+    with pytest.raises(
+        ValueError, match=r"^options must differ in flops to be penalised, got 0 fo"
+    ):
         Search(SearchConfig(**base, penalty_strength=2.0, penalty_costs={"flops": 1}))
 
 
@@ -218,9 +220,7 @@ def test_ops_that_all_cost_nothing_cannot_be_penalised():
 
 
 def test_the_log_form_levels_what_the_linear_form_weighs_by_cost():
-    linear, log = (
-        prices_of(dict.fromkeys(COUNTED, 1.0), form) for form in ("linear", "log")
-    )
+    linear, log = (prices_of(dict.fromkeys(COUNTED, 1.0), form) for form in ("linear", "log"))
     position = {op: k for k, op in enumerate(DARTS_OPS)}
 
     def ratio(prices, dear, cheap):
