@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
+from pathlib import Path
 
 import pytest
 import torch
 from cell_networks import gumbel_softmax
 from conftest import TINY
-from states import as_format_1
+from states import as_format_1, same
 
+from snas_tune.architecture import read_architecture
 from snas_tune.config import SearchConfig
 from snas_tune.search.checkpoint import FILE, KEYS, load_search, read_state, save_search
 from snas_tune.search.search import SAMPLES, Search
@@ -197,3 +200,43 @@ def test_gradients_are_clipped_to_the_norms_of_the_config():
     norm = torch.cat([p.grad.flatten() for p in search.supernet.parameters()]).norm()
     assert norm.item() == pytest.approx(1e-3, rel=1e-2)
     assert search.method.logits.grad.norm().item() <= 1e-4 * 1.01
+
+
+@pytest.mark.parametrize("sampling", ["concrete", "gdas"])
+@pytest.mark.parametrize("name", ["plain", "fused"])
+def test_a_checkpoint_of_format_1_goes_on_bit_for_bit(tmp_path, name, sampling):
+    settings = {"supernet": name, "sampling": sampling, "nodes": 2, "drop_path": 0.2}
+    whole = Search(SearchConfig(**{**TINY, **settings}))
+    for _ in range(3):
+        whole.take_step()
+    old = as_format_1(whole.state_dict())
+    torch.save(old, tmp_path / FILE)
+    restored = load_search(tmp_path)
+    assert old["supernet"]["logits"].shape == (2, 5, 8)
+    assert restored.config == whole.config
+    assert (restored.step, restored.implementation) == (3, whole.implementation)
+    assert same(whole, restored)
+    assert as_format_1(restored.state_dict()).keys() == old.keys()
+    for search in (whole, restored):
+        for _ in range(3):
+            search.take_step()
+    assert same(whole, restored)
+
+
+def test_a_checkpoint_that_commit_cd67db4_wrote_goes_on_as_it_did():
+    """The numbers are those that cd67db4 reported for the epoch after the checkpoint."""
+    folder = Path(__file__).parent / "data" / "checkpoint_cd67db4"
+    expected = json.loads((folder / "report.json").read_text())
+    search = load_search(folder)
+    assert search.epoch == 1
+    found = search.run_epoch()
+    found["dearest_flops"] = found.pop("largest_flops")
+    ours, theirs = (
+        read_architecture(report.pop(key))
+        for report, key in ((found, "architecture"), (expected, "genotype"))
+    )
+    assert ours == theirs
+    assert ours.columns() == {"edges": expected["edges"]} == {"edges": 1}
+    for report in (found, expected):
+        assert report.pop("seconds") > report.pop("seconds_training")
+    assert found == pytest.approx(expected, rel=1e-9, abs=1e-9, nan_ok=True)
