@@ -7,7 +7,7 @@ import torch
 from cell_networks import candidates_of, supernet_of
 
 from snas_tune.config import SearchConfig
-from snas_tune.space.cell.fused.cell import FastCell
+from snas_tune.space.cell.fused.cell import FusedCell
 from snas_tune.space.cell.supernet import SearchCell
 from snas_tune.training.momenta import load_momenta, momenta_of
 
@@ -34,7 +34,7 @@ def step(net, optimiser, seed):
     optimiser.step()
 
 
-@pytest.mark.parametrize("cells", [(SearchCell, FastCell), (FastCell, SearchCell)])
+@pytest.mark.parametrize("cells", [(SearchCell, FusedCell), (FusedCell, SearchCell)])
 def test_momenta_go_to_the_other_implementation_and_back_without_loss(cells):
     first, other = (network_and_optimiser(cell, seed) for seed, cell in enumerate(cells))
     for seed in (1, 2):
@@ -61,7 +61,7 @@ def test_momenta_go_to_the_other_implementation_and_back_without_loss(cells):
         torch.testing.assert_close(moved[name], value, rtol=1e-12, atol=1e-12, msg=name)
 
 
-@pytest.mark.parametrize("cell", [SearchCell, FastCell])
+@pytest.mark.parametrize("cell", [SearchCell, FusedCell])
 def test_momenta_are_views_and_the_weights_stay_where_they_are(cell):
     """So nothing of the network is copied, whatever its size."""
     net, optimiser = network_and_optimiser(cell)
@@ -82,7 +82,7 @@ def _states(optimiser):
     return list(optimiser.state.values())
 
 
-@pytest.mark.parametrize("cell", [SearchCell, FastCell])
+@pytest.mark.parametrize("cell", [SearchCell, FusedCell])
 def test_before_the_first_step_there_are_no_momenta(cell):
     net, optimiser = network_and_optimiser(cell)
     assert momenta_of(net, optimiser) == {}
