@@ -8,7 +8,7 @@ CLUSTER = $(VENV)/.cluster
 .PHONY: demo test lint browser slow cluster clean
 
 demo: $(STAMP)  ## a sweep on real images that ends in a Pareto front, a few minutes on two cores
-	$(BIN)/python examples/sweep.py
+	$(BIN)/snas-tune sweep
 
 test: lint browser  ## lint, types and the whole suite
 	$(BIN)/pytest

@@ -118,9 +118,9 @@ def loaded(url: str, points: int) -> float:
 def opened(url: str, page) -> Skeleton:
     """The tab in a page, when its first picture is there."""
     page.goto(f"{url}#pareto")
-    skeleton = page.wait_for_selector("iframe[src*=plugin_entry]").content_frame()
-    skeleton.wait_for_selector("circle.member", state="attached", timeout=60_000)
-    return skeleton
+    frame = page.wait_for_selector("iframe[src*=plugin_entry]").content_frame()
+    frame.wait_for_selector("circle.member", state="attached", timeout=60_000)
+    return frame
 
 
 def main() -> None:
@@ -143,11 +143,11 @@ def main() -> None:
             first, hover, filtering = [], [], []
             for _ in range(args.times):
                 page = browser.new_page(viewport={"width": 1280, "height": 800})
-                skeleton = opened(url, page)
-                first.append(skeleton.evaluate("() => performance.now()") / 1000)
-                skeleton.wait_for_timeout(1500)
-                hover += skeleton.evaluate(HOVER, 300)
-                filtering += [skeleton.evaluate(FILTER, text) for text in ("trial-0[0-4]", "")]
+                frame = opened(url, page)
+                first.append(frame.evaluate("() => performance.now()") / 1000)
+                frame.wait_for_timeout(1500)
+                hover += frame.evaluate(HOVER, 300)
+                filtering += [frame.evaluate(FILTER, text) for text in ("trial-0[0-4]", "")]
                 if args.screenshot:
                     page.screenshot(path=args.screenshot)
                 page.close()

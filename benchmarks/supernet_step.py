@@ -25,7 +25,6 @@ import platform
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +32,8 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from rates import floor_of
+from rates import seconds as seconds_of
 from torch import Tensor, nn
 
 from snas_tune.config import SearchConfig
@@ -40,7 +41,6 @@ from snas_tune.search.autotune import choose_implementation
 from snas_tune.search.sampling import draw_architecture, gumbel_noise
 from snas_tune.space.cell.kernels import bindings as native
 from snas_tune.space.cell.kernels.buffers import BUFFERS
-from snas_tune.space.cell.space import CellSpace
 from snas_tune.space.choices import option_mask
 from snas_tune.space.space import ImageShape, build_space
 from snas_tune.training.runtime import CompiledOrEager, choose_runtime
@@ -245,48 +245,12 @@ def _resident(field: str) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
 
 
-def floor_of(size: dict[str, int], device: torch.device) -> dict[str, float]:
-    """Multiply-adds of a step in which every op runs, and the machine's rates.
-
-    The backward pass is counted as twice the forward pass: of every convolution, the gradient of
-    its input and of its weights. The rates are the best of several: of a product of two matrices,
-    and of copying memory far larger than the caches (bytes read plus bytes written).
-    """
-    config = SearchConfig(cells=size["cells"], channels=size["channels"], nodes=size["nodes"])
-    cost = CellSpace(config, ImageShape(size["side"], size["colours"], 10)).cost("flops")
-    macs = 3 * size["batch"] * (cost.per_cell.sum().item() + cost.fixed)
-    matrix = torch.randn(2048, 2048, device=device)
-    block = torch.empty(2**26, device=device)
-    other = torch.empty_like(block)
-    product = min(_seconds(lambda: matrix @ matrix, device) for _ in range(8))
-    copy = min(_seconds(lambda: other.copy_(block), device) for _ in range(8))
-    return {
-        "giga_multiply_adds": macs / 1e9,
-        "giga_multiply_adds_per_second": 2048**3 / product / 1e9,
-        "gigabytes_per_second": 2 * block.numel() * 4 / copy / 1e9,
-        "floor_milliseconds": 1000 * macs * product / 2048**3,
-    }
-
-
-def _seconds(work: Callable[[], object], device: torch.device) -> float:
-    _finish(device)
-    start = time.perf_counter()
-    work()
-    _finish(device)
-    return time.perf_counter() - start
-
-
-def _finish(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-
-
 def time_all(timed: dict[str, Timed], rounds: int) -> dict[str, list[float]]:
     """Seconds of a step of every form in every round, the first of which is a warm-up."""
     seconds: dict[str, list[float]] = {form: [] for form in timed}
     for number in range(rounds + 1):
         for form, each in timed.items():
-            taken = _seconds(each.step, each.images.device)
+            taken = seconds_of(each.step, each.images.device)
             if number:
                 seconds[form].append(taken)
             print(f"round {number} of {rounds}: {form}, {taken:.3f} s", file=sys.stderr, flush=True)

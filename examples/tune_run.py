@@ -1,6 +1,6 @@
-"""The same sweep with ``tune.run`` spelled out: a SNAS search is an ordinary Tune trainable.
+"""A sweep with ``tune.run`` spelled out: a SNAS search is an ordinary Tune trainable.
 
-The exit status is 0, or 1 if a trial failed, 2 if an input is wrong, 130 if it was interrupted.
+``--resume`` goes on with one that was interrupted.
 """
 
 from __future__ import annotations
@@ -18,49 +18,37 @@ from snas_tune.sweep.experiment import can_restore, check_experiment
 
 def main() -> int:
     """Run it and print the front."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--smoke", action="store_true", help="two trials of one epoch")
     parser.add_argument("--resume", action="store_true", help="go on after an interruption")
     args = parser.parse_args()
     trials, epochs = (2, 1) if args.smoke else (12, 12)
-    storage = Path("results").resolve()
+    storage = str(Path("results").resolve())
     space = sweep_space(
         data="digits", cells=3, channels=8, nodes=2, epochs=epochs, channels_last=True, threads=1
     )
-    try:
-        path = check_experiment(str(storage), "tune-run", resume=args.resume)
-        quiet_ray()
-        outcome = tune.run(
-            SnasTrainable,
-            name="tune-run",
-            config=space,
-            num_samples=trials,
-            search_alg=ParetoSearch(concurrent=2, max_t=epochs),
-            scheduler=ParetoScheduler(time_attr="epoch", max_t=epochs, grace_period=1),
-            resources_per_trial={"cpu": 1},
-            storage_path=str(storage),
-            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=1, checkpoint_at_end=True),
-            trial_name_creator=lambda trial: trial_name(trial.config),
-            trial_dirname_creator=lambda trial: trial_name(trial.config),
-            callbacks=sweep_callbacks(trials, space=space),
-            max_failures=1,  # of trials whose process died
-            raise_on_failed_trial=False,
-            resume="AUTO+ERRORED" if args.resume and can_restore(path) else None,
-            reuse_actors=True,
-            verbose=0,
-        )
-        result = sweep_result(path, outcome, trials)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    print(result.front.table_text())
-    for line in result.problems:
-        print(line, file=sys.stderr)
+    path = check_experiment(storage, "tune-run", resume=args.resume)
+    quiet_ray()
+    outcome = tune.run(
+        SnasTrainable,
+        name="tune-run",
+        config=space,
+        num_samples=trials,
+        search_alg=ParetoSearch(concurrent=2, max_t=epochs),
+        scheduler=ParetoScheduler(time_attr="epoch", max_t=epochs, grace_period=1),
+        resources_per_trial={"cpu": 1},
+        storage_path=storage,
+        checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=1, checkpoint_at_end=True),
+        trial_name_creator=lambda trial: trial_name(trial.config),
+        trial_dirname_creator=lambda trial: trial_name(trial.config),
+        callbacks=sweep_callbacks(trials, space=space),
+        max_failures=1,  # of trials whose process died
+        raise_on_failed_trial=False,
+        resume="AUTO+ERRORED" if args.resume and can_restore(path) else None,
+        verbose=0,
+    )
+    result = sweep_result(path, outcome, trials)
+    print(result.front.table_text(), *result.problems, sep="\n")
     return result.exit_status
 
 

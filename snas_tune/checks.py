@@ -68,6 +68,14 @@ def _field_checks(kind: type) -> tuple[tuple[str, tuple[Check, ...], bool], ...]
     return tuple(found)
 
 
+def demands_of(kind: type) -> dict[str, str]:
+    """The demand of each field of a dataclass that has a check, in words."""
+    return {
+        name: " and ".join(check.demand for check in checks)
+        for name, checks, _ in _field_checks(kind)
+    }
+
+
 def marked(kind: type, mark: object) -> tuple[str, ...]:
     """The fields of a dataclass whose annotation holds a mark, in their order."""
     hints = get_type_hints(kind, include_extras=True)
@@ -126,10 +134,10 @@ def is_instance(kind: type) -> Check:
     return Check(lambda value: isinstance(value, kind), f"a value of {kind.__name__}")
 
 
+ABOVE_ONE = Check(lambda value: is_number(value) and value > 1, "above 1")
 COUNT = Check(lambda value: is_count(value, 1), "a positive whole number")
 COUNT_OR_ZERO = at_least(0)
 POSITIVE = Check(lambda value: is_number(value) and value > 0, "positive")
-ABOVE_ONE = Check(lambda value: is_number(value) and value > 1, "above 1")
 NOT_NEGATIVE = Check(lambda value: is_number(value) and value >= 0, "0 or more")
 SHARE = Check(lambda value: is_number(value) and 0 <= value < 1, "at least 0 and below 1")
 OPEN_SHARE = Check(lambda value: is_number(value) and 0 < value < 1, "above 0 and below 1")

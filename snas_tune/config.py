@@ -124,10 +124,10 @@ class SearchConfig:
     """Temperature of the last step (published: 0.03). A ``constant`` schedule ignores it."""
 
     sampling: Annotated[str, choice(SAMPLINGS)] = "concrete"
-    """How a step draws its architecture. ``concrete``: every op runs, weighted by a concrete sample
-    (SNAS). The others run few ops, so a step costs a fraction: ``gdas`` and ``dsnas`` one of each
-    edge, with a straight-through or a score-function gradient; ``top_k`` the ``sampled_ops``
-    heaviest."""
+    """How a step samples: ``concrete``, ``gdas``, ``dsnas`` or ``top_k``. ``concrete``: every op
+    runs, weighted by a concrete sample (SNAS). The others run few ops, so a step costs a fraction:
+    ``gdas`` and ``dsnas`` one of each edge, with a straight-through or a score-function gradient;
+    ``top_k`` the ``sampled_ops`` heaviest."""
 
     sampled_ops: Annotated[int, at_least(2)] = 2
     """Ops of an edge that run in a step, for ``top_k``."""
@@ -140,7 +140,7 @@ class SearchConfig:
     folders, or ``module:function``."""
 
     data_root: Annotated[str, TEXT] = "data"
-    """Where named data sets are looked for, and downloaded to if they are not there."""
+    """Folder of named data sets, downloaded if missing."""
 
     data_cache: Annotated[str | None, TEXT] = None
     """Folder for decoded images, shared by the trials of a machine. No cache if not given, and none
@@ -166,8 +166,8 @@ class SearchConfig:
     """Channels of the first cells; each reduction cell doubles them."""
 
     partial_channels: Annotated[int, COUNT] = 1
-    """Only one channel in so many goes through the ops of an edge; the rest pass by (PC-DARTS;
-    published: 4), in the children as well. 1: all. ``channels`` must be a multiple of it."""
+    """K of PC-DARTS: each op sees 1/K of the channels. The others bypass it (published: 4), in the
+    children as well. ``channels`` must be a multiple of it."""
 
     nodes: Annotated[int, COUNT] = 4
     """Intermediate nodes of a cell."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -123,3 +124,21 @@ class Tab:
     def check(self) -> None:
         assert self.problems == []
         assert self.origins <= {urlsplit(self.url).netloc, ""}
+
+
+def key(row):
+    return f"{row['trial']}|{row['epoch']}"
+
+
+def open_tab(browser, server, **settings):
+    return Tab(browser.new_page(viewport={"width": 1280, "height": 800}), server.url, **settings)
+
+
+def saved(tab, label):
+    with tab.page.expect_download() as download:
+        tab.find(f"button:text-is('{label}')").click()
+    return Path(download.value.path()).read_text()
+
+
+def chosen(tab):
+    return tab.find("section.card.chosen").get_attribute("data-key")

@@ -31,7 +31,7 @@ def link_kernels(source: Path, target: Path) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def own_table_of_forms(tmp_path_factory):
+def own_table_of_implementations(tmp_path_factory):
     """What is measured here stays out of the user's cache."""
     cache = tmp_path_factory.mktemp("cache")
     bindings.library()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -27,6 +28,8 @@ from snas_tune.sweep.callbacks.trials import SweepTrial
 from snas_tune.tensorboard_log import SweepLog
 
 OPS = ("skip_connect", "max_pool_3x3", "sep_conv_3x3")
+AXES = {"x": "flops", "y": "child_accuracy"}
+
 WHOLE = ("step", "flops", "params", "params_with_dead", "memory")
 
 
@@ -167,3 +170,24 @@ def serve(
         process.wait()
         drain.join()
         process.stderr.close()
+
+
+def points_of(answer):
+    """(run, step, x, y) of every point."""
+    names = [answer["runs"][i]["name"] for i in answer["run"]]
+    return list(zip(names, answer["step"], answer["x"], answer["y"], strict=True))
+
+
+def rows_of(front: ParetoFront, prefix: str = ""):
+    return [
+        (f"{prefix}{row['trial']}", row["epoch"], row["flops"], row["child_accuracy"])
+        for row in front.rows
+    ]
+
+
+def unimportable(folder: Path) -> dict[str, str]:
+    """An environment in which importing ray or torch fails."""
+    for name in ("ray", "torch"):
+        (folder / name).mkdir()
+        (folder / name / "__init__.py").write_text("raise ImportError('not here')\n")
+    return {**os.environ, "PYTHONPATH": str(folder)}

@@ -46,7 +46,7 @@ any_genotypes = st.one_of(
 
 
 def search_space_genotypes(nodes: int, ops: Sequence[str]) -> st.SearchStrategy[Genotype]:
-    """What :func:`snas_tune.space.cell.supernet.genotype_of` can derive: one op for each edge.
+    """What :meth:`~snas_tune.space.cell.candidates.Candidates.genotype` derives: one op an edge.
 
     ``none`` is drawn for about half of the edges, so that cells with dead nodes, cells without
     edges and networks that are cut are common.

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
+from pathlib import Path
 
 import pytest
 import torch
+from cell_networks import gumbel_softmax
 from conftest import TINY
+from states import as_format_1, same
 
+from snas_tune.architecture import read_architecture
 from snas_tune.config import SearchConfig
 from snas_tune.search.checkpoint import FILE, KEYS, load_search, read_state, save_search
-from snas_tune.search.sampling import gumbel_softmax
 from snas_tune.search.search import SAMPLES, Search
 from snas_tune.training.batches import in_order
 from snas_tune.training.diverged import SearchDiverged
@@ -26,7 +30,7 @@ def trained(**changes) -> Search:
 
 
 def weights_of(search: Search) -> dict[str, torch.Tensor]:
-    return copy.deepcopy(dict(search.supernet.state_dict()))
+    return copy.deepcopy({**search.supernet.state_dict(), "logits": search.method.logits.detach()})
 
 
 def equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
@@ -35,27 +39,31 @@ def equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 def test_a_newer_checkpoint_is_refused(tiny):
     search = Search(tiny)
-    with pytest.raises(ValueError, match=r"^checkpoint format must be 1, got 2$"):
-        search.load_state_dict({**search.state_dict(), "format": 2})
-    with pytest.raises(ValueError, match=r"^checkpoint format must be 1, got None$"):
+    with pytest.raises(ValueError, match=r"^checkpoint format must be 2, got 3$"):
+        search.load_state_dict({**search.state_dict(), "format": 3})
+    with pytest.raises(ValueError, match=r"^checkpoint format must be 2, got None$"):
         search.load_state_dict({"config": {}})
 
 
 def test_a_newer_checkpoint_is_refused_by_its_format_and_not_by_its_settings(tmp_path, tiny):
     state = Search(tiny).state_dict()
     state["config"]["momentum_of_the_moon"] = 1
-    torch.save({**state, "format": 2}, tmp_path / FILE)
+    torch.save({**state, "format": 3}, tmp_path / FILE)
     for ask in (read_state, load_search):
-        with pytest.raises(ValueError, match=rf"^checkpoint .*{FILE} must have format 1, got 2$"):
+        with pytest.raises(ValueError, match=rf"^checkpoint .*{FILE} must have format 2, got 3$"):
             ask(tmp_path)
 
 
-def test_a_checkpoint_with_a_part_missing_is_refused_and_the_part_named(tmp_path, tiny):
-    state = Search(tiny).state_dict()
-    assert set(state) == {"format", "form", *KEYS}
-    del state["momenta"]
+@pytest.mark.parametrize(
+    ("version", "part"), [(version, part) for version, parts in KEYS.items() for part in parts[1:]]
+)
+def test_a_checkpoint_with_a_part_missing_is_refused_and_the_part_named(tmp_path, version, part):
+    state = Search(SearchConfig(**TINY, supernet="plain")).state_dict()
+    assert set(state) == {"format", *KEYS[2]}
+    state = as_format_1(state) if version == 1 else state
+    del state[part]
     torch.save(state, tmp_path / FILE)
-    message = rf"^checkpoint .*{FILE} must hold a whole search, lacks momenta$"
+    message = rf"^checkpoint .*{FILE} must hold a whole search, lacks {part}$"
     with pytest.raises(ValueError, match=message):
         load_search(tmp_path)
 
@@ -90,7 +98,7 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path):
     [
         ({"cells": 4}, "its cells is 3, this search has 4"),
         ({"channels": 6}, "its channels is 4, this search has 6"),
-        ({"partial_channels": 2}, "its partial_channels is 1, this search has 2"),
+        ({"partial_channels": 2}, "its partial is 1, this search has 2"),
         ({"ops": ("none", "skip_connect")}, r"its ops is \['none', .*this search has \['none', 's"),
         ({"stem": "imagenet"}, "its stem is 'cifar', this search has 'imagenet'"),
         ({"epochs": 4}, "its epochs is 3, this search has 4"),
@@ -107,14 +115,14 @@ def test_a_checkpoint_that_does_not_fit_is_refused_by_its_first_difference(
 
 def test_a_checkpoint_from_before_partial_channels_is_one_of_all_channels(tmp_path):
     search = trained()
-    state = search.state_dict()
-    del state["config"]["partial_channels"], state["skeleton"]["partial"]
+    state = as_format_1(search.state_dict())
+    del state["config"]["partial_channels"], state["frame"]["partial"]
     torch.save(state, tmp_path / FILE)
     restored = load_search(tmp_path)
     for each in (search, restored):
         each.take_step()
     assert equal(weights_of(search), weights_of(restored))
-    message = "its partial_channels is 1, this search has 4$"
+    message = "its partial is 1, this search has 4$"
     with pytest.raises(ValueError, match=message):
         load_search(tmp_path, partial_channels=4)
 
@@ -164,7 +172,7 @@ def test_the_supernets_accuracy_is_counted_over_the_validation_images():
     for sample, (pixels, labels) in zip(
         list(given), in_order(search.data.validation, size), strict=True
     ):
-        logits, temperature = search.supernet.logits, search.temperature(2)
+        logits, temperature = search.method.logits, search.method.temperature(2)
         assert torch.equal(sample, gumbel_softmax(logits, temperature, generator))
         predicted = search.supernet(search.data.normalise(pixels), sample).argmax(1)
         right += int((predicted == labels).sum())
@@ -180,7 +188,7 @@ def test_a_learning_rate_out_of_all_bounds_is_a_divergence_that_names_its_step()
 
 def test_a_compiled_search_takes_the_steps_of_the_eager_one():
     eager, compiled = (Search(SearchConfig(**{**TINY, "nodes": 1})) for _ in range(2))
-    compiled._forward = CompiledOrEager(compiled.supernet, backend="eager")
+    compiled.method.forward = CompiledOrEager(compiled.supernet, backend="eager")
     for _ in range(2):
         eager.take_step()
         compiled.take_step()
@@ -189,6 +197,46 @@ def test_a_compiled_search_takes_the_steps_of_the_eager_one():
 
 def test_gradients_are_clipped_to_the_norms_of_the_config():
     search = trained(weights_clip=1e-3, logits_clip=1e-4)
-    norm = torch.cat([p.grad.flatten() for p in search.supernet.weights()]).norm()
+    norm = torch.cat([p.grad.flatten() for p in search.supernet.parameters()]).norm()
     assert norm.item() == pytest.approx(1e-3, rel=1e-2)
-    assert search.supernet.logits.grad.norm().item() <= 1e-4 * 1.01
+    assert search.method.logits.grad.norm().item() <= 1e-4 * 1.01
+
+
+@pytest.mark.parametrize("sampling", ["concrete", "gdas"])
+@pytest.mark.parametrize("name", ["plain", "fused"])
+def test_a_checkpoint_of_format_1_goes_on_bit_for_bit(tmp_path, name, sampling):
+    settings = {"supernet": name, "sampling": sampling, "nodes": 2, "drop_path": 0.2}
+    whole = Search(SearchConfig(**{**TINY, **settings}))
+    for _ in range(3):
+        whole.take_step()
+    old = as_format_1(whole.state_dict())
+    torch.save(old, tmp_path / FILE)
+    restored = load_search(tmp_path)
+    assert old["supernet"]["logits"].shape == (2, 5, 8)
+    assert restored.config == whole.config
+    assert (restored.step, restored.implementation) == (3, whole.implementation)
+    assert same(whole, restored)
+    assert as_format_1(restored.state_dict()).keys() == old.keys()
+    for search in (whole, restored):
+        for _ in range(3):
+            search.take_step()
+    assert same(whole, restored)
+
+
+def test_a_checkpoint_that_commit_cd67db4_wrote_goes_on_as_it_did():
+    """The numbers are those that cd67db4 reported for the epoch after the checkpoint."""
+    folder = Path(__file__).parent / "data" / "checkpoint_cd67db4"
+    expected = json.loads((folder / "report.json").read_text())
+    search = load_search(folder)
+    assert search.epoch == 1
+    found = search.run_epoch()
+    found["dearest_flops"] = found.pop("largest_flops")
+    ours, theirs = (
+        read_architecture(report.pop(key))
+        for report, key in ((found, "architecture"), (expected, "genotype"))
+    )
+    assert ours == theirs
+    assert ours.columns() == {"edges": expected["edges"]} == {"edges": 1}
+    for report in (found, expected):
+        assert report.pop("seconds") > report.pop("seconds_training")
+    assert found == pytest.approx(expected, rel=1e-9, abs=1e-9, nan_ok=True)

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from cell_networks import candidates_of, one_hot_of, supernet_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from published import DARTS_V2, PUBLISHED
@@ -12,10 +13,10 @@ from torch import nn
 
 from snas_tune.config import DARTS_OPS, SearchConfig
 from snas_tune.space.cell.child import ChildNetwork
+from snas_tune.space.cell.cost import genotype_cost
 from snas_tune.space.cell.genotype import Cell, Edge, Genotype
 from snas_tune.space.cell.skeleton import Skeleton
-from snas_tune.space.cell.supernet import Supernet, one_hot, skeleton_of
-from snas_tune.space.cost import COUNTED, genotype_cost, module_cost
+from snas_tune.space.cost import COUNTED, module_cost
 from snas_tune.training.recalibrate import recalibrate
 
 SMALL_OPS = ("none", "max_pool_3x3", "avg_pool_3x3", "skip_connect", "sep_conv_3x3", "dil_conv_3x3")
@@ -25,7 +26,7 @@ TIGHT = {"rtol": 1e-9, "atol": 1e-9}
 
 @st.composite
 def searches(draw):
-    """A small search in float64: its config, skeleton and a genotype that it can derive."""
+    """The candidates of a small search, and a genotype that it can derive."""
     stem = draw(st.sampled_from(["cifar", "cifar", "imagenet"]))
     nodes = draw(st.integers(1, 3))
     ops = draw(st.sampled_from([SMALL_OPS, SMALL_OPS, WITHOUT_NONE]))
@@ -39,15 +40,9 @@ def searches(draw):
         stem=stem,
     )
     side = draw(st.integers(32, 35) if stem == "imagenet" else st.integers(5, 8))
-    skeleton = skeleton_of(
-        config, image_size=side, image_channels=draw(st.sampled_from([1, 3])), classes=3
-    )
-    return config, skeleton, draw(search_space_genotypes(nodes, ops))
-
-
-def supernet_of(config, skeleton):
-    torch.manual_seed(0)
-    return Supernet(config, skeleton).double().train()
+    channels = draw(st.sampled_from([1, 3]))
+    candidates = candidates_of(config, image_size=side, image_channels=channels, classes=3)
+    return candidates, draw(search_space_genotypes(nodes, ops))
 
 
 def images_for(skeleton, batch=3, seed=1):
@@ -57,7 +52,9 @@ def images_for(skeleton, batch=3, seed=1):
 
 
 def child_of(supernet, genotype, keep_dead=False):
-    child = ChildNetwork(genotype, supernet.skeleton, affine=False, keep_dead=keep_dead).double()
+    child = ChildNetwork(
+        genotype, supernet.candidates.skeleton, affine=False, keep_dead=keep_dead
+    ).double()
     child.inherit(supernet)
     return child.train()
 
@@ -102,18 +99,18 @@ def test_a_published_genotype_costs_what_its_network_does(name, skeleton):
 @settings(deadline=None, max_examples=10)
 @given(searches(), st.booleans(), st.booleans())
 def test_a_derived_genotype_costs_what_its_network_does(search, affine, keep_dead):
-    _, skeleton, genotype = search
-    kinds = {"affine": affine, "keep_dead": keep_dead}
+    candidates, genotype = search
+    skeleton, kinds = candidates.skeleton, {"affine": affine, "keep_dead": keep_dead}
     assert costs(genotype, skeleton, **kinds) == counted(genotype, skeleton, **kinds)
 
 
 @settings(deadline=None, max_examples=25)
 @given(searches())
 def test_the_children_compute_what_the_supernet_does_under_the_one_hot_sample(search):
-    config, skeleton, genotype = search
-    supernet, images = supernet_of(config, skeleton), images_for(skeleton)
+    candidates, genotype = search
+    supernet, images = supernet_of(candidates), images_for(candidates.skeleton)
     with torch.no_grad():
-        expected = supernet(images, one_hot(genotype, config.ops, config.nodes).double())
+        expected = supernet(images, one_hot_of(genotype, candidates))
         for keep_dead in (True, False):
             found = child_of(supernet, genotype, keep_dead)(images)
             torch.testing.assert_close(found, expected, **TIGHT)
@@ -121,32 +118,32 @@ def test_the_children_compute_what_the_supernet_does_under_the_one_hot_sample(se
 
 def test_a_child_of_the_full_op_set_computes_what_the_supernet_does():
     config = SearchConfig(cells=4, channels=3, nodes=2)
-    skeleton = skeleton_of(config, image_size=7, image_channels=1, classes=2)
-    supernet, images = supernet_of(config, skeleton), images_for(skeleton)
+    candidates = candidates_of(config, image_size=7, image_channels=1, classes=2)
+    supernet, images = supernet_of(candidates), images_for(candidates.skeleton)
     for op in DARTS_OPS[1:]:
         cell = Cell(2, (Edge(op, 0, 2), Edge("skip_connect", 1, 2), Edge(op, 2, 3)), (2, 3))
         genotype = Genotype(cell, cell)
         with torch.no_grad():
-            expected = supernet(images, one_hot(genotype, config.ops, 2).double())
+            expected = supernet(images, one_hot_of(genotype, candidates))
             torch.testing.assert_close(child_of(supernet, genotype)(images), expected, **TIGHT)
 
 
 def test_a_network_without_edges_answers_with_the_bias():
     config = SearchConfig(cells=3, channels=2, nodes=1)
-    skeleton = skeleton_of(config, image_size=5, image_channels=1, classes=4)
-    supernet = supernet_of(config, skeleton)
+    candidates = candidates_of(config, image_size=5, image_channels=1, classes=4)
+    supernet = supernet_of(candidates)
     empty = Cell(1, (), (2,))
     for keep_dead in (True, False):
         child = child_of(supernet, Genotype(empty, empty), keep_dead)
-        found = child(images_for(skeleton))
+        found = child(images_for(candidates.skeleton))
         torch.testing.assert_close(found, supernet.classifier.bias.expand(3, -1))
 
 
 @settings(deadline=None, max_examples=10)
 @given(searches())
 def test_recalibration_sets_the_mean_over_batches_of_mean_and_unbiased_variance(search):
-    config, skeleton, genotype = search
-    child = child_of(supernet_of(config, skeleton), genotype)
+    candidates, genotype = search
+    skeleton, child = candidates.skeleton, child_of(supernet_of(candidates), genotype)
     with torch.no_grad():
         child(images_for(skeleton))  # leaves statistics that must not count
     batches = [images_for(skeleton, batch, seed=batch) for batch in (3, 5)]
@@ -180,8 +177,8 @@ def test_recalibration_sets_the_mean_over_batches_of_mean_and_unbiased_variance(
 @settings(deadline=None, max_examples=10)
 @given(searches())
 def test_recalibrated_children_agree_in_evaluation_with_and_without_their_dead_parts(search):
-    config, skeleton, genotype = search
-    supernet = supernet_of(config, skeleton)
+    candidates, genotype = search
+    skeleton, supernet = candidates.skeleton, supernet_of(candidates)
     outputs = []
     for keep_dead in (True, False):
         child = child_of(supernet, genotype, keep_dead)
@@ -193,8 +190,8 @@ def test_recalibrated_children_agree_in_evaluation_with_and_without_their_dead_p
 
 def test_inheriting_copies_so_training_the_child_leaves_the_supernet_alone():
     config = SearchConfig(cells=3, channels=2, nodes=1, ops=WITHOUT_NONE)
-    skeleton = skeleton_of(config, image_size=5, image_channels=1, classes=2)
-    supernet = supernet_of(config, skeleton)
+    candidates = candidates_of(config, image_size=5, image_channels=1, classes=2)
+    supernet = supernet_of(candidates)
     before = copy.deepcopy(supernet.state_dict())
     cell = Cell(1, (Edge("nor_conv_3x3", 0, 2), Edge("nor_conv_3x3", 1, 2)), (2,))
     child = child_of(supernet, Genotype(cell, cell))
@@ -225,8 +222,8 @@ def test_drop_path_takes_an_edge_from_an_image_or_scales_it_and_spares_identitie
 
 def test_what_a_child_cannot_inherit_is_refused():
     config = SearchConfig(cells=3, channels=2, nodes=1, ops=WITHOUT_NONE)
-    skeleton = skeleton_of(config, image_size=5, image_channels=1, classes=2)
-    supernet = Supernet(config, skeleton)
+    candidates = candidates_of(config, image_size=5, image_channels=1, classes=2)
+    skeleton, supernet = candidates.skeleton, supernet_of(candidates)
     cell = Cell(1, (Edge("max_pool_3x3", 0, 2),), (2,))
     other = Skeleton(3, 4, "cifar", 5, 1, 2)
     with pytest.raises(

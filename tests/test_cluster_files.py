@@ -23,6 +23,8 @@ from cluster_files import (
     version_problems,
 )
 
+from snas_tune.cli.app import command_of
+
 Change = Callable[[dict[str, Any]], Any]
 REMOVED = object()
 
@@ -220,27 +222,22 @@ def test_another_version_is_seen(text, message):
     assert re.search(message, problems[0])
 
 
-def commands_in_comments(path: Path) -> list[list[str]]:
-    """The words of every command in a file's comments that calls an example of this repository."""
-    text = re.sub(r"\\\n#", " ", path.read_text())
-    lines = [line.partition("examples/sweep.py")[2] for line in text.splitlines()]
-    return [shlex.split(line, comments=True) for line in lines if line]
+def sweeps_in_comments(path: Path) -> list[list[str]]:
+    """The words of every `snas-tune` command in a file's comments."""
+    text = re.sub(r"\\\n#\s*", "", path.read_text())
+    return [shlex.split(found)[1:] for found in re.findall(r'"(snas-tune sweep .*)"', text)]
 
 
 @pytest.mark.parametrize("path", [AWS, LOCAL, KUBERAY])
-def test_the_commands_of_a_file_are_ones_that_the_example_knows(path, monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "examples"))
-    from sweep import arguments
-
-    commands = commands_in_comments(path)
+def test_the_commands_of_a_file_are_ones_that_are_known(path):
+    commands = sweeps_in_comments(path)
     if path == KUBERAY:
-        commands = [shlex.split(read(path)["spec"]["entrypoint"])[2:]]
+        commands = [shlex.split(read(path)["spec"]["entrypoint"])[1:]]
     assert commands
     for words in commands:
-        monkeypatch.setattr("sys.argv", ["sweep.py", *words])
-        asked = arguments()
+        asked = command_of(words)
         assert asked.address == "auto"
-        assert asked.results.startswith(("s3://", "/shared"))
+        assert asked.storage_path.startswith(("s3://", "/shared"))
 
 
 @pytest.mark.slow

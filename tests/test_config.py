@@ -23,6 +23,8 @@ NO_CHOICE = ("", "other", 1, True, ["linear"], {})
 
 # Of every field: the rule as its message says it, values that break it, and two that keep it.
 FIELDS = {
+    "space": ("a text", NO_TEXT, ("cell", "own_space:TowerSpace")),
+    "method": ("a text", NO_TEXT, ("snas", "own_method:Reinforce")),
     "penalty_strength": ("0 or more", NEGATIVE, (0, 0.5)),
     "penalty_form": ("one of linear, log", NO_CHOICE, ("linear", "log")),
     "penalty_gradient": (
@@ -97,7 +99,7 @@ FIELDS = {
     "cutout": ("a whole number, 0 or more", NO_COUNT_OR_ZERO, (0, 16)),
     "child_every": ("a positive whole number", NO_COUNT, (1, 5)),
     "recalibration_batches": ("a positive whole number", NO_COUNT, (1, 20)),
-    "supernet": ("one of auto, plain, fast", NO_CHOICE, ("plain", "fast")),
+    "supernet": ("one of auto, plain, fused", (*NO_CHOICE, "fast"), ("plain", "fused")),
     "activation_checkpointing": ("true or false", NO_FLAG, (False, True)),
     "device": ("a text", NO_TEXT, ("auto", "cpu")),
     "threads": ("a positive whole number", NO_COUNT, (None, 1)),
@@ -226,22 +228,22 @@ def test_a_target_needs_a_strength():
     assert SearchConfig(target_flops=1e6, penalty_strength=0.1).target_flops == 1e6
 
 
-def test_the_space_is_what_a_checkpoint_must_share():
-    made = SearchConfig(
-        cells=5, channels=8, partial_channels=4, nodes=2, ops=("none", "skip_connect"), image_size=9
-    )
-    assert made.space() == {
-        "cells": 5,
-        "channels": 8,
-        "partial_channels": 4,
-        "nodes": 2,
-        "ops": ["none", "skip_connect"],
-        "stem": "cifar",
-        "image_size": 9,
-        "image_channels": None,
-    }
-    same = dataclasses.replace(made, epochs=3, seed=9, penalty_strength=1.0)
-    assert same.space() == made.space()
+@pytest.mark.parametrize("name", ["space", "method"])
+def test_a_config_of_the_first_space_and_method_has_the_fingerprint_from_before_there_were_others(
+    name,
+):
+    made = SearchConfig()
+    assert name not in made.to_dict()
+    assert made.fingerprint() == "4b9ee7"  # of SearchConfig() at commit cd67db4
+    other = dataclasses.replace(made, **{name: "own:Class"})
+    assert other.to_dict()[name] == "own:Class"
+    assert SearchConfig.from_dict(other.to_dict()) == other
+
+
+def test_the_fast_supernet_of_an_earlier_json_is_the_fused_one():
+    earlier = {**SearchConfig(supernet="fused").to_dict(), "supernet": "fast"}
+    assert SearchConfig.from_dict(earlier) == SearchConfig(supernet="fused")
+    assert earlier["supernet"] == "fast"
 
 
 def test_more_sampled_ops_than_ops_are_refused_where_they_count():

@@ -4,18 +4,22 @@ import itertools
 
 import pytest
 import torch
+from cell_networks import genotype_of_logits, one_hot_of
+from conftest import TINY
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import divisors
 
-from snas_tune.config import DARTS_OPS
+from snas_tune.config import DARTS_OPS, SearchConfig
+from snas_tune.search.search import Search
+from snas_tune.space.cell.candidates import Candidates
 from snas_tune.space.cell.child import ChildNetwork
+from snas_tune.space.cell.cost import cell_cost, genotype_cost, layer_cost
 from snas_tune.space.cell.genotype import INPUTS, NONE, Cell, Edge, Genotype, cell_edges
 from snas_tune.space.cell.layers import LayerSpec
 from snas_tune.space.cell.ops import OPS, build_op
 from snas_tune.space.cell.skeleton import Skeleton
-from snas_tune.space.cell.supernet import genotype_of, one_hot
-from snas_tune.space.cost import COUNTED, cost_table, genotype_cost, layer_cost, module_cost
+from snas_tune.space.cost import COUNTED, module_cost
 
 
 def separable(kernel, c, side, stride):
@@ -77,47 +81,44 @@ def spaces(draw):
     channels = draw(st.integers(2, 5))
     partial = draw(st.one_of(st.just(1), divisors(channels)))
     skeleton = Skeleton(draw(st.integers(3, 9)), channels, stem, size, 3, 5, partial)
-    return skeleton, nodes, ops, logits.view(2, edges, len(ops))
+    return Candidates(skeleton, nodes, ops), logits
 
 
 @settings(deadline=None, max_examples=25)
 @given(spaces())
 def test_a_one_hot_sample_the_genotype_and_the_built_child_cost_the_same(space):
-    skeleton, nodes, ops, logits = space
-    genotype = genotype_of(logits, ops, nodes)
-    sample = one_hot(genotype, ops, nodes).double()
+    candidates, logits = space
+    skeleton, genotype = candidates.skeleton, genotype_of_logits(logits, candidates)
+    sample = one_hot_of(genotype, candidates)
+    assert torch.equal(sample, logits)
     image = torch.zeros(1, 3, skeleton.image_size, skeleton.image_size)
     whole = module_cost(ChildNetwork(genotype, skeleton, affine=False, keep_dead=True), image)
     live = module_cost(ChildNetwork(genotype, skeleton, affine=False), image)
     for name in COUNTED:
-        cost = cost_table(name, skeleton, nodes, ops).of_sample(sample).item()
+        cost = cell_cost(name, candidates).of_sample(sample).item()
         assert cost == genotype_cost(name, genotype, skeleton, keep_dead=True) == whole[name]
         assert genotype_cost(name, genotype, skeleton) == live[name] <= whole[name]
         assert genotype_cost(name, skeleton.live(genotype), skeleton) == live[name]
 
 
 def test_the_expected_cost_is_the_mean_over_all_architectures():
-    skeleton, ops, nodes = (
-        Skeleton(3, 2, "cifar", 4, 1, 2),
-        (NONE, "skip_connect", "dil_conv_3x3"),
-        1,
-    )
-    logits = torch.randn(2, 2, 3, dtype=torch.float64)
+    ops = (NONE, "skip_connect", "dil_conv_3x3")
+    candidates = Candidates(Skeleton(3, 2, "cifar", 4, 1, 2), 1, ops)
+    logits = torch.randn(4, 3, dtype=torch.float64)
     p = logits.softmax(-1)
     expected = 0.0
     for choice in itertools.product(range(3), repeat=4):
-        index = torch.tensor(choice).view(2, 2)
-        probability = p.gather(-1, index.unsqueeze(-1)).prod().item()
-        genotype = genotype_of(torch.nn.functional.one_hot(index, 3), ops, nodes)
-        expected += probability * genotype_cost("flops", genotype, skeleton, keep_dead=True)
-    assert cost_table("flops", skeleton, nodes, ops).expected(logits).item() == pytest.approx(
-        expected
-    )
+        probability = p.gather(-1, torch.tensor(choice).unsqueeze(-1)).prod().item()
+        genotype = candidates.genotype(choice)
+        cost = genotype_cost("flops", genotype, candidates.skeleton, keep_dead=True)
+        expected += probability * cost
+    found = cell_cost("flops", candidates).expected(logits).item()
+    assert found == pytest.approx(expected)
 
 
 def test_the_table_is_linear_in_the_sample():
-    table = cost_table("memory", Skeleton(5, 4, "cifar", 8, 3, 4), 2, DARTS_OPS)
-    a, b = torch.rand(2, 2, 5, 8, dtype=torch.float64)
+    table = cell_cost("memory", Candidates(Skeleton(5, 4, "cifar", 8, 3, 4), 2, DARTS_OPS))
+    a, b = torch.rand(2, 2 * 5, 8, dtype=torch.float64)
     mixed = table.of_sample(0.3 * a + 0.7 * b)
     assert mixed.item() == pytest.approx(
         (0.3 * table.of_sample(a) + 0.7 * table.of_sample(b)).item()
@@ -126,22 +127,26 @@ def test_the_table_is_linear_in_the_sample():
 
 def test_deriving_takes_the_largest_logit_none_included_and_the_first_of_equals():
     ops = ("none", "skip_connect", "sep_conv_3x3")
-    logits = torch.tensor([[[0.0, 0.0, 0.0], [0.0, 1.0, 1.0]], [[0.0, 0.1, 0.2], [2.0, 1.0, 0.0]]])
-    genotype = genotype_of(logits, ops, 1)
+    logits = torch.tensor([[0.0, 0.0, 0.0], [0.0, 1.0, 1.0], [0.0, 0.1, 0.2], [2.0, 1.0, 0.0]])
+    search = Search(SearchConfig(**TINY, ops=ops))
+    search.method.logits.data.copy_(logits)
+    genotype, candidates = search.derive(), search.space.candidates
     concat = (INPUTS,)
     assert genotype == Genotype(
         Cell(1, (Edge("skip_connect", 1, 2),), concat),
         Cell(1, (Edge("sep_conv_3x3", 0, 2),), concat),
     )
-    back = one_hot(genotype, ops, 1)
-    assert genotype_of(back, ops, 1) == genotype
-    assert back[0, 0].tolist() == [1, 0, 0]
+    assert genotype_of_logits(logits, candidates) == genotype
+    back = one_hot_of(genotype, candidates)
+    assert genotype_of_logits(back, candidates) == genotype
+    assert back[0].tolist() == [1, 0, 0]
 
 
 def test_a_genotype_of_another_space_has_no_sample():
+    skeleton = Skeleton(3, 2, "cifar", 4, 1, 2)
     stranger = Cell(1, (Edge("sep_conv_7x7", 0, 2),), (2,))
     with pytest.raises(ValueError, match="edge must be one of the search space's, once, got Edge"):
-        one_hot(Genotype(stranger, stranger), DARTS_OPS, 1)
+        Candidates(skeleton, 1, DARTS_OPS).picks(Genotype(stranger, stranger))
     empty = Cell(1, (), (2,))
     with pytest.raises(ValueError, match="genotype must have every edge where none is not an op"):
-        one_hot(Genotype(empty, empty), DARTS_OPS[1:], 1)
+        Candidates(skeleton, 1, DARTS_OPS[1:]).picks(Genotype(empty, empty))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import ctypes
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,6 +19,7 @@ from snas_tune.space.cell.child import ChildNetwork
 from snas_tune.space.cell.fused.cell import FusedCell, fused_supernet
 from snas_tune.space.cell.genotype import cell_edges
 from snas_tune.space.cell.kernels import bindings as native
+from snas_tune.space.cell.kernels import build
 from snas_tune.space.cell.ops import OPS
 from snas_tune.space.cell.supernet import Supernet, genotype_of, skeleton_of
 from snas_tune.training.recalibrate import recalibrate
@@ -317,6 +321,48 @@ def test_without_a_compiler_the_reason_is_logged_once_and_torch_computes(
         native.library.cache_clear()
     assert len(caplog.records) == 1
     assert "none of c++, g++, clang++ is installed" in caplog.records[0].getMessage()
+
+
+def test_a_structure_of_another_size_is_refused_when_the_library_loads(monkeypatch):
+    class Branch(ctypes.Structure):
+        _fields_ = native.Branch._fields_[:-1]
+
+    others = [each for each in native.STRUCTURES if each is not native.Branch]
+    monkeypatch.setattr(native, "STRUCTURES", (*others, Branch))
+    size = ctypes.sizeof(native.Branch)
+    native.library.cache_clear()
+    try:
+        rule = f"^Branch must have the {size} bytes that it has in C\\+\\+, got {size - 8}$"
+        with pytest.raises(TypeError, match=rule):
+            native.available(torch.device("cpu"), torch.float32)
+    finally:
+        native.library.cache_clear()
+
+
+def test_a_structure_whose_fields_changed_places_is_refused(monkeypatch):
+    class Input(ctypes.Structure):
+        _fields_ = native.Input._fields_[::-1]
+
+    others = [each for each in native.STRUCTURES if each is not native.Input]
+    monkeypatch.setattr(native, "STRUCTURES", (*others, Input))
+    rule = r"^field of Input must be value:0 \(name:byte\) as in C\+\+, got grad:0$"
+    with pytest.raises(TypeError, match=rule):
+        native.check_layouts(native.library())
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"SNAS_TUNE_CACHE": "/one", "XDG_CACHE_HOME": "/two"}, "/one"),
+        ({"SNAS_TUNE_CACHE": "", "XDG_CACHE_HOME": "/two"}, "/two/snas_tune"),
+        ({"SNAS_TUNE_CACHE": "", "XDG_CACHE_HOME": "", "HOME": "/me"}, "/me/.cache/snas_tune"),
+    ],
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have their own place")
+def test_the_cache_is_the_named_one_or_below_the_users(monkeypatch, variables, expected):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert build.cache_directory() == Path(expected)
 
 
 def test_the_full_op_set_has_native_kernels_for_every_separable_op():

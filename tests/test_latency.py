@@ -1,37 +1,33 @@
 from __future__ import annotations
 
 import json
-import runpy
+import shlex
 from pathlib import Path
 
 import pytest
 import torch
+from cell_networks import candidates_of, one_hot_of
 from conftest import TINY
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import search_space_genotypes
 
+from snas_tune.cli.app import command_of, main
 from snas_tune.config import DARTS_OPS, SearchConfig
 from snas_tune.search.search import Search
+from snas_tune.space.cell.candidates import Candidates
+from snas_tune.space.cell.cost import cell_cost, genotype_cost
 from snas_tune.space.cell.genotype import Cell, Genotype
 from snas_tune.space.cell.layers import LayerSpec
 from snas_tune.space.cell.skeleton import Skeleton
-from snas_tune.space.cell.supernet import one_hot, skeleton_of
-from snas_tune.space.cost import cost_table, genotype_cost
-from snas_tune.space.latency import (
-    layers_to_measure,
-    measure_latencies,
-    read_latencies,
-    write_latencies,
-)
+from snas_tune.space.latency import measure_latencies, read_latencies, write_latencies
 
-EXAMPLE = Path(__file__).parent.parent / "examples" / "measure_latency.py"
 EMPTY = Genotype(Cell(1, (), (2,)), Cell(1, (), (2,)))
 
 
 @st.composite
 def searches(draw):
-    """A config, its skeleton and a genotype that it can derive."""
+    """The candidates of a search, and a genotype that it can derive."""
     nodes = draw(st.integers(1, 3))
     stem, size = draw(st.sampled_from([("cifar", 9), ("cifar", 8), ("imagenet", 37)]))
     config = SearchConfig(
@@ -41,59 +37,53 @@ def searches(draw):
         stem=stem,
         partial_channels=draw(st.sampled_from([1, 1, 2, 4])),
     )
-    skeleton = skeleton_of(config, image_size=size, image_channels=3, classes=5)
-    return config, skeleton, draw(search_space_genotypes(nodes, DARTS_OPS))
+    candidates = candidates_of(config, image_size=size, image_channels=3, classes=5)
+    return candidates, draw(search_space_genotypes(nodes, DARTS_OPS))
 
 
-def made_up(parts):
-    """A different number of milliseconds for each part, exact in binary."""
-    return {part.key(): 1 + i / 1024 for i, part in enumerate(parts)}
+def made_up(layers):
+    """A different number of milliseconds for each layer, exact in binary."""
+    return {layer.key(): 1 + i / 1024 for i, layer in enumerate(layers)}
 
 
 @settings(deadline=None, max_examples=60)
 @given(searches())
-def test_the_table_has_every_part_of_any_child_and_latency_is_their_sum(search):
-    config, skeleton, genotype = search
-    table = made_up(layers_to_measure(skeleton, config))
+def test_the_table_has_every_layer_of_any_child_and_latency_is_their_sum(search):
+    candidates, genotype = search
+    skeleton, table = candidates.skeleton, made_up(candidates.layers())
     for keep_dead in (True, False):
         plan = skeleton.plan(genotype, keep_dead=keep_dead)
-        keys = [part.key() for part in skeleton.parts(plan)]
+        keys = [layer.key() for layer in skeleton.layers(plan)]
         found = genotype_cost("latency_ms", genotype, skeleton, keep_dead=keep_dead, latency=table)
         assert found == sum(table[key] for key in keys)
-    sample = one_hot(genotype, config.ops, config.nodes).double()
-    supernet = cost_table("latency_ms", skeleton, config.nodes, config.ops, table)
+    sample = one_hot_of(genotype, candidates)
+    supernet = cell_cost("latency_ms", candidates, table)
     whole = genotype_cost("latency_ms", genotype, skeleton, keep_dead=True, latency=table)
     assert supernet.of_sample(sample).item() == whole
 
 
-def test_each_part_is_listed_once_and_none_is_never_measured():
+def test_each_layer_is_listed_once_and_none_is_never_measured():
     config = SearchConfig(cells=8, channels=4)
-    keys = [
-        part.key()
-        for part in layers_to_measure(
-            skeleton_of(config, image_size=8, image_channels=1, classes=2), config
-        )
-    ]
+    candidates = candidates_of(config, image_size=8, image_channels=1, classes=2)
+    keys = [layer.key() for layer in candidates.layers()]
     assert keys == sorted(set(keys))
     assert not any("/none/" in key for key in keys)
 
 
-def test_the_key_of_a_part_says_its_kind_name_and_shape():
-    part = LayerSpec("op", "sep_conv_3x3", 16, 16, 32, 2)
-    assert part.key() == "op/sep_conv_3x3/16-16/side32/stride2"
+def test_the_key_of_a_layer_says_its_kind_name_and_shape():
+    layer = LayerSpec("op", "sep_conv_3x3", 16, 16, 32, 2)
+    assert layer.key() == "op/sep_conv_3x3/16-16/side32/stride2"
 
 
-def test_measuring_gives_milliseconds_for_every_part_and_reports_each():
+def test_measuring_gives_milliseconds_for_every_layer_and_reports_each():
     config = SearchConfig(cells=3, channels=2, nodes=1)
-    parts = layers_to_measure(
-        skeleton_of(config, image_size=4, image_channels=1, classes=2), config
-    )
+    layers = candidates_of(config, image_size=4, image_channels=1, classes=2).layers()
     seen: list[tuple[str, float]] = []
     table = measure_latencies(
-        parts, device="cpu", repeats=1, progress=lambda part, ms: seen.append((part.key(), ms))
+        layers, device="cpu", repeats=1, progress=lambda layer, ms: seen.append((layer.key(), ms))
     )
     assert list(table.items()) == seen
-    assert list(table) == [part.key() for part in parts]
+    assert list(table) == [layer.key() for layer in layers]
     assert all(0 < ms < 1000 for ms in table.values())
 
 
@@ -164,23 +154,23 @@ def test_a_newer_format_is_refused_whatever_it_holds(tmp_path, rest):
         read_latencies(path)
 
 
-def test_a_part_that_the_table_lacks_is_named():
+def test_a_layer_that_the_table_lacks_is_named():
     skeleton = Skeleton(3, 2, "cifar", 4, 1, 2)
-    lacks = "^latency table must have every part of the network, lacks op/skip_connect/2-2/side4/"
-    table = made_up(layers_to_measure(skeleton, SearchConfig(cells=3, channels=2, nodes=1)))
+    lacks = "^latency table must have every layer of the network, lacks op/skip_connect/2-2/side4/"
+    table = made_up(Candidates(skeleton, 1, DARTS_OPS).layers())
     short = {key: ms for key, ms in table.items() if "skip_connect" not in key}
     with pytest.raises(ValueError, match=lacks):
-        cost_table("latency_ms", skeleton, 1, ("none", "skip_connect"), short)
+        cell_cost("latency_ms", Candidates(skeleton, 1, ("none", "skip_connect")), short)
     with pytest.raises(ValueError, match=r"lacks classifier/linear/0-2/side1/stride1$"):
         genotype_cost("latency_ms", EMPTY, skeleton, latency={})
-    with pytest.raises(ValueError, match=r"^latency table must have every part of the network"):
+    with pytest.raises(ValueError, match=r"^latency table must have every layer of the network"):
         genotype_cost("latency_ms", EMPTY, skeleton)
 
 
 def test_a_search_with_a_table_reports_and_penalises_the_latency_of_its_child(tmp_path):
     path = tmp_path / "table.json"
     plain = Search(SearchConfig(**TINY))
-    table = made_up(layers_to_measure(plain.skeleton, plain.config))
+    table = made_up(plain.space.layers())
     write_latencies(path, table, "cpu")
     search = Search(
         SearchConfig(
@@ -193,7 +183,7 @@ def test_a_search_with_a_table_reports_and_penalises_the_latency_of_its_child(tm
     assert search.take_step().penalty > 0
     derived = search.derive()
     assert search.evaluate()["latency_ms"] == pytest.approx(
-        genotype_cost("latency_ms", derived, search.skeleton, latency=table)
+        genotype_cost("latency_ms", derived, search.space.skeleton, latency=table)
     )
     assert plain.evaluate()["latency_ms"] != plain.evaluate()["latency_ms"]  # NaN
 
@@ -207,11 +197,8 @@ def test_a_table_that_cannot_be_written_gives_one_line_and_leaves_nothing(tmp_pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 
 
-def measure(monkeypatch, *arguments: str) -> int:
-    monkeypatch.setattr("sys.argv", ["measure_latency.py", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        runpy.run_path(str(EXAMPLE), run_name="__main__")
-    return int(ended.value.code)
+def measure(*arguments: str) -> int:
+    return main(["latency", *arguments])
 
 
 SPACE = ("--cells", "3", "--channels", "4", "--nodes", "1", "--threads", "1", "--repeats", "1")
@@ -224,14 +211,18 @@ SPACE = ("--cells", "3", "--channels", "4", "--nodes", "1", "--threads", "1", "-
         (2, ("--image-size=8", "--image-channels=1", "--classes=10", "--partial-channels=2")),
     ],
 )
-def test_what_the_example_measures_is_what_a_search_of_that_space_adds_up(
-    tmp_path, monkeypatch, capsys, partial, shape
+def test_what_the_command_measures_is_what_a_search_of_that_space_adds_up(
+    tmp_path, capsys, partial, shape
 ):
     path = tmp_path / "new" / "table.json"
-    assert measure(monkeypatch, *shape, *SPACE, "--output", str(path)) == 0
-    told = capsys.readouterr().out
-    assert f'latency_table={str(path)!r}, penalty_costs={{"latency_ms": 1}}' in told
-    assert f"partial_channels={partial}, " in told
+    assert measure(*shape, *SPACE, "--output", str(path)) == 0
+    told = capsys.readouterr().out.splitlines()
+    line = next(line for line in told if "snas-tune sweep" in line)
+    command = command_of(shlex.split(line)[1:])
+    asked = command.search_settings(command.recipe())
+    shape = {"cells": 3, "channels": 4, "nodes": 1, "partial_channels": partial}
+    assert {name: asked[name] for name in shape} == shape
+    assert (asked["latency_table"], asked["penalty_costs"]) == (str(path), {"latency_ms": 1})
     table = read_latencies(path)
     config = SearchConfig(
         **TINY,
@@ -263,12 +254,12 @@ def test_what_the_example_measures_is_what_a_search_of_that_space_adds_up(
         (("--output", "."), "output must be a file, got the directory ."),
     ],
 )
-def test_wrong_arguments_of_the_example_give_one_line(
+def test_wrong_arguments_of_the_command_give_one_line(
     tmp_path, monkeypatch, capsys, arguments, message
 ):
     monkeypatch.chdir(tmp_path)
     Path("file").write_text("")
-    assert measure(monkeypatch, *arguments) == 2
+    assert measure(*arguments) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"error: {message}")
     assert error.count("\n") == 1

@@ -6,10 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from snas_tune.space.cell.cost import layer_cost
 from snas_tune.space.cell.genotype import NONE
 from snas_tune.space.cell.layers import LayerSpec
 from snas_tune.space.cell.ops import OPS, FactorisedReduce, build_op
-from snas_tune.space.cost import layer_cost
 
 C = 4
 

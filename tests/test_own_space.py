@@ -97,11 +97,11 @@ def test_bad_settings_of_a_space_and_a_method_give_one_line():
         ({"drop_path": 0.2}, r"drop_path must be 0 in space tower, which has no paths to drop, go"),
         ({"supernet": "fused"}, r"supernet must be auto or one of plain in space tower, got 'fuse"),
     ):
-        with pytest.raises(ValueError, match=f"^{message}"):
+        with pytest.raises(ValueError, match=rf"^{message}"):
             Search(SearchConfig(**{**TOWER, **changes}))
     stranger = Picks("tower", (("layer0", "conv1"), ("layer1", "conv7")))
     space = Search(SearchConfig(**TOWER)).space
-    with pytest.raises(ValueError, match="^layer1 must be one of conv1, conv3, got 'conv7'$"):
+    with pytest.raises(ValueError, match=r"^layer1 must be one of conv1, conv3, got 'conv7'$"):
         space.child(stranger)
 
 

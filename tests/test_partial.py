@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from cell_networks import candidates_of, gumbel_softmax, one_hot_of, spread_logits, supernet_of
 from conftest import TINY
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,15 +15,16 @@ from strategies import divisors
 
 from snas_tune.config import DARTS_OPS, SearchConfig
 from snas_tune.search.checkpoint import load_search, save_search
-from snas_tune.search.sampling import gumbel_softmax
 from snas_tune.search.search import Search
+from snas_tune.space.cell.candidates import Candidates
 from snas_tune.space.cell.child import ChildCell, ChildNetwork
+from snas_tune.space.cell.cost import cell_cost, genotype_cost
 from snas_tune.space.cell.fused.cell import FusedCell
 from snas_tune.space.cell.genotype import Cell, Edge, Genotype, cell_edges
 from snas_tune.space.cell.partial import Bypass
 from snas_tune.space.cell.skeleton import Skeleton, halved
-from snas_tune.space.cell.supernet import SearchCell, Supernet, full_plan, one_hot, skeleton_of
-from snas_tune.space.cost import COUNTED, cost_table, genotype_cost
+from snas_tune.space.cell.supernet import SearchCell
+from snas_tune.space.cost import COUNTED
 from snas_tune.training.runtime import CompiledOrEager
 from snas_tune.training.seeds import generator_for
 
@@ -76,8 +78,8 @@ def test_a_cell_is_that_of_pc_darts_edge_by_edge(width, nodes, side, reduction, 
     channels, partial = width
     torch.manual_seed(seed)
     skeleton = Skeleton(4, channels, "cifar", side, 1, 3, partial)
-    plan = full_plan(skeleton, nodes)[1 if reduction else 0]
     ops = ("none", "skip_connect", "max_pool_3x3", "nor_conv_3x3", "dil_conv_3x3")
+    plan = Candidates(skeleton, nodes, ops).plans[1 if reduction else 0]
     cell = SearchCell(skeleton, plan, ops).double()
     inputs = [
         torch.randn(3, source.channels, side, side, dtype=torch.float64, requires_grad=True)
@@ -133,48 +135,47 @@ def test_channels_last_stays_and_what_the_ops_read_is_dense():
 @settings(deadline=None, max_examples=10)
 @given(st.sampled_from([2, 4]), st.integers(1, 3), st.sampled_from(["cifar", "imagenet"]))
 def test_the_ops_of_a_partial_frame_cost_what_they_do_in_a_narrower_one(partial, nodes, stem):
+    def cost(name, channels, partial):
+        skeleton = Skeleton(4, channels, stem, 37, 3, 5, partial)
+        return cell_cost(name, Candidates(skeleton, nodes, DARTS_OPS))
+
     for name in COUNTED:
-        wide, narrow = (
-            cost_table(name, Skeleton(4, channels, stem, 37, 3, 5, parts), nodes, DARTS_OPS)
-            for channels, parts in ((8, partial), (8 // partial, 1))
-        )
+        wide, narrow = cost(name, 8, partial), cost(name, 8 // partial, 1)
         assert torch.equal(wide.per_cell, narrow.per_cell)
-        assert (
-            wide.fixed == cost_table(name, Skeleton(4, 8, stem, 37, 3, 5), nodes, DARTS_OPS).fixed
-        )
+        assert wide.fixed == cost(name, 8, 1).fixed
 
 
 def small(partial, cells=SearchCell, **changes):
-    """A supernet in float64, its config and some images."""
+    """A supernet in float64, its candidates and some images."""
     config = SearchConfig(cells=3, channels=4, nodes=1, partial_channels=partial, **changes)
-    skeleton = skeleton_of(config, image_size=7, image_channels=1, classes=3)
-    torch.manual_seed(0)
-    net = Supernet(config, skeleton, cells).double().train()
-    return net, config, torch.randn(5, 1, 7, 7, dtype=torch.float64)
+    candidates = candidates_of(config, image_size=7, image_channels=1, classes=3)
+    net = supernet_of(candidates, cells)
+    return net, candidates, torch.randn(5, 1, 7, 7, dtype=torch.float64)
 
 
 def test_a_network_without_edges_still_answers_by_its_image():
-    net, config, images = small(2)
+    net, candidates, images = small(2)
+    skeleton = candidates.skeleton
     with torch.no_grad():
-        expected = net(images, one_hot(EMPTY, config.ops, 1).double())
+        expected = net(images, one_hot_of(EMPTY, candidates))
         for keep_dead in (True, False):
-            child = ChildNetwork(EMPTY, net.skeleton, affine=False, keep_dead=keep_dead).double()
+            child = ChildNetwork(EMPTY, skeleton, affine=False, keep_dead=keep_dead).double()
             child.inherit(net)
             torch.testing.assert_close(child(images), expected, **TIGHT)
     assert expected.std(0).min() > 1e-3
     for name in COUNTED:
-        fixed = cost_table(name, net.skeleton, 1, config.ops).fixed
-        assert genotype_cost(name, EMPTY, net.skeleton) == fixed > 0
-    assert net.skeleton.live(EMPTY) == EMPTY
+        fixed = cell_cost(name, candidates).fixed
+        assert genotype_cost(name, EMPTY, skeleton) == fixed > 0
+    assert skeleton.live(EMPTY) == EMPTY
 
 
 @pytest.mark.parametrize("cells", [SearchCell, FusedCell])
 def test_drop_path_of_every_edge_leaves_what_passes_by(cells):
-    net, config, images = small(2, cells)
-    sample = gumbel_softmax(net.logits, 0.7, generator_for(0, "sample", 0))
+    net, candidates, images = small(2, cells)
+    sample = gumbel_softmax(spread_logits(candidates), 0.7, generator_for(0, "sample", 0))
     with torch.no_grad():
         dropped = net(images, sample, torch.zeros(3, 2, 5, dtype=torch.float64))
-        expected = net(images, one_hot(EMPTY, config.ops, 1).double())
+        expected = net(images, one_hot_of(EMPTY, candidates))
     torch.testing.assert_close(dropped, expected, **TIGHT)
 
 
@@ -184,7 +185,7 @@ def test_drop_path_of_a_childs_edge_leaves_what_passes_by():
     cells = []
     for cell in (convolutions, EMPTY.normal):
         torch.manual_seed(0)
-        plan = skeleton.plan(Genotype(cell, cell)).distinct[0]
+        plan = skeleton.plan(Genotype(cell, cell)).cells[0]
         cells.append(ChildCell(skeleton, plan, affine=False).double())
     cells[1].preprocess.load_state_dict(cells[0].preprocess.state_dict())
     inputs = (torch.randn(3, 12, 5, 5, dtype=torch.float64),) * 2
@@ -193,21 +194,21 @@ def test_drop_path_of_a_childs_edge_leaves_what_passes_by():
         assert not torch.equal(cells[0](inputs), cells[1](inputs))
 
 
-@pytest.mark.parametrize("forms", [("plain", "plain"), ("fast", "fast"), ("plain", "fast")])
-def test_a_partial_search_trains_reports_and_goes_on_from_its_checkpoint(tmp_path, forms):
-    search = Search(SearchConfig(**TINY, partial_channels=2, supernet=forms[0], drop_path=0.2))
+@pytest.mark.parametrize("names", [("plain", "plain"), ("fused", "fused"), ("plain", "fused")])
+def test_a_partial_search_trains_reports_and_goes_on_from_its_checkpoint(tmp_path, names):
+    search = Search(SearchConfig(**TINY, partial_channels=2, supernet=names[0], drop_path=0.2))
     before = search.run_epoch()
     assert before["cross_entropy"] > 0
     assert before["architecture"] == search.derive().to_json()
     assert 0 <= before["child_accuracy"] <= 1
-    sample = one_hot(search.derive(), search.config.ops, 1).double()
+    sample = one_hot_of(search.derive(), search.space.candidates)
     assert before["flops"] == search.flops.of_sample(sample).item()
     assert before["params"] == before["params_with_dead"]
     save_search(search, tmp_path)
-    restored = load_search(tmp_path, supernet=forms[1])
+    restored = load_search(tmp_path, supernet=names[1])
     reports = [each.run_epoch() for each in (search, restored)]
     assert reports[0]["cross_entropy"] < before["cross_entropy"]
-    exact = forms[0] == forms[1]  # else by rounding
+    exact = names[0] == names[1]  # else by rounding
     assert reports[1]["cross_entropy"] == pytest.approx(
         reports[0]["cross_entropy"], rel=0 if exact else 1e-2
     )
@@ -219,7 +220,7 @@ def test_a_partial_search_trains_reports_and_goes_on_from_its_checkpoint(tmp_pat
 def test_a_search_that_chooses_none_reports_cells_that_still_count():
     search = Search(SearchConfig(**TINY, partial_channels=2))
     with torch.no_grad():
-        search.supernet.logits[..., search.config.ops.index("none")] = 9.0
+        search.method.logits[..., search.config.ops.index("none")] = 9.0
     report = search.evaluate()
     assert Genotype.from_json(report["architecture"]) == EMPTY
     assert report["edges"] == 0
@@ -228,8 +229,8 @@ def test_a_search_that_chooses_none_reports_cells_that_still_count():
 
 
 def test_a_partial_supernet_compiles():
-    net, _, images = small(2)
+    net, candidates, images = small(2)
     compiled = CompiledOrEager(net, backend="eager")
-    sample = gumbel_softmax(net.logits, 0.7, generator_for(0, "sample", 0)).detach()
+    sample = gumbel_softmax(spread_logits(candidates), 0.7, generator_for(0, "sample", 0)).detach()
     torch.testing.assert_close(compiled(images, sample), net(images, sample), **TIGHT)
     assert compiled._call is not net

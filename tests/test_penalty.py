@@ -4,28 +4,40 @@ import pytest
 import torch
 
 from snas_tune.config import DARTS_OPS, SearchConfig
-from snas_tune.search.penalty import TARGET_BY, Penalty, TargetPenalty, op_prices
+from snas_tune.search.penalty import TARGET_BY, Penalty, TargetPenalty
 from snas_tune.search.sampling import gumbel_noise, log_concrete
 from snas_tune.search.search import Search
-from snas_tune.space.cell.genotype import cell_edges
+from snas_tune.space.cell.candidates import Candidates
+from snas_tune.space.cell.cost import cell_cost, genotype_cost
 from snas_tune.space.cell.skeleton import Skeleton
-from snas_tune.space.cost import COUNTED, cost_table, genotype_cost
+from snas_tune.space.cell.space import CellSpace
+from snas_tune.space.cost import COUNTED
+from snas_tune.space.space import ImageShape
 from snas_tune.training.seeds import generator_for
 
 FRAME = Skeleton(4, 4, "cifar", 8, 1, 3)
 NODES = 2
+EDGES = 5
 
 
-def tables(skeleton=FRAME, costs=COUNTED, ops=DARTS_OPS):
-    return [cost_table(name, skeleton, NODES, ops) for name in costs]
+def flops_of(skeleton=FRAME, ops=DARTS_OPS):
+    return cell_cost("flops", Candidates(skeleton, NODES, ops))
 
 
-def penalty(strength=1.0, form="linear", gradient="sample", costs=COUNTED, target=None, **kwargs):
-    found = tables(costs=costs, **kwargs)
-    prices = op_prices(found, dict.fromkeys(costs, 1.0), form)
+def prices_of(weights, form, skeleton=FRAME, ops=DARTS_OPS):
+    config = SearchConfig(
+        cells=skeleton.cells, channels=skeleton.channels, nodes=NODES, ops=ops, stem=skeleton.stem
+    )
+    images = ImageShape(skeleton.image_size, skeleton.image_channels, skeleton.classes)
+    space = CellSpace(config, images)
+    assert space.skeleton == skeleton
+    return space.prices({name: space.cost(name) for name in weights}, weights, form)
+
+
+def penalty(strength=1.0, form="linear", gradient="sample", costs=COUNTED, target=None):
     if target is not None:
-        return TargetPenalty(strength, gradient, tables(costs=("flops",))[0], target)
-    return Penalty(strength, prices, gradient)
+        return TargetPenalty(strength, gradient, flops_of(), target)
+    return Penalty(strength, prices_of(dict.fromkeys(costs, 1.0), form), gradient)
 
 
 def drawn(logits, temperature, step=0):
@@ -36,7 +48,7 @@ def drawn(logits, temperature, step=0):
 
 def spread_logits():
     generator = torch.Generator().manual_seed(0)
-    shape = (2, len(cell_edges(NODES)), len(DARTS_OPS))
+    shape = (len(Candidates(FRAME, NODES, DARTS_OPS).choices), len(DARTS_OPS))
     return torch.randn(shape, generator=generator, dtype=torch.float64).requires_grad_()
 
 
@@ -45,7 +57,7 @@ def spread_logits():
     "skeleton", [FRAME, Skeleton(8, 4, "cifar", 8, 1, 3), Skeleton(5, 16, "cifar", 17, 3, 10)]
 )
 def test_uniform_logits_pay_the_strength_whatever_the_depth_and_width(form, skeleton):
-    prices = op_prices(tables(skeleton), {"flops": 2.0, "params": 1.0, "memory": 3.0}, form)
+    prices = prices_of({"flops": 2.0, "params": 1.0, "memory": 3.0}, form, skeleton)
     uniform = torch.full_like(prices, 1 / len(DARTS_OPS))
     assert (prices * uniform).sum().item() == pytest.approx(1.0)
 
@@ -86,8 +98,8 @@ def test_a_sample_pays_the_prices_that_it_carries():
 def test_sampled_gradients_are_unbiased_for_their_own_expectation(gradient):
     """At low temperature the sample is one-hot, so both estimate the exact expectation's gradient;
     the reparameterised one has the bias of the temperature, so it is compared at a mild one."""
-    logits = torch.tensor([[[0.3, -0.2, 0.1]]], dtype=torch.float64).requires_grad_()
-    prices = torch.tensor([[[0.0, 1.0, 3.0]]], dtype=torch.float64)
+    logits = torch.tensor([[0.3, -0.2, 0.1]], dtype=torch.float64).requires_grad_()
+    prices = torch.tensor([[0.0, 1.0, 3.0]], dtype=torch.float64)
     rule = Penalty(1.0, prices, gradient)
     draws, temperature = 4000, 0.1 if gradient == "score" else 0.3
     gradients = torch.empty(draws, 3, dtype=torch.float64)
@@ -104,7 +116,7 @@ def test_sampled_gradients_are_unbiased_for_their_own_expectation(gradient):
 
 
 def test_the_target_form_rests_below_the_target_and_pushes_above_it():
-    table = tables(costs=("flops",))[0]
+    table = flops_of()
     logits = spread_logits()
     sample, log_sample = drawn(logits, 0.5)
     expected = table.expected(logits.detach()).item()
@@ -129,16 +141,16 @@ def test_the_score_functions_gradient_is_local_to_each_edge():
     for other in (0.0, 3.0):
         logits = spread_logits()
         with torch.no_grad():
-            logits[1] += other * torch.arange(len(DARTS_OPS))
+            logits[EDGES:] += other * torch.arange(len(DARTS_OPS))
         sample, log_sample = drawn(logits, 0.5)
         rule(sample, log_sample, logits, 0.5, 0.0).backward()
-        gradients.append(logits.grad[0])
+        gradients.append(logits.grad[:EDGES])
     assert torch.equal(*gradients)
 
 
 def test_what_a_target_allows_falls_from_the_uniform_logits_flops_to_the_target():
-    table = tables(costs=("flops",))[0]
-    uniform = table.expected(torch.zeros(2, len(cell_edges(NODES)), len(DARTS_OPS))).item()
+    table = flops_of()
+    uniform = table.expected(torch.zeros(2 * EDGES, len(DARTS_OPS))).item()
     rule = penalty(target=table.fixed + 10.0)
     assert rule.allowed(0.0) == pytest.approx(uniform)
     assert rule.allowed(TARGET_BY / 2) == pytest.approx((uniform + rule.target) / 2)
@@ -147,11 +159,11 @@ def test_what_a_target_allows_falls_from_the_uniform_logits_flops_to_the_target(
 
 
 def test_a_target_below_what_every_child_has_is_refused():
-    fixed = tables(costs=("flops",))[0].fixed
+    fixed = flops_of().fixed
     with pytest.raises(ValueError, match=rf"^target_flops must be at .*, {fixed:.0f}, got 1$"):
         penalty(target=1.0)
-    with pytest.raises(ValueError, match=r"^ops must differ in flops where target_flops is given"):
-        TargetPenalty(1.0, "sample", tables(costs=("flops",), ops=("none", "avg_pool_3x3"))[0], 1e9)
+    with pytest.raises(ValueError, match=r"^options must differ in flops where target_flops is gi"):
+        TargetPenalty(1.0, "sample", flops_of(ops=("none", "avg_pool_3x3")), 1e9)
 
 
 def test_pooling_alone_can_be_searched_without_a_penalty_and_by_memory():
@@ -168,7 +180,9 @@ def test_pooling_alone_can_be_searched_without_a_penalty_and_by_memory():
     Search(SearchConfig(**base)).take_step()
     step = Search(SearchConfig(**base, penalty_strength=2.0)).take_step()
     assert 0 < step.penalty.item() < 8
-    with pytest.raises(ValueError, match=r"^ops must differ in flops to be penalised, got 0 for"):
+    with pytest.raises(
+        ValueError, match=r"^options must differ in flops to be penalised, got 0 fo"
+    ):
         Search(SearchConfig(**base, penalty_strength=2.0, penalty_costs={"flops": 1}))
 
 
@@ -190,8 +204,8 @@ def test_a_search_with_a_target_is_held_to_it_and_not_emptied():
         search = Search(SearchConfig(**base, **held))
         while not search.finished:
             search.take_step()
-        child = genotype_cost("flops", search.derive(), search.skeleton, keep_dead=True)
-        ends.append((child, search.flops.expected(search.supernet.logits.detach()).item()))
+        child = genotype_cost("flops", search.derive(), search.space.skeleton, keep_dead=True)
+        ends.append((child, search.flops.expected(search.method.logits.detach()).item()))
     (free_child, free_expected), (child, expected) = ends
     assert min(free_child, free_expected) > 1.2 * target
     assert fixed < child <= target
@@ -200,21 +214,17 @@ def test_a_search_with_a_target_is_held_to_it_and_not_emptied():
 
 def test_ops_that_all_cost_nothing_cannot_be_penalised():
     with pytest.raises(
-        ValueError, match="ops must differ in params to be penalised, got 0 for all"
+        ValueError, match="options must differ in params to be penalised, got 0 for all"
     ):
-        op_prices(
-            tables(costs=("params",), ops=("none", "max_pool_3x3")), {"params": 1.0}, "linear"
-        )
+        prices_of({"params": 1.0}, "linear", ops=("none", "max_pool_3x3"))
 
 
 def test_the_log_form_levels_what_the_linear_form_weighs_by_cost():
-    linear, log = (
-        op_prices(tables(), dict.fromkeys(COUNTED, 1.0), form) for form in ("linear", "log")
-    )
+    linear, log = (prices_of(dict.fromkeys(COUNTED, 1.0), form) for form in ("linear", "log"))
     position = {op: k for k, op in enumerate(DARTS_OPS)}
 
     def ratio(prices, dear, cheap):
-        return (prices[0, 0, position[dear]] / prices[0, 0, position[cheap]]).item()
+        return (prices[0, position[dear]] / prices[0, position[cheap]]).item()
 
     assert ratio(linear, "sep_conv_5x5", "dil_conv_3x3") > 2
     assert 1 < ratio(log, "sep_conv_5x5", "dil_conv_3x3") < 1.5

@@ -9,12 +9,12 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from drawings import SVG, overlap, texts, within
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.patches import FancyBboxPatch
 from strategies import any_genotypes, picks
 from test_architecture import Depth
-from test_pictures_layout import SVG, overlap, texts, within
 
 from snas_tune.architecture import Picks
 from snas_tune.pictures import architecture_figure, architecture_svg

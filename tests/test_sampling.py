@@ -4,21 +4,21 @@ import math
 
 import pytest
 import torch
+from cell_networks import candidates_of, gumbel_softmax, spread_logits, supernet_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.distributions import RelaxedOneHotCategorical
 
 from snas_tune.config import SearchConfig
 from snas_tune.search.sampling import (
+    choice_credit,
     concrete_log_density,
     draw_architecture,
-    edge_credit,
     entropy_share,
     gumbel_noise,
-    gumbel_softmax,
     log_concrete,
 )
-from snas_tune.space.cell.supernet import MixedOp, Supernet, skeleton_of
+from snas_tune.space.cell.supernet import MixedOp
 from snas_tune.training.seeds import generator_for
 
 LOGITS = torch.tensor([0.0, 1.0, -1.0, 0.5], dtype=torch.float64)
@@ -92,7 +92,8 @@ def test_entropy_is_one_for_uniform_and_zero_for_settled_logits():
 
 def test_the_credit_of_an_edge_is_its_output_times_the_gradient_of_its_node():
     config = SearchConfig(cells=3, channels=2, nodes=2)
-    net = Supernet(config, skeleton_of(config, image_size=6, image_channels=1, classes=3)).double()
+    candidates = candidates_of(config, image_size=6, image_channels=1, classes=3)
+    net, edges = supernet_of(candidates), len(candidates.pairs)
     outputs: dict[tuple[int, int], torch.Tensor] = {}
 
     def keep(cell, edge):
@@ -106,18 +107,18 @@ def test_the_credit_of_an_edge_is_its_output_times_the_gradient_of_its_node():
         for e, mixed in enumerate(cell.edges):
             assert isinstance(mixed, MixedOp)
             mixed.register_forward_hook(keep(i, e))
-    sample = gumbel_softmax(net.logits, 0.5, generator_for(0, "test", 0))
+    sample = gumbel_softmax(spread_logits(candidates), 0.5, generator_for(0, "test", 0))
     sample.retain_grad()
     images = torch.randn(4, 1, 6, 6, dtype=torch.float64)
     net(images, sample).logsumexp(-1).sum().backward()
-    credit = edge_credit(sample, sample.grad)
+    credit = choice_credit(sample, sample.grad)
     expected = torch.zeros_like(credit)
     for (cell, edge), output in outputs.items():
-        expected[net.kinds[cell], edge] += (output * output.grad).sum()
+        expected[net.kinds[cell] * edges + edge] += (output * output.grad).sum()
     torch.testing.assert_close(credit, expected, rtol=1e-9, atol=1e-12)
 
 
-def drawn(sampling, *, seed=0, temperature=0.4, sampled_ops=2, shape=(2, 5, 6)):
+def drawn(sampling, *, seed=0, temperature=0.4, sampled_ops=2, shape=(10, 6)):
     """Logits, the concrete sample, and an architecture of the same noise."""
     generator = torch.Generator().manual_seed(seed)
     logits = torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True)
@@ -171,8 +172,8 @@ def test_top_k_keeps_the_ratios_of_the_largest_entries(count):
     assert torch.equal(draw.sample > 0, kept)
     whole = (concrete * kept).sum(-1, keepdim=True)
     torch.testing.assert_close(draw.sample, concrete * kept / whole)
-    assert [[len(ops) for ops in rows] for rows in draw.active] == [[count] * 5] * 2
-    assert torch.zeros(2, 5, 6).scatter(-1, torch.tensor(draw.active), 1).bool().equal(kept)
+    assert [len(ops) for ops in draw.active] == [count] * 10
+    assert torch.zeros(10, 6).scatter(-1, torch.tensor(draw.active), 1).bool().equal(kept)
     if count == 6:  # all of them: the concrete sample, gradient included
         direction = torch.randn(concrete.shape, dtype=torch.float64)
         grads = [

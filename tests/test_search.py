@@ -6,32 +6,19 @@ import math
 import pytest
 import torch
 from conftest import TINY
+from states import same
 
 from snas_tune.config import DARTS_OPS, SearchConfig
 from snas_tune.results import METRICS
 from snas_tune.search.checkpoint import load_search, read_state, save_search
 from snas_tune.search.search import Search
 from snas_tune.space.cell.child import ChildNetwork
+from snas_tune.space.cell.cost import genotype_cost
 from snas_tune.space.cell.genotype import Genotype
 from snas_tune.space.cell.ops import OPS
-from snas_tune.space.cost import genotype_cost
 from snas_tune.training.diverged import SearchDiverged
 from snas_tune.training.runtime import CompiledOrEager
 from snas_tune.training.seeds import generator_for
-
-
-def fingerprint(search: Search):
-    """Everything that training changes."""
-    state = search.state_dict()
-    tensors = [*state["supernet"].values(), *state["momenta"].values()]
-    for slots in state["logits_optimiser"]["state"].values():
-        tensors += [slots[name] for name in sorted(slots) if slots[name] is not None]
-    return [torch.as_tensor(t).clone() for t in tensors]
-
-
-def same(a: Search, b: Search) -> bool:
-    pairs = list(zip(fingerprint(a), fingerprint(b), strict=True))
-    return all(torch.equal(x, y) for x, y in pairs)
 
 
 @pytest.mark.parametrize(
@@ -51,9 +38,11 @@ def same(a: Search, b: Search) -> bool:
         {"sampling": "dsnas", "activation_checkpointing": True},
     ],
 )
-@pytest.mark.parametrize("form", ["plain", "fast"])
-def test_six_steps_equal_three_a_restore_and_three_more_bit_for_bit(tmp_path, changes, form):
-    config = SearchConfig(**TINY, **changes, supernet=form)
+@pytest.mark.parametrize("implementation", ["plain", "fused"])
+def test_six_steps_equal_three_a_restore_and_three_more_bit_for_bit(
+    tmp_path, changes, implementation
+):
+    config = SearchConfig(**TINY, **changes, supernet=implementation)
     whole = Search(config)
     for _ in range(6):
         whole.take_step()
@@ -71,36 +60,39 @@ def test_six_steps_equal_three_a_restore_and_three_more_bit_for_bit(tmp_path, ch
     assert whole.evaluate() | {"seconds": 0} == second.evaluate() | {"seconds": 0}
 
 
-@pytest.mark.parametrize("forms", [("plain", "fast"), ("fast", "plain")])
-def test_either_form_goes_on_from_a_checkpoint_of_the_other(tmp_path, forms):
-    first = Search(SearchConfig(**TINY, supernet=forms[0]))
+@pytest.mark.parametrize("names", [("plain", "fused"), ("fused", "plain")])
+def test_either_implementation_goes_on_from_a_checkpoint_of_the_other(tmp_path, names):
+    first = Search(SearchConfig(**TINY, supernet=names[0]))
     for _ in range(3):
         first.take_step()
     save_search(first, tmp_path)
-    other = load_search(tmp_path, supernet=forms[1])
-    assert other.runtime.fast != first.runtime.fast
-    expected, found = first.state_dict(), other.state_dict()
-    for part in ("supernet", "momenta"):
-        assert set(found[part]) == set(expected[part])
-        for name, tensor in expected[part].items():
-            torch.testing.assert_close(found[part][name], tensor, rtol=1e-6, atol=1e-6, msg=name)
-    assert len(found["momenta"]) > 50
+    other = load_search(tmp_path, supernet=names[1])
+    assert (first.implementation.name, other.implementation.name) == names
+    states = [search.state_dict() for search in (first, other)]
+    for expected, found in (
+        [state["supernet"] for state in states],
+        [state["method"]["momenta"] for state in states],
+    ):
+        assert set(found) == set(expected)
+        for name, tensor in expected.items():
+            torch.testing.assert_close(found[name], tensor, rtol=1e-6, atol=1e-6, msg=name)
+    assert len(found) > 50
+    assert torch.equal(first.method.logits, other.method.logits)
     losses = [search.take_step().cross_entropy for search in (first, other)]
     torch.testing.assert_close(*losses, rtol=1e-4, atol=1e-4)
-    for name, tensor in first.state_dict()["momenta"].items():
-        torch.testing.assert_close(
-            other.state_dict()["momenta"][name], tensor, rtol=1e-2, atol=1e-3, msg=name
-        )
+    moved = other.state_dict()["method"]["momenta"]
+    for name, tensor in first.state_dict()["method"]["momenta"].items():
+        torch.testing.assert_close(moved[name], tensor, rtol=1e-2, atol=1e-3, msg=name)
 
 
-def test_in_float64_either_form_makes_the_same_search_to_its_end():
-    """In float32 rounding differs between the forms, and a search amplifies it."""
+def test_in_float64_either_implementation_makes_the_same_search_to_its_end():
+    """In float32 rounding differs between the two, and a search amplifies it."""
     settings = {**TINY, "ops": DARTS_OPS, "nodes": 2, "epochs": 4, "precision": "float64"}
     reports = []
-    for form in ("plain", "fast"):
-        search = Search(SearchConfig(**settings, penalty_strength=1.0, supernet=form))
+    for name in ("plain", "fused"):
+        search = Search(SearchConfig(**settings, penalty_strength=1.0, supernet=name))
         reports.append([search.run_epoch() for _ in range(4)])
-        assert search.supernet.logits.dtype == torch.float64
+        assert search.method.logits.dtype == torch.float64
     for ours, theirs in zip(*reports, strict=True):
         for name, value in ours.items():
             expected = (
@@ -119,12 +111,12 @@ def test_one_seed_fixes_a_search_and_another_gives_another(tiny):
     assert not same(searches[0], searches[2])
 
 
-def test_an_epoch_reports_every_metric_the_genotype_and_every_credit(tiny):
+def test_an_epoch_reports_every_metric_the_architecture_and_every_credit(tiny):
     search = Search(tiny)
     report = search.run_epoch()
     assert {m.name for m in METRICS} <= set(report)
     assert Genotype.from_json(report["architecture"]) == search.derive().live()
-    assert report["flops"] == genotype_cost("flops", search.derive(), search.skeleton)
+    assert report["flops"] == genotype_cost("flops", search.derive(), search.space.skeleton)
     credits = {key for key in report if key.startswith("credit/")}
     assert credits == {f"credit/{kind}/{s}-2" for kind in ("normal", "reduction") for s in (0, 1)}
     mean = sum(report[f"credit/normal/{s}-2"] for s in (0, 1)) / 2
@@ -144,10 +136,10 @@ def test_the_child_is_evaluated_at_the_chosen_epochs_and_at_the_end():
 
 def test_both_schedules_span_the_horizon(tiny):
     search = Search(tiny)
-    assert search.temperature(0) == 1.0
-    assert search.temperature(search.steps - 1) == pytest.approx(0.03)
-    assert search.weights_learning_rate(0) == pytest.approx(0.025)
-    assert search.weights_learning_rate(search.steps - 1) == pytest.approx(0.001)
+    assert search.method.temperature(0) == 1.0
+    assert search.method.temperature(search.steps - 1) == pytest.approx(0.03)
+    assert search.method.learning_rate(0) == pytest.approx(0.025)
+    assert search.method.learning_rate(search.steps - 1) == pytest.approx(0.001)
 
 
 def test_a_search_learns_and_its_child_with_it():
@@ -264,7 +256,7 @@ def test_a_device_that_is_not_there_is_refused():
 def test_recalibration_changes_statistics_and_no_weight(tiny):
     search = Search(tiny)
     search.run_epoch()
-    raw = ChildNetwork(search.derive(), search.skeleton, affine=False)
+    raw = ChildNetwork(search.derive(), search.space.skeleton, affine=False)
     raw.inherit(search.supernet)
     child = search.child()
     for (name, a), b in zip(child.named_parameters(), raw.parameters(), strict=True):
@@ -276,7 +268,7 @@ def test_recalibration_changes_statistics_and_no_weight(tiny):
 
 def test_logits_start_around_zero_with_the_spread_of_the_config():
     search = Search(SearchConfig(**{**TINY, "nodes": 3, "logits_spread": 0.5}))
-    values = search.supernet.logits.detach()
+    values = search.method.logits.detach()
     assert abs(values.mean().item()) < 0.2
     assert 0.4 < values.std().item() < 0.6
     assert not torch.equal(
@@ -287,7 +279,7 @@ def test_logits_start_around_zero_with_the_spread_of_the_config():
 def test_training_more_classes_than_a_batch_holds_is_no_problem(noise_images):
     config = SearchConfig(cells=3, channels=2, nodes=1, batch_size=2, epochs=1, threads=1)
     search = Search(config, noise_images)
-    assert search.skeleton.classes == 3
+    assert search.space.skeleton.classes == 3
     assert search.take_step().cross_entropy.isfinite()
 
 

@@ -4,27 +4,32 @@ import copy
 
 import pytest
 import torch
+from cell_networks import candidates_of, gumbel_softmax, spread_logits, supernet_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snas_tune.config import DARTS_OPS, SearchConfig
-from snas_tune.search.sampling import gumbel_softmax
+from snas_tune.space.cell.candidates import Candidates
 from snas_tune.space.cell.genotype import cell_edges
 from snas_tune.space.cell.ops import build_op
 from snas_tune.space.cell.plan import reduction_cells
-from snas_tune.space.cell.supernet import Supernet, skeleton_of
+from snas_tune.space.cell.skeleton import Skeleton
+from snas_tune.space.cell.supernet import CellSupernet
+from snas_tune.space.choices import option_mask
 from snas_tune.training.seeds import generator_for
 
 
 def test_the_published_supernet_has_its_published_size():
     config = SearchConfig()
-    net = Supernet(config, skeleton_of(config, image_size=32, image_channels=3, classes=10))
-    assert sum(p.numel() for p in net.weights()) == 1_930_618
-    assert net.logits.shape == (2, 14, 8)
+    candidates = candidates_of(config, image_size=32, image_channels=3, classes=10)
+    net = CellSupernet(candidates)
+    assert sum(p.numel() for p in net.parameters()) == 1_930_618
+    assert option_mask(candidates.choices).shape == (2 * 14, 8)
+    assert net.paths == (8, 14)
     assert {i for i, kind in enumerate(net.kinds) if kind} == {2, 5} == reduction_cells(8)
 
 
-def definition(net: Supernet, config: SearchConfig, images, sample, keep):
+def definition(net: CellSupernet, config: SearchConfig, images, sample, keep):
     """``x_j = sum_i keep_ij sum_k Z_ijk O_ijk(x_i)`` word for word, ops built again and filled."""
     x = images
     for stage in net.stem:
@@ -35,6 +40,7 @@ def definition(net: Supernet, config: SearchConfig, images, sample, keep):
         nodes = [cell.preprocess[0](before), cell.preprocess[1](last)]
         channels = nodes[0].shape[1]
         pairs = cell_edges(config.nodes)
+        weights = sample.view(2, len(pairs), len(config.ops))[kind]
         for node in range(2, 2 + config.nodes):
             total = 0.0
             for e, (source, target) in enumerate(pairs):
@@ -49,7 +55,7 @@ def definition(net: Supernet, config: SearchConfig, images, sample, keep):
                         y = torch.func.functional_call(op, parameters, (nodes[source],))
                     else:
                         y = op(nodes[source])
-                    total = total + keep[i, e].view(-1, 1, 1, 1) * sample[kind, e, k] * y
+                    total = total + keep[i, e].view(-1, 1, 1, 1) * weights[e, k] * y
             nodes.append(total)
         before, last = last, torch.cat(nodes[2:], 1)
     return last.mean((2, 3)) @ net.classifier.weight.T + net.classifier.bias
@@ -64,14 +70,9 @@ def definition(net: Supernet, config: SearchConfig, images, sample, keep):
     st.integers(0, 1000),
 )
 def test_outputs_and_gradients_are_those_of_the_definition(nodes, cells, ops, side, seed):
-    torch.manual_seed(seed)
-    if ops == ["none"]:
-        return
     config = SearchConfig(cells=cells, channels=2, nodes=nodes, ops=tuple(ops))
-    net = Supernet(
-        config, skeleton_of(config, image_size=side, image_channels=1, classes=3)
-    ).double()
-    net.spread_logits(1.0, generator_for(seed, "logits", 0))
+    candidates = candidates_of(config, image_size=side, image_channels=1, classes=3)
+    net, logits = supernet_of(candidates, seed=seed), spread_logits(candidates, seed)
     images = torch.randn(3, 1, side, side, dtype=torch.float64)
     keep = (torch.rand(cells, len(cell_edges(nodes)), 3) > 0.3).double() / 0.7
     results = []
@@ -80,17 +81,18 @@ def test_outputs_and_gradients_are_those_of_the_definition(nodes, cells, ops, si
         lambda sample: definition(net, config, images, sample, keep),
     ):
         net.zero_grad()
-        output = forward(gumbel_softmax(net.logits, 0.7, generator_for(seed, "sample", 0)))
+        logits.grad = None
+        output = forward(gumbel_softmax(logits, 0.7, generator_for(seed, "sample", 0)))
         output.logsumexp(-1).sum().backward()
-        results.append([output.detach()] + [p.grad.clone() for p in net.parameters()])
+        results.append([output.detach()] + [p.grad.clone() for p in (logits, *net.parameters())])
     for ours, theirs in zip(*results, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-10)
 
 
 def test_an_unknown_op_is_refused_before_anything_is_built():
-    config = SearchConfig(ops=("none", "sep_conv_11x11"))
+    candidates = Candidates(Skeleton(8, 16, "cifar", 8, 1, 2), 4, ("none", "sep_conv_11x11"))
     with pytest.raises(ValueError, match=r"op must be one of .*, got 'sep_conv_11x11'"):
-        Supernet(config, skeleton_of(config, image_size=8, image_channels=1, classes=2))
+        CellSupernet(candidates)
 
 
 @settings(deadline=None, max_examples=8)
@@ -98,14 +100,14 @@ def test_an_unknown_op_is_refused_before_anything_is_built():
 def test_ops_that_do_not_run_are_as_none_and_keep_their_statistics(seed, nodes):
     """The oracle: all ops run, with the sample set to 0 where they should not."""
     config = SearchConfig(cells=3, channels=2, nodes=nodes)
-    skeleton = skeleton_of(config, image_size=7, image_channels=1, classes=3)
-    torch.manual_seed(seed)
-    net = Supernet(config, skeleton).double().train()
+    candidates = candidates_of(config, image_size=7, image_channels=1, classes=3)
+    net, edges = supernet_of(candidates, seed=seed), len(candidates.pairs)
     whole = copy.deepcopy(net)
     generator = torch.Generator().manual_seed(seed)
-    runs = torch.rand(net.logits.shape, generator=generator) < 0.25
-    active = [[row.nonzero().flatten().tolist() for row in rows] for rows in runs]
-    sample = gumbel_softmax(net.logits, 0.7, generator).detach()
+    logits = torch.zeros(2 * edges, len(config.ops), dtype=torch.float64)
+    runs = torch.rand(logits.shape, generator=generator) < 0.25
+    active = [row.nonzero().flatten().tolist() for row in runs]
+    sample = gumbel_softmax(logits, 0.7, generator)
     images = torch.randn(4, 1, 7, 7, generator=generator, dtype=torch.float64)
     found = net(images, sample, None, active)
     torch.testing.assert_close(found, whole(images, sample * runs), rtol=1e-9, atol=1e-9)
@@ -115,9 +117,10 @@ def test_ops_that_do_not_run_are_as_none_and_keep_their_statistics(seed, nodes):
             continue
         _, cell, _, edge, _, op, _ = name.split(".", 6)
         expected = tensor
+        ran_here = runs[net.kinds[int(cell)] * edges + int(edge), config.ops.index(op)]
         if name.endswith("num_batches_tracked"):
-            expected = runs[net.kinds[int(cell)], int(edge), config.ops.index(op)].long()
-        elif not runs[net.kinds[int(cell)], int(edge), config.ops.index(op)]:
+            expected = ran_here.long()
+        elif not ran_here:
             expected = {"mean": torch.zeros_like(tensor), "var": torch.ones_like(tensor)}.get(
                 name.rsplit("_", 1)[-1], tensor
             )

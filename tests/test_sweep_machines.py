@@ -253,15 +253,8 @@ def may_be_alone() -> bool:
     not may_be_alone(), reason="no process may be started in a namespace of its own"
 )
 def test_the_address_auto_without_a_cluster_gives_one_line_at_once(tmp_path):
-    code = """
-import sys
-from snas_tune.sweep import quiet_ray
-try:
-    quiet_ray(address="auto")
-except ValueError as error:
-    sys.exit(f"error: {error}")
-"""
-    command = [sys.executable, "-c", code]
+    command = [sys.executable, "-m", "snas_tune", "sweep", "--address=auto"]
+    command.append(f"--storage-path={tmp_path}")
     done = subprocess.run(
         [*ALONE, *command],
         capture_output=True,

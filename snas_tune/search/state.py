@@ -73,7 +73,8 @@ def upgraded(state: Mapping[str, Any]) -> dict[str, Any]:
         }
         for key, entry in adam["state"].items()
     }
-    form = state.get("form") or {}
+    form = state.get("form")
+    form = form if isinstance(form, dict) else {}
     name, channels_last = FORMS.get(form.get("name", ""), ("", False))
     return {
         "format": FORMAT,

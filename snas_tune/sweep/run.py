@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,7 +21,12 @@ from snas_tune.sweep.settings import SweepSettings
 from snas_tune.sweep.trainable import SnasTrainable
 
 
-def run_sweep(space: Mapping[str, Any], settings: SweepSettings) -> SweepResult:
+def run_sweep(
+    space: Mapping[str, Any],
+    settings: SweepSettings,
+    *,
+    on_start: Callable[[str], None] | None = None,
+) -> SweepResult:
     """Run a sweep with ``tune.run`` and return its front.
 
     Ctrl-C (or SIGTERM) ends it early, and the result says so.
@@ -29,11 +34,14 @@ def run_sweep(space: Mapping[str, Any], settings: SweepSettings) -> SweepResult:
     Args:
         space: from :func:`snas_tune.sweep.sweep_space`.
         settings: of the sweep.
+        on_start: called with the experiment's directory when all is checked, before any trial.
 
     Raises:
         ValueError: an input is wrong, and no trial has started; or the storage went away.
     """
     ready = prepare(space, settings)
+    if on_start is not None:
+        on_start(ready.path)
     driver = SweepDriver(settings.trials, progress=settings.progress, space=ready.space)
     with _termination_as_interrupt(), _storage_errors_named(ready.storage):
         analysis = tune.run(

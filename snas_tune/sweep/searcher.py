@@ -18,6 +18,7 @@ from snas_tune.checks import COUNT, check_value, choice
 from snas_tune.front.dominance import signs
 from snas_tune.results import EPOCH, OBJECTIVES
 from snas_tune.stopping import Outcome, widest_gap
+from snas_tune.sweep.settings import SEARCHERS
 
 SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
     "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed),
@@ -26,9 +27,6 @@ SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
     "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
 }
 """Optuna's multi-objective samplers by name."""
-
-SEARCHERS = ("pareto", *SAMPLERS)
-"""What a sweep can be asked for: :class:`ParetoSearch`, or a sampler alone."""
 
 
 def check_searcher(searcher: str, concurrent: int | None) -> None:

@@ -17,8 +17,22 @@ from snas_tune.checks import (
     check_fields,
     choice,
 )
-from snas_tune.stopping import RULES
-from snas_tune.sweep.searcher import SEARCHERS
+
+SEARCHERS = ("pareto", "tpe", "nsga2", "gp", "random")
+"""Names that :func:`snas_tune.sweep.searcher.make_searcher` knows: a searcher of this package, and
+Optuna's samplers."""
+
+RULES = (
+    "pareto",
+    "lag-corrected",
+    "hopeless",
+    "mo-asha",
+    "asha",
+    "asha-cost",
+    "asha-scalar",
+    "fifo",
+)
+"""Keys of :data:`snas_tune.stopping.RULES`, here without what that imports, for the command."""
 
 FIXED = "fixed"
 """Marks the settings that a resume must ask for again as they were."""
@@ -38,7 +52,7 @@ class SweepSettings:
     """
 
     name: Annotated[str, DIRECTORY]
-    """Of the experiment: its directory in the storage. A new one, unless ``resume``."""
+    """Name of the experiment and of its directory. It must be a new one, unless ``resume``."""
 
     storage_path: Annotated[str, TEXT] = "results"
     """A folder, or a URI such as ``s3://bucket/sweeps``. On a cluster every machine must reach it,
@@ -54,14 +68,15 @@ class SweepSettings:
     """Cores of a trial; torch uses as many threads."""
 
     gpus_per_trial: Annotated[float, NOT_NEGATIVE] = 0
-    """GPUs of a trial; a fraction lets several trials share one."""
+    """GPUs of a trial; a fraction shares one. A half lets two trials share it."""
 
     searcher: Annotated[str, choice(SEARCHERS), FIXED] = "pareto"
-    """``pareto`` proposes where the front is thin; ``tpe``, ``nsga2``, ``gp`` and ``random`` are
-    Optuna's samplers alone. The first trials are spread evenly."""
+    """``pareto`` (proposes where the front is thin), ``tpe``, ``nsga2``, ``gp`` or ``random``. The
+    last four are Optuna's samplers alone. The first trials are spread evenly."""
 
-    rule: Annotated[str, choice(tuple(RULES)), FIXED] = "pareto"
-    """Stopping rule: which trials go on at the rungs. ``fifo`` runs all to their end."""
+    rule: Annotated[str, choice(RULES), FIXED] = "pareto"
+    """Which trials go on at the rungs; ``fifo`` stops none. The others are keys of
+    :data:`snas_tune.stopping.RULES`."""
 
     grace_period: Annotated[int | None, COUNT, FIXED] = None
     """Epochs to the first rung; a ninth of a trial if not given."""
@@ -74,25 +89,25 @@ class SweepSettings:
     trial at a time; at any number, if the rule is ``fifo`` and the searcher a sampler."""
 
     resume: Annotated[bool, FLAG] = False
-    """Go on with the experiment of that name; all that is asked for must be the same. Finished
+    """Go on with the experiment of that name. All that is asked for must be the same. Finished
     trials stay, stopped ones stay stopped, failed ones are tried again."""
 
     checkpoint_every: Annotated[int, COUNT] = 1
-    """Epochs between checkpoints; there is always one at the end, and after an epoch in which Ray
+    """Epochs between checkpoints. There is always one at the end, and after an epoch in which Ray
     was told that the trial's machine will go."""
 
     keep_checkpoints: Annotated[int | None, COUNT] = None
-    """The last ones that are kept for each trial; all if not given."""
+    """Newest checkpoints that are kept of each trial; all if not given."""
 
     max_failures: Annotated[int, COUNT_OR_ZERO] = 1
-    """How often a trial whose process or machine died is tried again from its last checkpoint. A
+    """Retries of a trial whose process or machine died. It goes on from its last checkpoint. A
     machine that Ray was told would go does not count."""
 
     address: Annotated[str | None, TEXT] = None
-    """Of a Ray cluster; a local one is started if not given."""
+    """Address of a Ray cluster; a local one is started if not given."""
 
     machines: Annotated[int, COUNT] = 1
-    """Machines of the cluster, the head among them, to wait for before anything is counted."""
+    """Machines to wait for, the head among them. Only then is it counted how many trials fit."""
 
     progress: Annotated[bool, FLAG] = True
     """Write lines to standard error."""

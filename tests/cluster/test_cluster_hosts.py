@@ -91,9 +91,9 @@ class Laptop:
 
     def sweep(self, name: str, more: str = "") -> subprocess.Popen[str]:
         """Submit the sweep."""
-        line = f"ray submit {FILE} examples/sweep.py --results /shared/sweeps --name {name} {SWEEP}"
+        line = f"snas-tune sweep --storage-path /shared/sweeps --name {name} {SWEEP} {more}"
         return subprocess.Popen(
-            self.hosts.command("laptop", f"{SETTINGS}; {line} {more}"),
+            self.hosts.command("laptop", f"{SETTINGS}; ray exec {FILE} '{line}'"),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -213,7 +213,8 @@ def rescheduling(laptop: Laptop, name: str, host: str, death: float) -> list[flo
 
 
 def test_a_folder_that_is_not_shared_is_refused_before_any_trial(cluster):
-    command = f"ray submit {FILE} examples/sweep.py --address auto --machines 3 --results private"
+    sweep = "snas-tune sweep --address auto --machines 3 --storage-path private"
+    command = f"ray exec {FILE} '{sweep}'"
     done = cluster.hosts.call("laptop", f"{SETTINGS}; {command}")
     assert done.returncode != 0, done
     said = done.stdout + done.stderr
@@ -247,7 +248,7 @@ def test_a_job_outlives_the_connection_that_submitted_it(undisturbed):
         sweep = SWEEP.replace(f"--trials {TRIALS}", "--trials 2")
         sweep = sweep.replace(f"--epochs {EPOCHS}", "--epochs 1")
         undisturbed.do(
-            f"{job} --working-dir . -- python examples/sweep.py --results /shared/sweeps "
+            f"{job} --working-dir . -- snas-tune sweep --storage-path /shared/sweeps "
             f"--data-root /tmp/data --name job {sweep}"
         )
     finally:

@@ -144,8 +144,9 @@ class Stage:
             Gradient of the factors, ``(E, Q)``; of the weights, as ``StageWeights.parameters``.
         """
         # d of a pixel has three ways to the loss: z = d M + b itself, and both moments of d.
-        #     dL/dd = (dL/dz) M^T + d S + t,    S = 2 dL/dcov(d) / N,
-        #     t = dL/dmean(d) / N: the kernel takes cov(d) = E[d^T d] - mean(d)^T mean(d) apart
+        #     dL/dd = (dL/dz) M^T + d S + t,    S = 2 dL/dcov(d) / N,    t = dL/dmean(d) / N,
+        # where dL/dmean(d) is through mean(y) and through cov(d) = E[d^T d] - mean(d)^T mean(d).
+        # The first kernel makes S and t (spread, shift), dL/dP and dL/dw; the second dL/dd.
         spread, shift = torch.empty_like(self.matrices), self.matrices.new_empty(self.sums.shape)
         # The kernels write the gradients of the ops that ran.
         every = len(self.runs) == self.sums.shape[:2].numel()

@@ -1,5 +1,8 @@
-// What the kernels are given, vectors of channels, and threads over images. The structures are
-// those of native.py, field by field.
+// The structures that the kernels are given, vectors of channels, and threads over images. The
+// structures are those of bindings.py, field by field; layouts.h lets it check that.
+//
+// In the equations a slice is a matrix (pixels, channels), d[p] is its row of pixel p, N the number
+// of pixels, L the loss, and dL/dx the gradient of x, which has the shape of x.
 #pragma once
 
 #include <algorithm>
@@ -7,12 +10,15 @@
 #include <thread>
 #include <vector>
 
+// Of the maps that a kernel reads. `rectify`: depthwise kernels read relu(x), not x.
 struct Shape {
     int64_t batch, height, width, channels, stride, rectify, threads;
+    // Every op has the padding with which a side becomes ceil(side / stride).
     int64_t out_height() const { return (height + stride - 1) / stride; }
     int64_t out_width() const { return (width + stride - 1) / stride; }
 };
 
+// Some channels of a map: rows of `channels` columns, `leading` columns from one to the next.
 template <typename T>
 struct Slice {
     T* at;
@@ -31,20 +37,22 @@ struct Branch {
     double* products;     // (channels, channels), or null: of the products of two of its channels
     Slice<const T> grad;  // of what `matrix` made of the output
     const T* matrix;      // (channels in, channels out)
-    const T* spread;      // (channels, channels), or null: gradient through `products`
-    const T* shift;       // (channels): gradient through `sums`
+    const T* spread;      // (channels, channels), or null: gradient through the covariance
+    const T* shift;       // (channels): gradient through the mean
     T* weight_grad;       // like `weight`
+    // At stride 1 the output has the side of the input: 2 pad = dilation (kernel - 1).
     int64_t pad() const { return dilation * (kernel - 1) / 2; }
 };
 
+// A map that kernels read, and the gradient that they write.
 template <typename T>
 struct Input {
     Slice<const T> value;
     Slice<T> grad;
 };
 
-// result = bias + sum of terms; a term is a slice times a matrix (in, out), or times a scalar, less
-// the mean and times the scale of a batch norm where there is one.
+// One term of a sum of slices: v M with a matrix M (in, out); or z v with a scalar z; or, behind a
+// batch norm of mean m and scale s, z (v - m) s.
 template <typename T>
 struct Term {
     int64_t result;
@@ -65,18 +73,19 @@ struct Pool {
     T* running_variance;
     double* mean;            // (channels): what batch norm takes away
     double* scale;           // (channels): and multiplies by
-    const double* by_value;  // (channels): gradient through the statistics
-    const double* shift;     // (channels): likewise
+    const double* by_value;  // (channels): gradient through the statistics, a factor of the value
+    const double* shift;     // (channels): gradient through the statistics, its constant part
 };
 
+// result = bias + sum of the terms that name it.
 template <typename T>
 struct Result {
     Slice<T> value;
     const double* bias;  // (channels), or null
 };
 
-// Batch norm of `pointwise . d`, times `weight`, as one matrix and one bias. Its statistics follow
-// from the moments of d: the mean is P mean(d), the variance diag(P cov(d) P^T).
+// Batch norm of y = P d, times a weight w, as one matrix and one bias: z = d M + b. Its statistics
+// follow from the moments of d: mean(y) = P mean(d), var(y) = diag(P cov(d) P^T).
 template <typename T>
 struct Norm {
     const T* pointwise;  // P, (channels out, channels in)
@@ -96,15 +105,18 @@ struct Norm {
     T* shift;   // (channels)
 };
 
-// products[i][j] += left[i] * right[j] over all pixels.
+// Sums over all pixels of a pair of slices l and r: products[i][j] = sum_p l[p, i] r[p, j],
+// sums[i] = sum_p r[p, i], inner[i] = sum_p l[p, i] r[p, i].
 template <typename T>
 struct Pair {
     Slice<const T> left, right;
     double* products;  // (channels, channels), or null
-    double* sums;      // (channels) of right, or null
-    double* inner;     // (channels), sums of left[i] * right[i], or null
+    double* sums;      // (channels), or null
+    double* inner;     // (channels), or null
 };
 
+// A vector of V channels of one pixel. `valid` channels are there; the others are read as zeros
+// and not written.
 template <typename T, int V>
 struct Lanes {
     // may_alias and the alignment of T: rows start anywhere.
@@ -123,6 +135,8 @@ struct Lanes {
     }
 };
 
+// Calls work(thread, first image, last image + 1): each thread has its share of the images, always
+// the same one, so that sums over threads round alike every time.
 template <typename Work>
 void over_images(const Shape& s, Work work) {
     const int64_t threads = std::max<int64_t>(1, std::min(s.threads, s.batch));

@@ -3,7 +3,8 @@
 
 #include "common.h"
 
-// A matrix (channels, channels) as vectors over its columns: [block of columns][row][V].
+// A matrix (channels, channels), or its transpose, as vectors over its columns:
+// [block of columns][row][V]. Columns beyond the last are zeros.
 template <typename T, int V>
 std::vector<T> packed(const T* matrix, int64_t channels, bool transposed) {
     const int64_t blocks = (channels + V - 1) / V;
@@ -15,7 +16,8 @@ std::vector<T> packed(const T* matrix, int64_t channels, bool transposed) {
     return result;
 }
 
-// Adds rows of a slice times a packed matrix, for one block of columns and R pixels.
+// sums[r][d] += sum_c rows[r, c] M[c, d] for one block of V columns d and R pixels: each vector of
+// the matrix is loaded once for R pixels.
 template <typename T, int V, int R>
 inline void multiply(const T* rows, int64_t leading, int64_t channels, const T* matrix,
                      typename Lanes<T, V>::Vec* sums) {
@@ -26,7 +28,8 @@ inline void multiply(const T* rows, int64_t leading, int64_t channels, const T* 
     }
 }
 
-// Adds the products of two slices over some pixels, one block of rows and one of columns.
+// to[c, d] += sum_p left[p, c] right[p, d] for one block of rows c and one of columns d. The sum
+// over an image is in T, in registers; sums over images are in double.
 template <typename T, int V>
 void add_products(const Slice<const T>& left, const Slice<const T>& right, int64_t first,
                   int64_t last, int64_t valid_left, int64_t valid_right, double* to,
@@ -51,6 +54,7 @@ void add_products(const Slice<const T>& left, const Slice<const T>& right, int64
         for (int64_t d = 0; d < valid_right; d++) to[c * channels + d] += sums[c][d];
 }
 
+// to[c] += sum_p value[p, c]; over an image in T, over images in double.
 template <typename T, int V>
 void add_sums(const Slice<const T>& value, int64_t first, int64_t last, int64_t channels,
               double* to) {
@@ -63,7 +67,7 @@ void add_sums(const Slice<const T>& value, int64_t first, int64_t last, int64_t 
     }
 }
 
-// Adds the sums over some pixels of products channel by channel.
+// to[c] += sum_p left[p, c] right[p, c].
 template <typename T, int V>
 void add_inner(const Slice<const T>& left, const Slice<const T>& right, int64_t first,
                int64_t last, int64_t channels, double* to) {
@@ -77,7 +81,8 @@ void add_inner(const Slice<const T>& left, const Slice<const T>& right, int64_t 
     }
 }
 
-// All products of a slice with another; of a slice with itself only half, then mirrored at the end.
+// to += left^T right, block by block. `symmetric`: of a slice with itself, sum_p d[c] d[e] =
+// sum_p d[e] d[c], so only the blocks from the diagonal on are computed; the caller mirrors them.
 template <typename T, int V>
 void add_all_products(const Slice<const T>& left, const Slice<const T>& right, int64_t first,
                       int64_t last, int64_t channels, bool symmetric, double* to) {
@@ -88,7 +93,7 @@ void add_all_products(const Slice<const T>& left, const Slice<const T>& right, i
                                std::min<int64_t>(V, channels - c), to + r * channels + c, channels);
 }
 
-// What a term without a matrix is multiplied by, padded to whole vectors.
+// The factor of a term without a matrix, z or z s[c], padded to whole vectors.
 template <typename T, int V>
 std::vector<T> scales(const Term<T>& term, int64_t channels) {
     std::vector<T> result((channels + V - 1) / V * V, T(0));
@@ -97,6 +102,8 @@ std::vector<T> scales(const Term<T>& term, int64_t channels) {
     return result;
 }
 
+// result_r[p] = bias_r + sum_t (value_t[p] M_t, or z_t value_t[p], or z_t (value_t[p] - m_t) s_t),
+// the sum over the terms t of r. One pass: a result is written once, whatever its terms are.
 template <typename T, int V>
 void mix(const Shape& s, int64_t results, const Result<T>* result, int64_t terms,
          const Term<T>* term) {
@@ -107,6 +114,7 @@ void mix(const Shape& s, int64_t results, const Result<T>* result, int64_t terms
     for (int64_t t = 0; t < terms; t++)
         matrices[t] = term[t].matrix ? packed<T, V>(term[t].matrix, s.channels, false)
                                      : scales<T, V>(term[t], s.channels);
+    // z (v - m) s = (z s) v - z s m: the part without v goes into the bias.
     const auto bias_of = [&](int64_t r, int64_t c) {
         double bias = result[r].bias ? result[r].bias[c] : 0;
         for (int64_t t = 0; t < terms; t++)
@@ -146,6 +154,8 @@ void mix(const Shape& s, int64_t results, const Result<T>* result, int64_t terms
     });
 }
 
+// The sums of every pair over all pixels. Where g is the gradient of z = sum (d M + b + x u), these
+// are dL/dM = d^T g (products of d and g), dL/db = sum_p g (sums), dL/dx = sum_c (inner of u and g).
 template <typename T, int V>
 void cross(const Shape& s, int64_t pairs, const Pair<T>* pair) {
     const int64_t pixels = s.height * s.width, square = s.channels * s.channels;
@@ -167,6 +177,7 @@ void cross(const Shape& s, int64_t pairs, const Pair<T>* pair) {
                                     to + square + s.channels);
             }
     });
+    // Threads are added in their order, so the result does not depend on which one was faster.
     for (int64_t k = 0; k < pairs; k++) {
         const auto total = [&](int64_t at) {
             double sum = 0;

@@ -1,4 +1,7 @@
 // Depthwise convolutions: the scratch of an image, sums over taps, and the forward pass.
+//
+// With kernel k, dilation e, stride s and padding q = e (k - 1) / 2, for every channel by itself:
+//     d[h, w] = sum_ij W[i, j] r[h s + i e - q, w s + j e - q],    r = relu(x), 0 outside the image
 #pragma once
 
 #include "dense.h"
@@ -36,6 +39,8 @@ struct Padded {
     }
 };
 
+// r = relu(x), or x, of one image into the scratch: blocks of V channels, each a dense image, so
+// that the taps of a kernel read whole vectors.
 template <typename T, int V>
 void load_image(const Slice<const T>& from, int64_t first, int64_t channels, bool rectify,
                 Padded<T, V>& to) {
@@ -54,7 +59,8 @@ void load_image(const Slice<const T>& from, int64_t first, int64_t channels, boo
     }
 }
 
-// Sums over the taps of a kernel, for R output pixels side by side.
+// sums[r] += sum_ij W[i, j] in[i e, j e + r s] for R output pixels r side by side: R independent
+// sums keep the multipliers busy, and each weight is loaded once for R pixels.
 template <typename T, int V, int R, int K>
 inline void taps(const T* in, int64_t row, int64_t dilation, int64_t stride, int64_t kernel,
                  const T* weight, typename Lanes<T, V>::Vec* sums) {
@@ -68,6 +74,8 @@ inline void taps(const T* in, int64_t row, int64_t dilation, int64_t stride, int
         }
 }
 
+// The equation above for one block of channels of one image; K is the kernel where it is known when
+// compiled, else 0. `write(h, w, sum)` takes the results.
 template <typename T, int V, int K, typename Write>
 void correlate(const T* in, int64_t row, int64_t height, int64_t width, int64_t stride,
                int64_t dilation, int64_t kernel, const T* weight, Write write) {
@@ -102,6 +110,8 @@ void correlate_any(const T* in, int64_t row, int64_t height, int64_t width, int6
         correlate<T, V, 0>(in, row, height, width, stride, dilation, kernel, weight, write);
 }
 
+// d of every branch, and its moments for the batch norm behind the pointwise convolution: sum_p d
+// and sum_p d^T d, taken of an image while its d is still in the cache.
 template <typename T, int V>
 void depthwise_forward(const Shape& s, int64_t inputs, const Input<T>* input, int64_t branches,
                        const Branch<T>* branch) {
@@ -155,7 +165,7 @@ void depthwise_forward(const Shape& s, int64_t inputs, const Input<T>* input, in
         }
         for (int64_t r = 0; r < s.channels; r++)
             for (int64_t c = 0; c < s.channels; c++) {
-                const bool computed = r / V <= c / V;
+                const bool computed = r / V <= c / V;  // the other blocks are their mirror
                 const int64_t at = computed ? r * s.channels + c : c * s.channels + r;
                 double sum = 0;
                 for (const auto& mine : moments) sum += mine[start + s.channels + at];

@@ -1,9 +1,19 @@
 // The gradient of depthwise convolutions.
+//
+// With g = dL/dz of z = d M + b, and K = dL/dcov(d) and dL/dmu, mu = mean(d), from normalise.h, a
+// pixel's d has three ways to the loss: z itself and both moments.
+//     dL/dd[p] = g[p] M^T + d[p] S + t,    S = 2 K / N  (spread),    t = dL/dmu / N  (shift)
+// Through d[h, w] = sum_ij W[i, j] r[h s + i e - q, w s + j e - q], channel by channel:
+//     dL/dW[i, j] = sum_hw dL/dd[h, w] r[h s + i e - q, w s + j e - q]
+//     dL/dr[u, v] = sum of W[i, j] dL/dd[h, w] over all i, j, h, w with h s + i e - q = u and
+//                   w s + j e - q = v
+//     dL/dx = dL/dr where x > 0, else 0
 #pragma once
 
 #include "depthwise.h"
 
-// Adds, for every tap, the products of the input and the gradient of the output.
+// dL/dW: sums[i, j] += sum_hw grad[h, w] in[h s + i e, w s + j e], of one image and one block of
+// channels; all K x K sums stay in registers.
 template <typename T, int V, int K>
 void weight_sums(const T* in, int64_t row, const T* grad, int64_t grad_row, int64_t height,
                  int64_t width, int64_t stride, int64_t dilation, T* sums) {
@@ -27,6 +37,7 @@ void weight_sums(const T* in, int64_t row, const T* grad, int64_t grad_row, int6
     for (int t = 0; t < K * K; t++) L::put(sums + t * V, acc[t]);
 }
 
+// For any kernel; those larger than 5 do not fit into the registers and go tap by tap.
 template <typename T, int V>
 void weight_sums_any(const T* in, int64_t row, const T* grad, int64_t grad_row, int64_t height,
                      int64_t width, int64_t stride, int64_t dilation, int64_t kernel, T* sums) {
@@ -39,11 +50,11 @@ void weight_sums_any(const T* in, int64_t row, const T* grad, int64_t grad_row, 
                              grad_row, height, width, stride, dilation, sums + t * V);
 }
 
-// What one thread needs for the backward pass of one branch.
+// The weights of one branch as vectors.
 template <typename T, int V>
 struct Backward {
     Kernels<T, V> kernels;
-    std::vector<T> matrix, spread;  // packed: (out, in) and (channels, channels)
+    std::vector<T> matrix, spread;  // packed: M^T, (out, in), and S, (channels, channels)
 
     Backward(const Branch<T>& branch, int64_t channels)
         : kernels(branch, channels), matrix(packed<T, V>(branch.matrix, channels, true)) {
@@ -51,8 +62,8 @@ struct Backward {
     }
 };
 
-// The gradient of the depthwise output of one image, one block of channels:
-// grad . matrix^T + output . spread + shift.
+// dL/dd = g M^T + d S + t of one image, one block of channels. With running statistics there is no
+// way through the moments, so S and t are not given.
 template <typename T, int V>
 void output_grad(const Branch<T>& branch, const Backward<T, V>& prepared, int64_t pixel,
                  int64_t channels, int64_t block, Padded<T, V>& to) {
@@ -77,6 +88,42 @@ void output_grad(const Branch<T>& branch, const Backward<T, V>& prepared, int64_
     }
 }
 
+// dL/dr of one image and one block for a stride: every output pixel adds to the pixels it read.
+template <typename T, int V>
+void scatter(const Shape& s, const Branch<T>& branch, const T* weights, int64_t block,
+             Padded<T, V>& grad, Padded<T, V>& sums) {
+    using L = Lanes<T, V>;
+    const int64_t taps = branch.kernel * branch.kernel, border = branch.pad();
+    for (int64_t h = 0; h < grad.height; h++)
+        for (int64_t w = 0; w < grad.width; w++) {
+            const typename L::Vec g = L::get(grad.at(0, h, w));
+            for (int64_t t = 0; t < taps; t++) {
+                T* at = sums.at(block, h * s.stride + t / branch.kernel * branch.dilation - border,
+                                w * s.stride + t % branch.kernel * branch.dilation - border);
+                L::put(at, L::get(at) + g * L::get(weights + t * V));
+            }
+        }
+}
+
+// dL/dx of one image from dL/dr: nothing passes where the input was rectified.
+template <typename T, int V>
+void store_grad(const Shape& s, Padded<T, V>& value, Padded<T, V>& sums, int64_t first,
+                const Slice<T>& grad) {
+    using L = Lanes<T, V>;
+    using Vec = typename L::Vec;
+    for (int64_t block = 0; block < sums.blocks; block++) {
+        const int64_t valid = std::min<int64_t>(V, s.channels - block * V);
+        for (int64_t h = 0; h < s.height; h++)
+            for (int64_t w = 0; w < s.width; w++) {
+                Vec sum = L::get(sums.at(block, h, w));
+                if (s.rectify) sum = L::get(value.at(block, h, w)) > T(0) ? sum : Vec{};
+                L::put(grad.row(first + h * s.width + w) + block * V, sum, valid);
+            }
+    }
+}
+
+// dL/dW of every branch, and dL/dx of every input, added up over the branches that read it. An
+// image and its gradients stay in the scratch of a thread while all branches go over them.
 template <typename T, int V>
 void depthwise_backward(const Shape& s, int64_t inputs, const Input<T>* input, int64_t branches,
                         const Branch<T>* branch) {
@@ -116,6 +163,8 @@ void depthwise_backward(const Shape& s, int64_t inputs, const Input<T>* input, i
                                               mine.dilation, mine.kernel, weight_sum.data());
                         double* to = weight_grads[thread].data() + starts[b] + block * taps * V;
                         for (int64_t k = 0; k < taps * V; k++) to[k] += weight_sum[k];
+                        // At stride 1 dL/dr is a correlation, too, with the kernel turned by 180
+                        // degrees: h = u + q - i e = u + (k - 1 - i) e - q, as 2 q = (k - 1) e.
                         if (s.stride == 1) {
                             correlate_any<T, V>(
                                 grad.at(0, -border, -border), grad.row, oh, ow, 1, mine.dilation,
@@ -127,30 +176,10 @@ void depthwise_backward(const Shape& s, int64_t inputs, const Input<T>* input, i
                             continue;
                         }
                         const T* weights = prepared[b].kernels.straight.data() + block * taps * V;
-                        for (int64_t h = 0; h < oh; h++)
-                            for (int64_t w = 0; w < ow; w++) {
-                                const Vec g = L::get(grad.at(0, h, w));
-                                for (int64_t t = 0; t < taps; t++) {
-                                    T* at = sums.at(
-                                        block,
-                                        h * s.stride + t / mine.kernel * mine.dilation - border,
-                                        w * s.stride + t % mine.kernel * mine.dilation - border);
-                                    L::put(at, L::get(at) + g * L::get(weights + t * V));
-                                }
-                            }
+                        scatter<T, V>(s, mine, weights, block, grad, sums);
                     }
                 }
-                for (int64_t block = 0; block < blocks; block++) {
-                    const int64_t valid = std::min<int64_t>(V, s.channels - block * V);
-                    for (int64_t h = 0; h < s.height; h++)
-                        for (int64_t w = 0; w < s.width; w++) {
-                            Vec sum = L::get(sums.at(block, h, w));
-                            if (s.rectify)
-                                sum = L::get(value.at(block, h, w)) > T(0) ? sum : Vec{};
-                            L::put(input[i].grad.row(n * pixels + h * s.width + w) + block * V,
-                                   sum, valid);
-                        }
-                }
+                store_grad<T, V>(s, value, sums, n * pixels, input[i].grad);
             }
     });
     for (int64_t b = 0; b < branches; b++) {

@@ -3,16 +3,18 @@
 // Feature maps are channels-last matrices: a row is a pixel, a column a channel, and every pointer
 // goes to the first column of a slice of `channels` columns, `leading` columns apart from row to
 // row. An image is handled by one thread. A vector holds V channels of one pixel; slices whose
-// width is no multiple of V are padded with zeros where they are copied.
+// width is no multiple of V are padded with zeros where they are copied. The equations stand beside
+// the kernels; d is a depthwise output, M and b matrix and bias of the op, g a gradient.
 //
-//   depthwise_forward   several depthwise kernels over one slice, and the moments of each result
-//   mix                 sums of slices times matrices, times scalars, plus a bias
-//   normalise           pointwise convolution and batch norm as one matrix, from those moments
-//   normalise_backward  the gradient of that
-//   cross               sums over all pixels of products of two slices
-//   depthwise_backward  the gradient of a slice through everything that read it
-//   pool_forward        pooling of a slice, and the statistics of the batch norm behind it
-//   pool_backward       the gradient of that
+//   depthwise_forward   d = depthwise(relu(x)) for several kernels; sum_p d and sum_p d^T d
+//   normalise           M and b from these moments: pointwise convolution, batch norm, weight
+//   mix                 message = sum of d M + b, of z u and of z n
+//   cross               d^T g, sum_p g and sum_p u g: gradients of M, b and z
+//   normalise_backward  from dL/dM and dL/db to pointwise weights, w, and the moments of d
+//   depthwise_backward  from g to dL/dd, dL/dW and dL/dx
+//   pool_forward        v = pooling(x), mean and scale of the batch norm behind it
+//   pool_backward       from g to dL/dx
+//   layouts             the structures in words, for bindings.py to check its own
 
 #include "dense.h"
 #include "depthwise.h"

@@ -1,4 +1,7 @@
 // Pooling over windows of 3x3 and the batch norm behind it.
+//
+// v is the maximum or the mean of the window's pixels that lie within the image; n = (v - m) s with
+// s = 1 / sqrt(var(v) + eps), and m = mean(v), var(v) of the batch or of the running statistics.
 #pragma once
 
 #include <cmath>
@@ -19,6 +22,7 @@ inline int64_t window(const Shape& s, int64_t h, int64_t w, Tap tap) {
     return (bottom - top) * (right - left);
 }
 
+// v of one output pixel.
 template <typename T, int V>
 typename Lanes<T, V>::Vec pooled(const Shape& s, const Slice<const T>& image, int64_t column,
                                  int64_t valid, int64_t h, int64_t w, bool largest) {
@@ -38,7 +42,8 @@ typename Lanes<T, V>::Vec pooled(const Shape& s, const Slice<const T>& image, in
     return sum / T(count);
 }
 
-// The mean and the scale of batch norm: of the batch, or of the running statistics.
+// m and s: with sum_p v and sum_p v^2 in `sums`, m = sum_p v / N and var = sum_p v^2 / N - m^2; or
+// of the running statistics, which in training move towards m and N / (N - 1) var, as torch's.
 template <typename T>
 void finish_norm(const Pool<T>& pool, int64_t channels, double pixels, double epsilon,
                  double momentum, const double* sums) {
@@ -56,6 +61,7 @@ void finish_norm(const Pool<T>& pool, int64_t channels, double pixels, double ep
     }
 }
 
+// v of every pool, and m and s of the batch norm behind it; n itself is not written (see Term).
 template <typename T, int V>
 void pool_forward(const Shape& s, const Slice<const T>& x, double epsilon, double momentum,
                   int64_t count, const Pool<T>* pool) {
@@ -92,8 +98,12 @@ void pool_forward(const Shape& s, const Slice<const T>& x, double epsilon, doubl
                     sums[0].data() + k * 2 * n);
 }
 
-// Adds to the gradient of x. The gradient of a pooled pixel is the sum of the terms of its pool,
-// times its scale, plus `by_value` times its value plus `shift`.
+// Adds to the gradient of x. The terms of a pool add up to h = dL/dn = sum_e Z_e g_e. Batch norm's
+// own gradient, sorted by powers of v:
+//     dL/dv = s (h - mean(h) - n mean(h n)) = s h + a v + c
+//     a = -s^2 mean(h n)  (by_value),    c = -s mean(h) - a m  (shift)
+// The two means follow from sums that `cross` has taken, so this is one pass. With running
+// statistics a = c = 0.
 template <typename T, int V>
 void pool_backward(const Shape& s, const Slice<const T>& x, const Slice<T>& grad, int64_t count,
                    const Pool<T>* pool, int64_t terms, const Term<T>* term) {
@@ -126,13 +136,15 @@ void pool_backward(const Shape& s, const Slice<const T>& x, const Slice<T>& grad
                                 T* to = grad.row(start + at) + c;
                                 L::put(to, L::get(to, valid) + part, valid);
                             };
+                            // The mean of t pixels gives each of them dL/dv / t.
                             if (!pool[k].largest) {
                                 const int64_t taps = window(s, h, w, [](int64_t) {});
                                 const Vec part = sum / T(taps);
                                 window(s, h, w, [&](int64_t at) { add(at, part); });
                                 continue;
                             }
-                            // To the first of the largest, as torch.
+                            // The maximum gives dL/dv to the first pixel that equals v, as in
+                            // torch; `open` where none has yet, nowhere if v is NaN.
                             auto open = value == value;
                             window(s, h, w, [&](int64_t at) {
                                 const auto here =

@@ -1,4 +1,4 @@
-"""The supernet's form: measured once, kept, and the same to the end of a search."""
+"""The supernet's implementation: measured once, kept, and the same to the end of a search."""
 
 from __future__ import annotations
 
@@ -7,23 +7,37 @@ import logging
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 from conftest import TINY, link_kernels
+from states import as_format_1, same
 
 from snas_tune.config import SearchConfig
 from snas_tune.files import cache_directory
-from snas_tune.search.autotune import FILE, FORMAT, candidates, form_key
+from snas_tune.search.autotune import FILE, FORMAT, candidates, table_key
 from snas_tune.search.checkpoint import load_search, save_search
 from snas_tune.search.search import Search
-from snas_tune.search.timing import Pass, measure_forms
+from snas_tune.search.timing import Pass, measure_seconds
 from snas_tune.space.cell.kernels import bindings as native
-from snas_tune.space.cell.supernet import Supernet, skeleton_of
-from snas_tune.training.runtime import FORMS, choose_runtime
+from snas_tune.space.cell.space import CellSpace
+from snas_tune.space.space import ImageShape, Implementation
+from snas_tune.training.runtime import choose_runtime
 
-NATIVE = ("fast channels-last", "plain channels-last", "plain")
+ALL = ("fused channels-last", "fused", "plain channels-last", "plain")
+"""Every implementation and memory format of the cell space."""
+
+NATIVE = ("fused channels-last", "plain channels-last", "plain")
 """What ``auto`` chooses among where the native kernels run."""
+
+
+def named(text: str) -> Implementation:
+    """The implementation whose text that is."""
+    return Implementation(text.split()[0], text.endswith(" channels-last"))
+
+
+SMALL = ImageShape(8, 1, 4)
 
 
 @pytest.fixture
@@ -35,13 +49,13 @@ def cache(tmp_path, monkeypatch):
 
 
 def key_of(config: SearchConfig, side: int = 8, colours: int = 1) -> str:
-    skeleton = skeleton_of(config, image_size=side, image_channels=colours, classes=10)
-    return form_key(choose_runtime(config), config, skeleton)
+    space = CellSpace(config, ImageShape(side, colours, 10))
+    return table_key(space, choose_runtime(config), config)
 
 
-def plant(cache, best: str, config: SearchConfig, forms=NATIVE) -> None:
-    """A table that calls one form the fastest, with values that no machine measures."""
-    seconds = {form: 1e-9 if form == best else 1e9 for form in forms}
+def plant(cache, best: str, config: SearchConfig, names=NATIVE) -> None:
+    """A table that calls one implementation the fastest, with values that no machine measures."""
+    seconds = {name: 1e-9 if name == best else 1e9 for name in names}
     table = {"format": FORMAT, "seconds": {key_of(config): seconds}}
     cache.mkdir(exist_ok=True)
     (cache / FILE).write_text(json.dumps(table))
@@ -53,43 +67,32 @@ def kept(cache) -> dict[str, dict[str, float]]:
     return table["seconds"]
 
 
-def bits(search: Search) -> list[torch.Tensor]:
-    state = search.state_dict()
-    tensors = [*state["supernet"].values(), *state["momenta"].values()]
-    for slots in state["logits_optimiser"]["state"].values():
-        tensors += [torch.as_tensor(slots[name]) for name in sorted(slots)]
-    return [tensor.clone() for tensor in tensors]
-
-
-def same(a: Search, b: Search) -> bool:
-    return all(torch.equal(x, y) for x, y in zip(bits(a), bits(b), strict=True))
-
-
 @pytest.mark.parametrize("changes", [{}, {"precision": "bfloat16"}, {"channels_last": True}])
-def test_the_chosen_form_is_the_one_of_least_seconds_in_the_table(cache, caplog, changes):
+def test_the_chosen_implementation_is_the_one_of_least_seconds_in_the_table(cache, caplog, changes):
     config = SearchConfig(**TINY, **changes)
     with caplog.at_level(logging.INFO, logger="snas_tune"):
         search = Search(config)
     ((key, seconds),) = kept(cache).items()
     assert key == key_of(config)
-    assert set(seconds) == set(candidates(search.runtime, config))
+    assert set(seconds) == set(map(str, candidates(search.space, search.runtime, config)))
     assert len(seconds) >= 2
     assert all(value > 0 for value in seconds.values())
-    assert search.runtime.form == min(seconds, key=seconds.__getitem__)
+    best = min(seconds, key=seconds.__getitem__)
+    assert str(search.implementation) == best
     (record,) = caplog.records
-    assert record.message.startswith(f"the supernet runs {search.runtime.form} (milliseconds of a ")
+    assert record.message.startswith(f"the supernet runs {best} (milliseconds of a ")
     assert record.message.endswith(f"; measured now, kept in {cache / FILE})")
     assert search.take_step().cross_entropy.isfinite()
 
 
-@pytest.mark.parametrize("form", NATIVE)
-def test_a_table_is_obeyed_and_nothing_measured(cache, caplog, form, tiny):
-    plant(cache, form, tiny)
+@pytest.mark.parametrize("name", NATIVE)
+def test_a_table_is_obeyed_and_nothing_measured(cache, caplog, name, tiny):
+    plant(cache, name, tiny)
     before = (cache / FILE).read_bytes()
     with caplog.at_level(logging.INFO, logger="snas_tune"):
         search = Search(tiny)
-    assert search.runtime.form == form
-    assert (search.runtime.fast, search.runtime.channels_last) == FORMS[form]
+    assert search.implementation == named(name)
+    assert search.runtime.channels_last == named(name).channels_last
     assert (cache / FILE).read_bytes() == before
     assert [path.name for path in cache.iterdir()] == [FILE]  # not even a lock was needed
     assert "measured before" in caplog.text
@@ -104,15 +107,15 @@ def test_a_new_shape_is_added_to_the_table(cache):
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.script_method:DeprecationWarning")  # inductor's own
 @pytest.mark.parametrize(
-    ("changes", "form"),
+    ("changes", "name"),
     [
         ({"supernet": "plain"}, "plain"),
-        ({"supernet": "fast"}, "fast channels-last"),
+        ({"supernet": "fused"}, "fused channels-last"),
         ({"compile": True}, "plain"),
     ],
 )
-def test_a_search_that_names_its_form_or_compiles_measures_nothing(cache, changes, form):
-    assert Search(SearchConfig(**TINY, **changes)).runtime.form == form
+def test_a_search_that_names_its_implementation_or_compiles_measures_nothing(cache, changes, name):
+    assert Search(SearchConfig(**TINY, **changes)).implementation == named(name)
     assert not cache.exists()
 
 
@@ -126,7 +129,7 @@ logging.basicConfig(level=logging.INFO)
 config = SearchConfig(**json.loads(sys.argv[1]))
 print("ready", flush=True)
 input()
-print(Search(config).runtime.form)
+print(Search(config).implementation)
 """
 
 
@@ -146,7 +149,7 @@ def test_processes_that_start_together_measure_once(tmp_path, monkeypatch):
     said = [child.communicate() for child in children]
     assert [child.returncode for child in children] == [0, 0], said
     assert sorted(log.count("measured now") for _, log in said) == [0, 1], said
-    assert len({form for form, _ in said}) == 1
+    assert len({name for name, _ in said}) == 1
     assert len(kept(cache)) == 1
 
 
@@ -161,7 +164,7 @@ def test_processes_that_start_together_measure_once(tmp_path, monkeypatch):
         b'{"format": 0, "seconds": {}}',
         b'{"format": 1, "seconds": []}',
         b'{"format": 1, "seconds": {"a": 3}}',
-        b'{"format": 1, "seconds": {"a": {"plain": "fast"}}}',
+        b'{"format": 1, "seconds": {"a": {"plain": "soon"}}}',
         b'{"format": 1, "seconds": {"a": {"plain": NaN}}}',
         b'{"format": 1, "seconds": {"a": {"plain": -1.0}}}',
     ],
@@ -171,14 +174,14 @@ def test_a_table_of_anything_else_is_replaced_with_one_line(cache, caplog, conte
     (cache / FILE).write_bytes(content)
     Search(tiny)
     (record,) = caplog.records
-    prefix = f"table of forms {cache / FILE} is measured anew and replaced: it "
+    prefix = f"table of implementations {cache / FILE} is measured anew and replaced: it "
     assert record.message.startswith(prefix)
     assert "\n" not in record.message
     assert list(kept(cache)) == [key_of(tiny)]
 
 
-def test_an_entry_of_other_forms_is_measured_anew(cache, tiny):
-    plant(cache, "plain", tiny, forms=("plain", "faster"))
+def test_an_entry_of_other_implementations_is_measured_anew(cache, tiny):
+    plant(cache, "plain", tiny, names=("plain", "faster"))
     Search(tiny)
     assert set(kept(cache)[key_of(tiny)]) == set(NATIVE)
 
@@ -207,12 +210,12 @@ def test_measuring_leaves_torchs_state_and_the_searchs_bits_alone(cache, tiny):
 
 
 @pytest.mark.parametrize("table", ["gone", "of another mind"])
-@pytest.mark.parametrize("form", NATIVE)
+@pytest.mark.parametrize("name", NATIVE)
 @pytest.mark.parametrize("built_before", [True, False])
-def test_a_restored_search_goes_on_in_its_form_bit_for_bit(
-    cache, tmp_path, tiny, table, form, built_before
+def test_a_restored_search_goes_on_in_its_implementation_bit_for_bit(
+    cache, tmp_path, tiny, table, name, built_before
 ):
-    plant(cache, form, tiny)
+    plant(cache, name, tiny)
     whole, first = Search(tiny), Search(tiny)
     for _ in range(2):
         whole.take_step()
@@ -221,61 +224,90 @@ def test_a_restored_search_goes_on_in_its_form_bit_for_bit(
     if table == "gone":
         (cache / FILE).unlink()
     else:
-        plant(cache, NATIVE[NATIVE.index(form) - 1], tiny)
+        plant(cache, NATIVE[NATIVE.index(name) - 1], tiny)
     if built_before:  # as a trial is, before its checkpoint is given to it
         second = Search(tiny)
         second.load_state_dict(torch.load(tmp_path / "search.pt", weights_only=True))
     else:
         second = load_search(tmp_path)
         assert (cache / FILE).exists() == (table != "gone")  # nothing was measured
-    assert second.runtime.form == form
+    assert second.implementation == named(name)
+    assert second.runtime.channels_last == named(name).channels_last
     for _ in range(2):
         whole.take_step()
         second.take_step()
     assert same(whole, second)
 
 
-def test_a_form_that_the_config_names_is_kept_over_the_checkpoints(cache, tmp_path, tiny):
+def test_an_implementation_that_the_config_names_is_kept_over_the_checkpoints(
+    cache, tmp_path, tiny
+):
     plant(cache, "plain", tiny)
     save_search(Search(tiny), tmp_path)
-    assert load_search(tmp_path).runtime.form == "plain"
-    assert load_search(tmp_path, supernet="fast").runtime.form == "fast channels-last"
-    plant(cache, "fast channels-last", SearchConfig(**TINY, channels_last=True), NATIVE[:2])
-    assert load_search(tmp_path, channels_last=True).runtime.form == "fast channels-last"
+    fused = named("fused channels-last")
+    assert load_search(tmp_path).implementation == named("plain")
+    assert load_search(tmp_path, supernet="fused").implementation == fused
+    plant(cache, "fused channels-last", SearchConfig(**TINY, channels_last=True), NATIVE[:2])
+    assert load_search(tmp_path, channels_last=True).implementation == fused
 
 
-@pytest.mark.parametrize("form", ["absent", None, 3, "plain", {"name": "plain", "device": "cuda"}])
-def test_a_checkpoint_that_says_nothing_of_this_device_takes_the_tables_form(
-    cache, tmp_path, tiny, form
+@pytest.mark.parametrize(
+    "recorded",
+    [None, 3, "plain", {}, {"name": "plain", "channels_last": False, "device": "cuda"}],
+)
+def test_a_checkpoint_that_says_nothing_of_this_device_takes_the_tables_implementation(
+    cache, tmp_path, tiny, recorded
 ):
     plant(cache, "plain channels-last", tiny)
     state = Search(tiny).state_dict()
+    mine = {"name": "plain", "channels_last": True, "device": "cpu"}
+    assert state["implementation"] == mine
+    state["implementation"] = recorded
+    torch.save(state, tmp_path / "search.pt")
+    assert load_search(tmp_path).implementation == named("plain channels-last")
+    search = Search(tiny)
+    search.load_state_dict(state)
+    assert search.implementation == named("plain channels-last")
+
+
+@pytest.mark.parametrize(
+    "form", ["absent", None, 3, "plain", {"name": "plain", "device": "cuda"}, {"name": "new"}]
+)
+def test_so_does_a_checkpoint_of_format_1(cache, tmp_path, tiny, form):
+    plant(cache, "plain channels-last", tiny)
+    state = as_format_1(Search(tiny).state_dict())
     assert state.pop("form") == {"name": "plain channels-last", "device": "cpu"}
     if form != "absent":
         state["form"] = form
     torch.save(state, tmp_path / "search.pt")
-    assert load_search(tmp_path).runtime.form == "plain channels-last"
-    search = Search(tiny)
-    search.load_state_dict(state)
-    assert search.runtime.form == "plain channels-last"
+    assert load_search(tmp_path).implementation == named("plain channels-last")
+
+
+@pytest.mark.parametrize("name", NATIVE)
+def test_a_search_of_format_1_goes_on_in_its_implementation(cache, tmp_path, tiny, name):
+    plant(cache, name, tiny)
+    torch.save(as_format_1(Search(tiny).state_dict()), tmp_path / "search.pt")
+    plant(cache, NATIVE[NATIVE.index(name) - 1], tiny)
+    assert load_search(tmp_path).implementation == named(name)
 
 
 def test_candidates_are_what_the_config_and_the_device_leave_open():
     def open_to(**changes):
         config = SearchConfig(**changes, device="cpu")
-        return tuple(candidates(choose_runtime(config), config))
+        space = CellSpace(config, ImageShape(8, 1, 10))
+        return tuple(map(str, candidates(space, choose_runtime(config), config)))
 
     assert open_to() == NATIVE
     assert open_to(channels_last=True) == NATIVE[:2]
-    assert open_to(precision="bfloat16") == tuple(FORMS)
+    assert open_to(precision="bfloat16") == ALL
     assert open_to(compile=True) == ("plain",)
-    assert open_to(supernet="fast", compile=True) == ("fast",)
+    assert open_to(supernet="fused", compile=True) == ("fused",)
     assert open_to(compile=True, sampling="gdas") == open_to(sampling="gdas")  # runs eager
     assert open_to(supernet="plain", channels_last=True) == ("plain channels-last",)
     with native.switched_off():
-        assert open_to() == tuple(FORMS)
-        assert open_to(supernet="fast") == ("fast",)
-        assert open_to(channels_last=True) == ("fast channels-last", "plain channels-last")
+        assert open_to() == ALL
+        assert open_to(supernet="fused") == ("fused",)
+        assert open_to(channels_last=True) == ("fused channels-last", "plain channels-last")
 
 
 def test_the_key_tells_apart_what_changes_the_time_and_nothing_else():
@@ -306,20 +338,25 @@ def test_the_key_tells_apart_what_changes_the_time_and_nothing_else():
     assert key_of(alike) == key_of(config)
 
 
+def pass_of(config: SearchConfig, name: str, images: ImageShape = SMALL) -> Pass:
+    """A pass of the search in that implementation."""
+    runtime = replace(choose_runtime(config), channels_last=named(name).channels_last)
+    return Pass(CellSpace(config, images), runtime, config, named(name))
+
+
 @pytest.mark.parametrize("cells", [3, 4, 5, 8, 20])
-@pytest.mark.parametrize("form", FORMS)
-def test_a_pass_has_every_part_of_the_supernet(cells, form):
+@pytest.mark.parametrize("name", ALL)
+def test_a_pass_has_every_part_of_the_supernet(cells, name):
     """All weights but the preprocessing's, which differ from cell to cell, are counted."""
     config = SearchConfig(cells=cells, channels=2, nodes=2, batch_size=2, device="cpu")
-    skeleton = skeleton_of(config, image_size=8, image_channels=3, classes=4)
-    pieces = Pass(choose_runtime(config).in_form(form), config, skeleton).pieces
+    images = ImageShape(8, 3, 4)
+    pieces = pass_of(config, name, images).pieces
 
     def weights(module: torch.nn.Module) -> int:
-        named = module.named_parameters()
-        return sum(p.numel() for name, p in named if "preprocess" not in name and name != "logits")
+        return sum(p.numel() for n, p in module.named_parameters() if "preprocess" not in n)
 
     assert sum(piece.count * weights(piece.module) for piece in pieces) == weights(
-        Supernet(config, skeleton)
+        CellSpace(config, images).supernet("plain")
     )
     kinds = [piece for piece in pieces if piece.inputs]
     assert sum(piece.count for piece in kinds) == cells
@@ -327,9 +364,7 @@ def test_a_pass_has_every_part_of_the_supernet(cells, form):
 
 
 def test_a_pass_is_given_up_above_its_limit():
-    config = SearchConfig(**TINY, device="cpu")
-    skeleton = skeleton_of(config, image_size=8, image_channels=1, classes=4)
-    one = Pass(choose_runtime(config), config, skeleton)
+    one = pass_of(SearchConfig(**TINY, device="cpu"), "plain")
     taken = []
     for number, piece in enumerate(one.pieces):
         piece.module.register_forward_hook(lambda *_, number=number: taken.append(number))
@@ -351,12 +386,13 @@ def test_a_pass_is_given_up_above_its_limit():
 def test_a_pass_is_that_of_the_searchs_settings(changes):
     """Every cell's weights that run get a gradient, of the search's type; others do not."""
     config = SearchConfig(**TINY, **changes, device="cpu")
-    skeleton = skeleton_of(config, image_size=8, image_channels=1, classes=4)
-    for form in FORMS:
-        one = Pass(choose_runtime(config).in_form(form), config, skeleton)
+    for name in ALL:
+        one = pass_of(config, name)
         assert 0 < one.seconds(float("inf")) < float("inf")
-        assert one.net.checkpointing == config.activation_checkpointing
         for piece in one.pieces:
+            if piece.inputs:  # a cell, which its supernet runs
+                net = piece.forward[0].func.__self__
+                assert net.checkpointing == config.activation_checkpointing
             assert len(piece.forward) == (
                 8 if config.sampling != "concrete" and piece.inputs else 1
             )
@@ -381,8 +417,7 @@ def test_users_ops_may_draw_random_numbers_and_leave_weights_unused(monkeypatch)
 
     monkeypatch.setitem(OPS, "odd", Op(Odd))
     config = SearchConfig(**TINY, ops=("none", "odd"), device="cpu")
-    skeleton = skeleton_of(config, image_size=8, image_channels=1, classes=4)
-    runtimes = [choose_runtime(config).in_form(form) for form in FORMS]
+    space, runtime = CellSpace(config, SMALL), choose_runtime(config)
     state = torch.random.get_rng_state()
-    assert set(measure_forms(runtimes, config, skeleton)) == set(FORMS)
+    assert set(measure_seconds(space, runtime, config, list(map(named, ALL)))) == set(ALL)
     assert torch.equal(torch.random.get_rng_state(), state)

@@ -1,8 +1,7 @@
-"""``examples/take_cell.py`` on a front of the user's own images, which have no test part."""
+"""``snas-tune take`` on a front of the user's own images, which have no test part."""
 
 from __future__ import annotations
 
-import runpy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,13 @@ import torch
 from conftest import TINY
 from PIL import Image
 
+from snas_tune.cli.app import main
 from snas_tune.config import SearchConfig
 from snas_tune.front import FrontFile, ParetoFront
 from snas_tune.front.table import SCHEMA
 from snas_tune.search.checkpoint import save_search
 from snas_tune.search.search import Search
 
-EXAMPLE = Path(__file__).parent.parent / "examples" / "take_cell.py"
 Take = Callable[..., int]
 
 
@@ -62,12 +61,8 @@ def take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Take:
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: object) -> int:
-        which = () if "--cell" in arguments else ("--max-mflops", "9")
-        command = ["take_cell.py", *map(str, arguments), *which]
-        monkeypatch.setattr("sys.argv", command)
-        with pytest.raises(SystemExit) as ended:
-            runpy.run_path(str(EXAMPLE), run_name="__main__")
-        return int(ended.value.code)
+        which = () if "--pick" in arguments else ("--max-mflops", "9")
+        return main(["take", *map(str, (*arguments, *which))])
 
     return run
 
@@ -151,13 +146,13 @@ def without_checkpoint(sweep: Path, folder: Path) -> Path:
 
 
 def test_a_named_cell_is_taken(sweep: Path, take: Take, capsys: pytest.CaptureFixture[str]) -> None:
-    assert take(sweep, "--cell", "trial:1") == 0
+    assert take(sweep, "--pick", "trial:1") == 0
     out = capsys.readouterr().out
     assert out.startswith("trial, epoch 1: ")
     assert "with the supernet's weights: validation" in out
-    assert take(sweep, "--cell", "trial:2") == 2
+    assert take(sweep, "--pick", "trial:2") == 2
     assert (
-        "cell must be the TRIAL:EPOCH of a row of the front file, got trial:2"
+        "pick must be the TRIAL:EPOCH of a row of the front file, got trial:2"
         in capsys.readouterr().err
     )
 
@@ -166,12 +161,12 @@ def test_a_cell_whose_checkpoint_was_not_kept_begins_with_new_weights(
     sweep: Path, take: Take, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bare = without_checkpoint(sweep, tmp_path)
-    assert take(bare, "--cell", "trial:1") == 2
+    assert take(bare, "--pick", "trial:1") == 2
     assert (
-        "epochs must be positive for a cell whose checkpoint was not kept, got 0"
+        "epochs must be positive for a child whose checkpoint was not kept, got 0"
         in capsys.readouterr().err
     )
-    assert take(bare, "--cell", "trial:1", "--epochs", "1") == 0
+    assert take(bare, "--pick", "trial:1", "--epochs", "1") == 0
     out = capsys.readouterr().out
     assert "its training begins with new weights" in out
     assert "with the supernet's weights" not in out
@@ -181,5 +176,5 @@ def test_a_cell_whose_checkpoint_was_not_kept_begins_with_new_weights(
 def test_a_cell_is_taken_with_images_that_moved(
     sweep: Path, take: Take, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert take(sweep, "--cell", "trial:1", "--device", "nowhere") == 2
+    assert take(sweep, "--pick", "trial:1", "--device", "nowhere") == 2
     assert "device must be" in capsys.readouterr().err

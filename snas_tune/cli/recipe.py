@@ -1,0 +1,166 @@
+"""A recipe: all that is asked of a sweep, from a preset, a sweep file and ``--set``, merged.
+
+A sweep file is YAML or TOML::
+
+    preset: small            # whatever the file leaves out is as in this preset
+    search:                  # settings of a search, see `snas-tune settings`
+      data: path/to/class/folders
+      image_size: 32
+      penalty_strength: [0.03, 60]           # a range, of which the searcher proposes values
+      temperature_schedule: [linear, cosine]
+    sweep:                   # the other flags of `snas-tune sweep`
+      trials: 20
+
+The command line wins over ``--set``, that over the file, the file over the preset.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from snas_tune.cli.presets import COMMON, PRESETS
+from snas_tune.config import VARIED, SearchConfig
+from snas_tune.sweep.settings import SweepSettings
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+RANGES = {name: name for name in VARIED} | {
+    "penalty_strength": "penalty",
+    "temperature_schedule": "schedules",
+}
+"""The settings that a sweep may vary, and the argument of ``sweep_space`` that takes the range."""
+
+SECTIONS = {
+    "search": {each.name for each in fields(SearchConfig)} - {"seed"},
+    "sweep": {each.name for each in fields(SweepSettings)} - {"resume"},
+}
+"""The keys of each section. The seed of the section ``sweep`` is that of the searches, too."""
+
+
+class Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML is untyped
+    """Reads YAML, and ``3e-4`` as a number: so does version 1.2, but not PyYAML."""
+
+
+class Dumper(yaml.SafeDumper):  # type: ignore[misc]
+    """Writes texts that :class:`Loader` would read as numbers in quotes."""
+
+
+for each in (Loader, Dumper):
+    each.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+"),
+        list("-+.0123456789"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What is asked of a sweep. Settings that are not in it have their defaults."""
+
+    preset: str
+    search: Mapping[str, Any]
+    """Settings of :class:`SearchConfig` by name; those of :data:`RANGES` may be ranges."""
+
+    sweep: Mapping[str, Any]
+    """Fields of :class:`SweepSettings` by name."""
+
+
+def read_recipe(
+    preset: str | None = None, file: Path | None = None, assignments: Sequence[str] = ()
+) -> Recipe:
+    """Merge what is asked for.
+
+    Args:
+        preset: its name; the file's, else ``demo``, if not given.
+        file: a sweep file.
+        assignments: texts such as ``channels=16``.
+
+    Raises:
+        ValueError: the file cannot be read; a name or an assignment is wrong.
+    """
+    asked = _read_file(file) if file else {}
+    name = preset or asked.get("preset", "demo")
+    if name not in PRESETS:
+        raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {name!r}")
+    layers = (COMMON, PRESETS[name], asked, {"search": dict(map(_assignment, assignments))})
+    merged = {
+        section: {key: value for layer in layers for key, value in layer.get(section, {}).items()}
+        for section in SECTIONS
+    }
+    return Recipe(name, **merged)
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    """The sections of a sweep file, every key known."""
+    try:
+        text = path.read_text()
+        found = tomllib.loads(text) if path.suffix == ".toml" else yaml.load(text, Loader)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"sweep file {path} cannot be read: {reason}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"sweep file {path} must hold sections, got {found!r}")
+    check_names(found, ("preset", *SECTIONS), f"key of sweep file {path}")
+    for section, names in SECTIONS.items():
+        values = found[section] = {} if found.get(section) is None else found[section]
+        if not isinstance(values, dict):
+            raise ValueError(f"section {section} of {path} must hold settings, got {values!r}")
+        check_names(values, names, f"setting in section {section} of {path}")
+    return found
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    """The name and the value of ``name=value``; the value as in a sweep file."""
+    name, equals, value = text.partition("=")
+    name = name.strip().replace("-", "_")
+    if not equals:
+        raise ValueError(f"set must be NAME=VALUE, got {text!r}")
+    if name == "seed":
+        raise ValueError(f"seed must be given as --seed, which fixes all of a sweep, got {text!r}")
+    check_names([name], SECTIONS["search"], "setting")
+    try:
+        return name, yaml.load(value, Loader)
+    except yaml.YAMLError as error:
+        raise ValueError(f"value of {name} must be YAML, got {value!r}") from error
+
+
+def check_names(names: Iterable[Any], known: Iterable[str], what: str) -> None:
+    """Refuse an unknown name, and say which known ones are near it.
+
+    Raises:
+        ValueError: a name is unknown.
+    """
+    known = sorted(known)
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known)
+            hint = f"perhaps {' or '.join(near)}" if near else f"known: {', '.join(known)}"
+            raise ValueError(f"unknown {what}: {name} ({hint})")
+
+
+def recipe_text(recipe: Recipe) -> str:
+    """A recipe as a sweep file."""
+    lines = ["# `snas-tune sweep --config FILE` with this file repeats this sweep."]
+    lines.append(f"preset: {recipe.preset}")
+    for section, values in (("search", recipe.search), ("sweep", recipe.sweep)):
+        lines.append(f"{section}:")
+        lines += [f"  {_line(name, value)}" for name, value in values.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _line(name: str, value: Any) -> str:
+    """A setting as one line of YAML: all of a flow mapping but its braces."""
+    text: str = yaml.dump({name: value}, Dumper=Dumper, default_flow_style=True, width=math.inf)
+    return text.strip()[1:-1]

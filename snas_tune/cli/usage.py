@@ -1,0 +1,95 @@
+"""From the words of a command line to a command: tyro, with its errors as one line."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tyro
+
+NUMBERS = (
+    (r"invalid literal for int\(\) with base 10: (.*)", r"must be a whole number, got \1"),
+    (r"could not convert string to float: (.*)", r"must be a number, got \1"),
+    (r"no type matching \S+ could be instantiated from \[(.*?)\].*", r"must be a number, got \1"),
+    (r"Could not parse arguments \[(.*?)\] into .*", r"must be numbers, got \1"),
+)
+"""What Python says of a text that is no number, and our words for it."""
+
+
+def parse(kind: Any, words: Sequence[str], *, program: str, description: str | None = None) -> Any:
+    """The command that the words ask for.
+
+    Args:
+        kind: a dataclass, or a union of several.
+        words: of the command line, without the program.
+        program: its name, for the help.
+        description: for the help; the dataclass' own if not given.
+
+    Raises:
+        ValueError: the words are not understood; one line.
+        SystemExit: help or a completion script was asked for and is printed.
+    """
+    return _quietly(
+        lambda: tyro.cli(
+            kind,
+            prog=program,
+            description=description,
+            args=words,
+            config=(tyro.conf.DisallowNone,),
+        )
+    )
+
+
+def parse_known(kind: Any, words: Sequence[str]) -> Any:
+    """The flags of a dataclass that are among the words; all other words are left alone.
+
+    Raises:
+        ValueError: a value is wrong.
+    """
+    found, _ = _quietly(
+        lambda: tyro.cli(
+            kind,
+            args=words,
+            add_help=False,
+            return_unknown_args=True,
+            config=(tyro.conf.DisallowNone,),
+        )
+    )
+    return found
+
+
+def _quietly(call: Callable[[], Any]) -> Any:
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint), warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # of defaults from a sweep file, which are checked later
+            return call()
+    except SystemExit as ended:
+        if ended.code:
+            raise ValueError(one_line(complaint.getvalue())) from None
+        raise
+
+
+def one_line(box: str) -> str:
+    """The gist of an error that tyro has drawn as a box: its first section, and a suggestion."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
+    top = 1 if plain.startswith("╭") else 2  # without box characters, a rule is below the title
+    lines = [line.strip(" │") for line in plain.splitlines()[top:-1]]
+    rules = [place for place, line in enumerate(lines) if re.fullmatch(r"[─-]+", line)]
+    sections = [
+        lines[start:end]
+        for start, end in zip([0, *(rule + 1 for rule in rules)], [*rules, len(lines)], strict=True)
+    ]
+    text = " ".join(" ".join(sections[0]).split()).removesuffix(".")
+    text = re.sub(r"^Error parsing (?:--)?(\S+):", r"\1", text)
+    for pattern, ours in NUMBERS:
+        text = re.sub(pattern, ours, text)
+    if len(sections) > 1 and sections[1][:1] == ["Perhaps you meant:"]:
+        text += f" (perhaps {sections[1][1].split()[0]})"
+    return text[:1].lower() + text[1:]
