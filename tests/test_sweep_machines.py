@@ -201,11 +201,11 @@ def taken(name: str) -> int:
 @pytest.mark.parametrize(
     "settings",
     [
-        {"supernet": "fast"},
+        {"supernet": "fused"},
         pytest.param({"supernet": "plain"}, marks=pytest.mark.slow),
         pytest.param({"supernet": "plain", "sampling": "gdas"}, marks=pytest.mark.slow),
         pytest.param(
-            {"supernet": "fast", "activation_checkpointing": True}, marks=pytest.mark.slow
+            {"supernet": "fused", "activation_checkpointing": True}, marks=pytest.mark.slow
         ),
     ],
 )
@@ -228,7 +228,7 @@ def test_the_estimate_is_what_a_trial_of_ray_takes():
         (line,) = [x for x in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in x]
         return int(line.split()[1]) * 1024  # as taken(), which a worker cannot import
 
-    config = SearchConfig(**SIZE, supernet="fast")
+    config = SearchConfig(**SIZE, supernet="fused")
     estimated = footprint(Search(config)).on_cpu
     quiet_ray(cpus=1)
     try:

@@ -214,8 +214,7 @@ def rescheduling(laptop: Laptop, name: str, host: str, death: float) -> list[flo
 
 def test_a_folder_that_is_not_shared_is_refused_before_any_trial(cluster):
     sweep = "snas-tune sweep --address auto --machines 3 --storage-path private"
-    command = f"ray exec {FILE} '{sweep}'"
-    done = cluster.hosts.call("laptop", f"{SETTINGS}; {command}")
+    done = cluster.hosts.call("laptop", f"{SETTINGS}; ray exec {FILE} '{sweep}'")
     assert done.returncode != 0, done
     said = done.stdout + done.stderr
     (line,) = [line for line in said.splitlines() if line.startswith("error:")] or [said]
