@@ -176,7 +176,7 @@ class Stage:
 
 
 def output_shape(shape: Shape) -> Shape:
-    """The shape of what a stride leaves: of messages and of depthwise outputs."""
+    """The shape of depthwise outputs and messages: sides are ``ceil(side / stride)``."""
     height, width = -(-shape.height // shape.stride), -(-shape.width // shape.stride)
     return Shape(shape.batch, height, width, shape.channels, 1, 1, shape.threads)
 
