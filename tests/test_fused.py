@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import ctypes
 
 import pytest
 import torch
@@ -309,48 +308,6 @@ def test_an_op_that_the_search_lacks_is_refused_by_name():
     _, fused = both_forms(space)
     with pytest.raises(ValueError, match=r"^op must be one of skip_connect, got 'sep_conv_3x3'$"):
         fused.cells[0].op_tensors(0, "sep_conv_3x3")
-
-
-def test_without_a_compiler_the_reason_is_logged_once_and_torch_computes(
-    tmp_path, monkeypatch, caplog
-):
-    monkeypatch.setenv("SNAS_TUNE_CACHE", str(tmp_path))
-    monkeypatch.setenv("PATH", str(tmp_path))
-    native.library.cache_clear()
-    try:
-        assert not native.available(torch.device("cpu"), torch.float32)
-        assert not native.available(torch.device("cpu"), torch.float32)
-    finally:
-        native.library.cache_clear()
-    assert len(caplog.records) == 1
-    assert "none of c++, g++, clang++ is installed" in caplog.records[0].getMessage()
-
-
-def test_a_structure_of_another_size_is_refused_when_the_library_loads(monkeypatch):
-    class Branch(ctypes.Structure):
-        _fields_ = native.Branch._fields_[:-1]
-
-    others = [each for each in native.STRUCTURES if each is not native.Branch]
-    monkeypatch.setattr(native, "STRUCTURES", (*others, Branch))
-    size = ctypes.sizeof(native.Branch)
-    native.library.cache_clear()
-    try:
-        rule = f"^Branch must have the {size} bytes that it has in C\\+\\+, got {size - 8}$"
-        with pytest.raises(TypeError, match=rule):
-            native.available(torch.device("cpu"), torch.float32)
-    finally:
-        native.library.cache_clear()
-
-
-def test_a_structure_whose_fields_changed_places_is_refused(monkeypatch):
-    class Input(ctypes.Structure):
-        _fields_ = native.Input._fields_[::-1]
-
-    others = [each for each in native.STRUCTURES if each is not native.Input]
-    monkeypatch.setattr(native, "STRUCTURES", (*others, Input))
-    rule = r"^field of Input must be value:0 \(name:byte\) as in C\+\+, got grad:0$"
-    with pytest.raises(TypeError, match=rule):
-        native.check_layouts(native.library())
 
 
 def test_the_full_op_set_has_native_kernels_for_every_separable_op():
