@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import ctypes
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -16,12 +13,12 @@ from hypothesis import strategies as st
 from snas_tune.config import DARTS_OPS, SearchConfig
 from snas_tune.search.sampling import gumbel_softmax
 from snas_tune.space.cell.child import ChildNetwork
-from snas_tune.space.cell.fused.cell import FusedCell, fused_supernet
-from snas_tune.space.cell.genotype import cell_edges
+from snas_tune.space.cell.fused.cell import FusedCell
 from snas_tune.space.cell.kernels import bindings as native
-from snas_tune.space.cell.kernels import build
 from snas_tune.space.cell.ops import OPS
-from snas_tune.space.cell.supernet import Supernet, genotype_of, skeleton_of
+from snas_tune.space.cell.space import CellSpace
+from snas_tune.space.cell.supernet import CellSupernet
+from snas_tune.space.space import ImageShape
 from snas_tune.training.recalibrate import recalibrate
 from snas_tune.training.runtime import choose_runtime
 from snas_tune.training.seeds import generator_for
@@ -31,7 +28,7 @@ EXECUTORS = ("native", "torch")
 
 
 @st.composite
-def supernets(draw):
+def spaces(draw):
     """A small search space, and how many images a batch has."""
     stem = draw(st.sampled_from(["cifar", "cifar", "cifar", "imagenet"]))
     channels = draw(st.sampled_from([2, 3, 4, 8, 9, 17]))
@@ -45,12 +42,10 @@ def supernets(draw):
         seed=draw(st.integers(0, 1000)),
     )
     side = draw(st.integers(40, 43) if stem == "imagenet" else st.integers(6, 10))
-    skeleton = skeleton_of(
-        config, image_size=side, image_channels=draw(st.sampled_from([1, 3])), classes=3
-    )
+    space = CellSpace(config, ImageShape(side, channels=draw(st.sampled_from([1, 3])), classes=3))
     # Of two values a batch norm makes plus and minus one: sums of them cancel to a zero whose sign
     # is rounding, and ReLU has no gradient to compare there.
-    return config, skeleton, draw(st.integers(3, 5))
+    return space, draw(st.integers(3, 5))
 
 
 def native_kernels_or_torch(executor):
@@ -61,50 +56,58 @@ def native_kernels_or_torch(executor):
     return contextlib.nullcontext()
 
 
-def both_forms(config, skeleton):
-    torch.manual_seed(config.seed)
-    plain = Supernet(config, skeleton).double()
-    plain.spread_logits(1.0, generator_for(config.seed, "logits", 0))
-    fused = Supernet(config, skeleton, FusedCell).double()
+def both_forms(space):
+    torch.manual_seed(space.config.seed)
+    plain = CellSupernet(space.candidates).double()
+    fused = CellSupernet(space.candidates, FusedCell).double()
     fused.load_tensors(dict(plain.named_tensors()))
     return plain, fused
 
 
-def inputs_of(config, skeleton, batch):
-    generator = torch.Generator().manual_seed(config.seed)
-    shape = (batch, skeleton.image_channels, skeleton.image_size, skeleton.image_size)
+def logits_of(space):
+    generator = generator_for(space.config.seed, "logits", 0)
+    shape = (len(space.choices), len(space.config.ops))
+    return torch.randn(shape, generator=generator, dtype=torch.float64).requires_grad_()
+
+
+def sample_of(logits, seed):
+    return gumbel_softmax(logits, 0.7, generator_for(seed, "sample", 0))
+
+
+def inputs_of(space, batch):
+    generator = torch.Generator().manual_seed(space.config.seed)
+    shape = (batch, space.images.channels, space.images.size, space.images.size)
     images = torch.randn(shape, generator=generator, dtype=torch.float64)
-    edges = len(cell_edges(config.nodes))
-    keep = (torch.rand(config.cells, edges, batch, generator=generator) > 0.3).double() / 0.7
+    edges = len(space.candidates.pairs)
+    keep = (torch.rand(space.config.cells, edges, batch, generator=generator) > 0.3).double() / 0.7
     return images, keep
 
 
 @st.composite
-def ops_that_run(draw, config):
-    """None for all, else some positions for every type and edge; often none or one."""
+def ops_that_run(draw, space):
+    """None for all, else some positions for every edge of both types; often none or one."""
     if draw(st.booleans()):
         return None
-    positions = st.lists(st.integers(0, len(config.ops) - 1), max_size=2, unique=True)
-    edges = len(cell_edges(config.nodes))
-    rows = st.lists(positions, min_size=edges, max_size=edges)
-    return draw(st.lists(rows, min_size=2, max_size=2))
+    positions = st.lists(st.integers(0, len(space.config.ops) - 1), max_size=2, unique=True)
+    choices = len(space.choices)
+    return draw(st.lists(positions, min_size=choices, max_size=choices))
 
 
 def gradient_or_zero(tensor):
     return torch.zeros_like(tensor) if tensor.grad is None else tensor.grad
 
 
-def gradients_of(net: Supernet):
+def gradients_of(net: CellSupernet):
     """Every weight's gradient under its plain name."""
     shadow = copy.deepcopy(net)
-    for weight, mine in zip(shadow.weights(), net.weights(), strict=True):
+    for weight, mine in zip(shadow.parameters(), net.parameters(), strict=True):
         weight.data = gradient_or_zero(mine)
     return {n: t for n, t in shadow.named_tensors() if n.endswith((".weight", ".bias"))}
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
 @settings(deadline=None, max_examples=20)
-@given(search=supernets(), dropped=st.booleans(), data=st.data())
+@given(search=spaces(), dropped=st.booleans(), data=st.data())
 def test_outputs_gradients_and_statistics_are_the_plain_ones(executor, search, dropped, data):
     both_forms_agree(executor, *search, dropped, data.draw(ops_that_run(search[0])))
 
@@ -113,20 +116,20 @@ def test_outputs_gradients_and_statistics_are_the_plain_ones(executor, search, d
 @pytest.mark.parametrize("executor", EXECUTORS)
 def test_they_are_with_partial_channels_and_every_op_of_darts(executor, partial):
     config = SearchConfig(cells=3, channels=8, nodes=2, partial_channels=partial)
-    skeleton = skeleton_of(config, image_size=7, image_channels=1, classes=3)
-    both_forms_agree(executor, config, skeleton, batch=4, dropped=True, active=None)
+    space = CellSpace(config, ImageShape(7, channels=1, classes=3))
+    both_forms_agree(executor, space, batch=4, dropped=True, active=None)
 
 
-def both_forms_agree(executor, config, skeleton, batch, dropped, active):
-    images, keep = inputs_of(config, skeleton, batch)
+def both_forms_agree(executor, space, batch, dropped, active):
+    images, keep = inputs_of(space, batch)
     results = []
     with native_kernels_or_torch(executor):
-        for net in both_forms(config, skeleton):
-            noise = generator_for(config.seed, "sample", 0)
-            sample = gumbel_softmax(net.logits, 0.7, noise)
+        for net in both_forms(space):
+            logits = logits_of(space)
+            sample = sample_of(logits, space.config.seed)
             output = net.train()(images, sample, keep if dropped else None, active)
             output.logsumexp(-1).square().sum().backward()
-            by_logits = gradient_or_zero(net.logits)
+            by_logits = gradient_or_zero(logits)
             results.append((output.detach(), by_logits, gradients_of(net), net))
     (output, logits, weights, plain), (found, fused_logits, fused_weights, fused) = results
     torch.testing.assert_close(found, output, **TIGHT)
@@ -143,20 +146,20 @@ def both_forms_agree(executor, config, skeleton, batch, dropped, active):
 
 @pytest.mark.parametrize("executor", [*EXECUTORS, "plain"])
 @settings(deadline=None, max_examples=5)
-@given(search=supernets(), data=st.data())
+@given(search=spaces(), data=st.data())
 def test_activations_that_are_computed_again_change_nothing(executor, search, data):
-    config, skeleton, batch = search
-    active = data.draw(ops_that_run(config))
-    images, keep = inputs_of(config, skeleton, batch)
+    space, batch = search
+    active = data.draw(ops_that_run(space))
+    images, keep = inputs_of(space, batch)
     results = []
     with contextlib.nullcontext() if executor == "plain" else native_kernels_or_torch(executor):
         for again in (False, True):
-            net = both_forms(config, skeleton)[executor != "plain"]
+            net, logits = both_forms(space)[executor != "plain"], logits_of(space)
             net.checkpointing = again
-            sample = gumbel_softmax(net.logits, 0.7, generator_for(config.seed, "sample", 0))
+            sample = sample_of(logits, space.config.seed)
             output = net.train()(images, sample, keep, active)
             output.logsumexp(-1).square().sum().backward()
-            by_logits = gradient_or_zero(net.logits)
+            by_logits = gradient_or_zero(logits)
             results.append(
                 {
                     "output": output.detach(),
@@ -170,13 +173,13 @@ def test_activations_that_are_computed_again_change_nothing(executor, search, da
 
 @pytest.mark.parametrize("executor", EXECUTORS)
 @settings(deadline=None, max_examples=8)
-@given(search=supernets())
+@given(search=spaces())
 def test_in_evaluation_running_statistics_are_used_and_kept(executor, search):
-    config, skeleton, batch = search
-    images, _ = inputs_of(config, skeleton, batch)
-    plain, fused = both_forms(config, skeleton)
+    space, batch = search
+    images, _ = inputs_of(space, batch)
+    plain, fused = both_forms(space)
     with native_kernels_or_torch(executor), torch.no_grad():
-        sample = gumbel_softmax(plain.logits, 0.7, generator_for(config.seed, "sample", 0))
+        sample = sample_of(logits_of(space), space.config.seed)
         for net in (plain, fused):
             net.train()(images, sample)
         before = copy.deepcopy(fused.state_dict())
@@ -187,11 +190,11 @@ def test_in_evaluation_running_statistics_are_used_and_kept(executor, search):
 
 
 @settings(deadline=None, max_examples=8)
-@given(search=supernets())
+@given(search=spaces())
 def test_weights_convert_both_ways_without_loss(search):
-    config, skeleton, _ = search
-    plain, fused = both_forms(config, skeleton)
-    again = Supernet(config, skeleton).double()
+    space, _ = search
+    plain, fused = both_forms(space)
+    again = CellSupernet(space.candidates).double()
     again.load_tensors(dict(fused.named_tensors()))
     state = again.state_dict()
     assert list(state) == list(plain.state_dict())
@@ -201,14 +204,14 @@ def test_weights_convert_both_ways_without_loss(search):
 
 
 @settings(deadline=None, max_examples=8)
-@given(search=supernets())
+@given(search=spaces())
 def test_a_child_inherits_the_same_from_either_form(search):
-    config, skeleton, batch = search
-    images, _ = inputs_of(config, skeleton, batch)
+    space, batch = search
+    images, _ = inputs_of(space, batch)
     outputs = []
-    for net in both_forms(config, skeleton):
-        genotype = genotype_of(net.logits, config.ops, config.nodes)
-        child = ChildNetwork(genotype, skeleton, affine=False).double()
+    for net in both_forms(space):
+        genotype = space.derive(logits_of(space).argmax(-1).tolist())
+        child = ChildNetwork(genotype, space.skeleton, affine=False).double()
         child.inherit(net)
         recalibrate(child, [images])
         with torch.no_grad():
@@ -216,28 +219,30 @@ def test_a_child_inherits_the_same_from_either_form(search):
     assert torch.equal(*outputs)
 
 
+def space_of(side, colours, classes, **settings):
+    return CellSpace(SearchConfig(cells=3, **settings), ImageShape(side, colours, classes))
+
+
 def test_the_fused_form_starts_with_the_plain_forms_weights():
-    config = SearchConfig(cells=3, channels=4, nodes=2)
-    skeleton = skeleton_of(config, image_size=8, image_channels=1, classes=2)
+    space = space_of(8, 1, 2, channels=4, nodes=2)
     torch.manual_seed(5)
-    plain = dict(Supernet(config, skeleton).named_tensors())
+    plain = dict(space.supernet("plain").named_tensors())
     torch.manual_seed(5)
-    for name, value in fused_supernet(config, skeleton).named_tensors():
+    for name, value in space.supernet("fused").named_tensors():
         assert torch.equal(plain[name], value), name
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_the_native_kernels_agree_in_float32_at_any_number_of_threads(threads):
-    config = SearchConfig(cells=3, channels=16, nodes=2)
-    skeleton = skeleton_of(config, image_size=12, image_channels=3, classes=4)
-    plain, fused = (net.float() for net in both_forms(config, skeleton))
-    images, _ = inputs_of(config, skeleton, 5)
+    space = space_of(12, 3, 4, channels=16, nodes=2)
+    plain, fused = (net.float() for net in both_forms(space))
+    images, _ = inputs_of(space, 5)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
         gradients = []
         for net in (plain, fused):
-            sample = gumbel_softmax(net.logits, 0.7, generator_for(0, "sample", 0))
+            sample = sample_of(logits_of(space), 0).float()
             net(images.float(), sample).logsumexp(-1).sum().backward()
             gradients.append(gradients_of(net))
     finally:
@@ -248,14 +253,13 @@ def test_the_native_kernels_agree_in_float32_at_any_number_of_threads(threads):
 
 def test_placed_in_channels_last_format_the_function_stays_and_converts():
     """Weights of four dimensions that are no convolution must not be laid out as one."""
-    config = SearchConfig(cells=3, channels=8, nodes=2)
-    skeleton = skeleton_of(config, image_size=8, image_channels=3, classes=4)
-    plain, fused = (net.float() for net in both_forms(config, skeleton))
-    runtime = choose_runtime(SearchConfig(supernet="fast", device="cpu"))
-    assert runtime.channels_last
+    space = space_of(8, 3, 4, channels=8, nodes=2)
+    plain, fused = (net.float() for net in both_forms(space))
+    runtime = choose_runtime(SearchConfig(channels_last=True, device="cpu"))
+    assert next(str(each) for each in space.implementations(runtime)) == "fused channels-last"
     runtime.place(fused)
-    images = inputs_of(config, skeleton, 4)[0].float()
-    sample = gumbel_softmax(plain.logits, 0.7, generator_for(0, "sample", 0))
+    images = inputs_of(space, 4)[0].float()
+    sample = sample_of(logits_of(space), 0).float()
     with torch.no_grad():
         torch.testing.assert_close(
             fused(images, sample), plain(images, sample), rtol=1e-4, atol=1e-5
@@ -266,11 +270,10 @@ def test_placed_in_channels_last_format_the_function_stays_and_converts():
 
 
 def test_a_slice_of_channels_is_read_as_its_copy():
-    config = SearchConfig(cells=3, channels=4, nodes=1)
-    skeleton = skeleton_of(config, image_size=6, image_channels=1, classes=2)
-    _, fused = both_forms(config, skeleton)
+    space = space_of(6, 1, 2, channels=4, nodes=1)
+    _, fused = both_forms(space)
     node_ops = fused.cells[0].node_ops[0]
-    sample = torch.rand(2, len(config.ops), dtype=torch.float64)
+    sample = torch.rand(2, len(space.config.ops), dtype=torch.float64)
     whole = torch.randn(3, 8, 6, 6, dtype=torch.float64).to(memory_format=torch.channels_last)
     with torch.no_grad():
         sliced = node_ops(whole[:, 4:], sample, None)
@@ -280,93 +283,34 @@ def test_a_slice_of_channels_is_read_as_its_copy():
 
 
 def test_a_graph_that_is_kept_gives_the_same_gradient_again():
-    config = SearchConfig(cells=3, channels=4, nodes=2)
-    skeleton = skeleton_of(config, image_size=8, image_channels=1, classes=2)
-    _, fused = both_forms(config, skeleton)
-    images, _ = inputs_of(config, skeleton, 3)
-    sample = gumbel_softmax(fused.logits, 0.7, generator_for(0, "sample", 0))
+    space = space_of(8, 1, 2, channels=4, nodes=2)
+    _, fused = both_forms(space)
+    images, _ = inputs_of(space, 3)
+    sample = sample_of(logits_of(space), 0)
     loss = fused(images, sample).logsumexp(-1).sum()
-    once, again = (torch.autograd.grad(loss, fused.weights(), retain_graph=True) for _ in range(2))
+    once, again = (
+        torch.autograd.grad(loss, list(fused.parameters()), retain_graph=True) for _ in range(2)
+    )
     assert all(torch.equal(a, b) for a, b in zip(once, again, strict=True))
 
 
 def test_nan_in_the_images_reaches_the_output():
-    config = SearchConfig(cells=3, channels=4, nodes=2)
-    skeleton = skeleton_of(config, image_size=8, image_channels=1, classes=2)
-    _, fused = both_forms(config, skeleton)
-    images, _ = inputs_of(config, skeleton, 2)
+    space = space_of(8, 1, 2, channels=4, nodes=2)
+    _, fused = both_forms(space)
+    images, _ = inputs_of(space, 2)
     images[0, 0, 3, 3] = float("nan")
-    sample = gumbel_softmax(fused.logits, 0.7, generator_for(0, "sample", 0))
+    sample = sample_of(logits_of(space), 0)
     assert fused(images, sample).isnan().any()
 
 
 def test_an_op_that_the_search_lacks_is_refused_by_name():
-    config = SearchConfig(cells=3, channels=2, nodes=1, ops=("none", "skip_connect"))
-    skeleton = skeleton_of(config, image_size=5, image_channels=1, classes=2)
-    _, fused = both_forms(config, skeleton)
+    space = space_of(5, 1, 2, channels=2, nodes=1, ops=("none", "skip_connect"))
+    _, fused = both_forms(space)
     with pytest.raises(ValueError, match=r"^op must be one of skip_connect, got 'sep_conv_3x3'$"):
         fused.cells[0].op_tensors(0, "sep_conv_3x3")
 
 
-def test_without_a_compiler_the_reason_is_logged_once_and_torch_computes(
-    tmp_path, monkeypatch, caplog
-):
-    monkeypatch.setenv("SNAS_TUNE_CACHE", str(tmp_path))
-    monkeypatch.setenv("PATH", str(tmp_path))
-    native.library.cache_clear()
-    try:
-        assert not native.available(torch.device("cpu"), torch.float32)
-        assert not native.available(torch.device("cpu"), torch.float32)
-    finally:
-        native.library.cache_clear()
-    assert len(caplog.records) == 1
-    assert "none of c++, g++, clang++ is installed" in caplog.records[0].getMessage()
-
-
-def test_a_structure_of_another_size_is_refused_when_the_library_loads(monkeypatch):
-    class Branch(ctypes.Structure):
-        _fields_ = native.Branch._fields_[:-1]
-
-    others = [each for each in native.STRUCTURES if each is not native.Branch]
-    monkeypatch.setattr(native, "STRUCTURES", (*others, Branch))
-    size = ctypes.sizeof(native.Branch)
-    native.library.cache_clear()
-    try:
-        rule = f"^Branch must have the {size} bytes that it has in C\\+\\+, got {size - 8}$"
-        with pytest.raises(TypeError, match=rule):
-            native.available(torch.device("cpu"), torch.float32)
-    finally:
-        native.library.cache_clear()
-
-
-def test_a_structure_whose_fields_changed_places_is_refused(monkeypatch):
-    class Input(ctypes.Structure):
-        _fields_ = native.Input._fields_[::-1]
-
-    others = [each for each in native.STRUCTURES if each is not native.Input]
-    monkeypatch.setattr(native, "STRUCTURES", (*others, Input))
-    rule = r"^field of Input must be value:0 \(name:byte\) as in C\+\+, got grad:0$"
-    with pytest.raises(TypeError, match=rule):
-        native.check_layouts(native.library())
-
-
-@pytest.mark.parametrize(
-    ("variables", "expected"),
-    [
-        ({"SNAS_TUNE_CACHE": "/one", "XDG_CACHE_HOME": "/two"}, "/one"),
-        ({"SNAS_TUNE_CACHE": "", "XDG_CACHE_HOME": "/two"}, "/two/snas_tune"),
-        ({"SNAS_TUNE_CACHE": "", "XDG_CACHE_HOME": "", "HOME": "/me"}, "/me/.cache/snas_tune"),
-    ],
-)
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems have their own place")
-def test_the_cache_is_the_named_one_or_below_the_users(monkeypatch, variables, expected):
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    assert build.cache_directory() == Path(expected)
-
-
 def test_the_full_op_set_has_native_kernels_for_every_separable_op():
-    config = SearchConfig(cells=3, channels=2, nodes=2)
-    skeleton = skeleton_of(config, image_size=5, image_channels=1, classes=2)
-    out_edges = fused_supernet(config, skeleton).cells[0].node_ops[0].out_edges
+    space = space_of(5, 1, 2, channels=2, nodes=2)
+    out_edges = space.supernet("fused").cells[0].node_ops[0].out_edges
     assert {op.name for op in out_edges.ops} == {op for op in DARTS_OPS if "conv" in op}

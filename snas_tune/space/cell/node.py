@@ -1,4 +1,4 @@
-"""What the messages of a node's in-edges add up to, in the plain and in the fused supernet."""
+"""A node as the sum of its in-edges' messages, in the plain and in the fused supernet."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def added(total: Tensor | None, term: Tensor) -> Tensor:
 
 
 def kept(message: Tensor, keep: Tensor | None, edge: int) -> Tensor:
-    """What drop path leaves of an edge's message.
+    """An edge's message behind drop path.
 
     Args:
         message: shape ``(B, C, H, W)``.

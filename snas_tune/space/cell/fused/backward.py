@@ -39,7 +39,7 @@ class PixelSums:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StageGrads:
-    """Gradients of what the stages read."""
+    """Gradients that the stages pass back."""
 
     source: Tensor | None
     """Of the node, ``(pixels, C)``."""
@@ -100,7 +100,7 @@ def _pixel_sums(saved: Saved, rows: Mapping[int, Tensor]) -> PixelSums:
 
 
 def _stages_backward(saved: Saved, rows: Mapping[int, Tensor], sums: PixelSums) -> StageGrads:
-    """Backwards through the second stages, what lies between, and the first stages."""
+    """Backwards through the second stages, the planes between, and the first stages."""
     weights, twice = saved.weights, saved.weights.two_stage
     sample = torch.zeros(weights.edges, weights.ops, dtype=torch.float64)
     parameters = [
@@ -132,7 +132,7 @@ def _between_sums(saved: Saved, grad: Tensor, matrices: Tensor, biases: Tensor) 
 
     Args:
         saved: by the forward pass.
-        grad: ``v``, the gradient of what the second stages read, ``(runs, pixels, C)``.
+        grad: ``v``, the gradient of the first stages' results, ``(runs, pixels, C)``.
         matrices: ``(E, Q, C, C)``, written.
         biases: ``(E, Q, C)``, written.
     """

@@ -56,7 +56,7 @@ def _stage(weights: EdgeWeights, y: Tensor, index: int, q: int, edges: Sequence[
     y = F.conv2d(y, weight, None, groups=len(edges))
     if weights.training and not weights.track_running_stats:
         return F.batch_norm(y, None, None, training=True, eps=EPS)
-    # Copies: autograd keeps what it was given, and would see the other ops write to one buffer.
+    # Copies: autograd keeps these tensors, and would see the other ops write to one buffer.
     running = stage.statistics
     mean, variance = (
         each[q, picked].flatten().clone() for each in (running.mean, running.variance)

@@ -1,4 +1,4 @@
-"""What the forward pass of a node's out-edges leaves for the backward pass."""
+"""Values that the forward pass of a node's out-edges saves for the backward pass."""
 
 from __future__ import annotations
 
@@ -85,5 +85,5 @@ class Saved:
 
 
 def rows_of(x: Tensor) -> Tensor:
-    """``(B, C, H, W)`` as a dense matrix ``(pixels, C)``; a view of what is channels-last."""
+    """``(B, C, H, W)`` as a dense matrix ``(pixels, C)``; a view if ``x`` is channels-last."""
     return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1]).contiguous()

@@ -34,7 +34,7 @@ class Stage:
         weights: of the out-edges.
         index: 0 or 1.
         runs: the ops that run.
-        source: what the kernels read: the node ``(pixels, C)``, or a plane for every op.
+        source: input of the depthwise kernels: the node ``(pixels, C)``, or a plane for every op.
         shape: of the source.
         factors: ``w``, by which the matrix of every op is multiplied, ``(E, Q)``, float64.
         biases: to which ``b`` of every op is added, ``(C,)``, float64.
@@ -176,7 +176,7 @@ class Stage:
 
 
 def output_shape(shape: Shape) -> Shape:
-    """The shape of what a stride leaves: of messages and of depthwise outputs."""
+    """The shape of depthwise outputs and messages: sides are ``ceil(side / stride)``."""
     height, width = -(-shape.height // shape.stride), -(-shape.width // shape.stride)
     return Shape(shape.batch, height, width, shape.channels, 1, 1, shape.threads)
 

@@ -1,4 +1,4 @@
-"""What one call of the kernels reads, as values: weights, statistics, sizes, sample, shared ops.
+"""The values that one call of the kernels reads: weights, statistics, sizes, sample, shared ops.
 
 The modules make them for one call; everything behind the modules takes these values and knows no
 module. Shapes: ``B`` images, ``E`` edges that leave a node, ``Q`` separable ops, ``J`` shared ops,

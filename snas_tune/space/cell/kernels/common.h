@@ -26,7 +26,7 @@ struct Slice {
     T* row(int64_t pixel) const { return at + pixel * leading; }
 };
 
-// One depthwise kernel, what it reads and what becomes of it. Gradients only in the backward pass.
+// One depthwise kernel, its input, and its output d. Gradients only in the backward pass.
 template <typename T>
 struct Branch {
     int64_t input;  // which of the inputs it reads
@@ -35,8 +35,8 @@ struct Branch {
     Slice<T> output;      // of the depthwise convolution
     double* sums;         // (channels), or null: sum over the pixels of `output`
     double* products;     // (channels, channels), or null: of the products of two of its channels
-    Slice<const T> grad;  // of what `matrix` made of the output
-    const T* matrix;      // (channels in, channels out)
+    Slice<const T> grad;  // of z = d M + b
+    const T* matrix;      // M, (channels in, channels out)
     const T* spread;      // (channels, channels), or null: gradient through the covariance
     const T* shift;       // (channels): gradient through the mean
     T* weight_grad;       // like `weight`
@@ -71,8 +71,8 @@ struct Pool {
     int64_t training;  // use the batch's statistics and move the running ones
     T* running_mean;   // (channels)
     T* running_variance;
-    double* mean;            // (channels): what batch norm takes away
-    double* scale;           // (channels): and multiplies by
+    double* mean;            // (channels): batch norm subtracts it
+    double* scale;           // (channels): and multiplies by it
     const double* by_value;  // (channels): gradient through the statistics, a factor of the value
     const double* shift;     // (channels): gradient through the statistics, its constant part
 };

@@ -110,6 +110,24 @@ void correlate_any(const T* in, int64_t row, int64_t height, int64_t width, int6
         correlate<T, V, 0>(in, row, height, width, stride, dilation, kernel, weight, write);
 }
 
+// sum_p d and sum_p d^T d of one branch from the sums of every thread, which start at `start`.
+template <typename T, int V>
+void store_moments(const Branch<T>& branch, int64_t channels,
+                   const std::vector<std::vector<double>>& moments, int64_t start) {
+    const auto total = [&](int64_t at) {
+        double sum = 0;
+        for (const auto& mine : moments) sum += mine[start + at];
+        return sum;
+    };
+    for (int64_t c = 0; c < channels; c++) branch.sums[c] = total(c);
+    for (int64_t r = 0; r < channels; r++)
+        for (int64_t c = 0; c < channels; c++) {
+            const bool computed = r / V <= c / V;  // the other blocks are their mirror
+            const int64_t at = computed ? r * channels + c : c * channels + r;
+            branch.products[r * channels + c] = total(channels + at);
+        }
+}
+
 // d of every branch, and its moments for the batch norm behind the pointwise convolution: sum_p d
 // and sum_p d^T d, taken of an image while its d is still in the cache.
 template <typename T, int V>
@@ -156,20 +174,7 @@ void depthwise_forward(const Shape& s, int64_t inputs, const Input<T>* input, in
                 }
             }
     });
-    for (int64_t b = 0; b < branches; b++) {
-        if (branch[b].sums == nullptr) continue;
-        const int64_t start = b * (s.channels + square);
-        for (int64_t c = 0; c < s.channels; c++) {
-            branch[b].sums[c] = 0;
-            for (const auto& mine : moments) branch[b].sums[c] += mine[start + c];
-        }
-        for (int64_t r = 0; r < s.channels; r++)
-            for (int64_t c = 0; c < s.channels; c++) {
-                const bool computed = r / V <= c / V;  // the other blocks are their mirror
-                const int64_t at = computed ? r * s.channels + c : c * s.channels + r;
-                double sum = 0;
-                for (const auto& mine : moments) sum += mine[start + s.channels + at];
-                branch[b].products[r * s.channels + c] = sum;
-            }
-    }
+    for (int64_t b = 0; b < branches; b++)
+        if (branch[b].sums)
+            store_moments<T, V>(branch[b], s.channels, moments, b * (s.channels + square));
 }

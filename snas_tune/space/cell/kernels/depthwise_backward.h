@@ -88,7 +88,21 @@ void output_grad(const Branch<T>& branch, const Backward<T, V>& prepared, int64_
     }
 }
 
-// dL/dr of one image and one block for a stride: every output pixel adds to the pixels it read.
+// dL/dr of one image and one block at stride 1: a correlation, too, with the kernel turned by 180
+// degrees, as h = u + q - i e = u + (k - 1 - i) e - q with 2 q = (k - 1) e.
+template <typename T, int V>
+void gather(const Branch<T>& branch, const T* turned, int64_t block, Padded<T, V>& grad,
+            Padded<T, V>& sums) {
+    using L = Lanes<T, V>;
+    correlate_any<T, V>(grad.at(0, -branch.pad(), -branch.pad()), grad.row, grad.height, grad.width,
+                        1, branch.dilation, branch.kernel, turned,
+                        [&](int64_t h, int64_t w, const typename L::Vec& sum) {
+                            T* at = sums.at(block, h, w);
+                            L::put(at, L::get(at) + sum);
+                        });
+}
+
+// dL/dr of one image and one block at stride 2: every output pixel adds to the pixels it read.
 template <typename T, int V>
 void scatter(const Shape& s, const Branch<T>& branch, const T* weights, int64_t block,
              Padded<T, V>& grad, Padded<T, V>& sums) {
@@ -122,13 +136,24 @@ void store_grad(const Shape& s, Padded<T, V>& value, Padded<T, V>& sums, int64_t
     }
 }
 
+// dL/dW of one branch from the sums of every thread, which start at `start`.
+template <typename T, int V>
+void store_weight_grad(const Branch<T>& branch, int64_t channels,
+                       const std::vector<std::vector<double>>& sums, int64_t start) {
+    const int64_t taps = branch.kernel * branch.kernel;
+    for (int64_t c = 0; c < channels; c++)
+        for (int64_t t = 0; t < taps; t++) {
+            double sum = 0;
+            for (const auto& mine : sums) sum += mine[start + (c / V * taps + t) * V + c % V];
+            branch.weight_grad[c * taps + t] = T(sum);
+        }
+}
+
 // dL/dW of every branch, and dL/dx of every input, added up over the branches that read it. An
 // image and its gradients stay in the scratch of a thread while all branches go over them.
 template <typename T, int V>
 void depthwise_backward(const Shape& s, int64_t inputs, const Input<T>* input, int64_t branches,
                         const Branch<T>* branch) {
-    using L = Lanes<T, V>;
-    using Vec = typename L::Vec;
     const int64_t blocks = (s.channels + V - 1) / V, oh = s.out_height(), ow = s.out_width();
     std::vector<Backward<T, V>> prepared;
     std::vector<int64_t> starts;
@@ -163,33 +188,18 @@ void depthwise_backward(const Shape& s, int64_t inputs, const Input<T>* input, i
                                               mine.dilation, mine.kernel, weight_sum.data());
                         double* to = weight_grads[thread].data() + starts[b] + block * taps * V;
                         for (int64_t k = 0; k < taps * V; k++) to[k] += weight_sum[k];
-                        // At stride 1 dL/dr is a correlation, too, with the kernel turned by 180
-                        // degrees: h = u + q - i e = u + (k - 1 - i) e - q, as 2 q = (k - 1) e.
-                        if (s.stride == 1) {
-                            correlate_any<T, V>(
-                                grad.at(0, -border, -border), grad.row, oh, ow, 1, mine.dilation,
-                                mine.kernel, prepared[b].kernels.turned.data() + block * taps * V,
-                                [&](int64_t h, int64_t w, const Vec& sum) {
-                                    T* at = sums.at(block, h, w);
-                                    L::put(at, L::get(at) + sum);
-                                });
-                            continue;
-                        }
-                        const T* weights = prepared[b].kernels.straight.data() + block * taps * V;
-                        scatter<T, V>(s, mine, weights, block, grad, sums);
+                        const auto& weights = prepared[b].kernels;
+                        const int64_t start = block * taps * V;
+                        if (s.stride == 1)
+                            gather<T, V>(mine, weights.turned.data() + start, block, grad, sums);
+                        else
+                            scatter<T, V>(s, mine, weights.straight.data() + start, block, grad,
+                                          sums);
                     }
                 }
                 store_grad<T, V>(s, value, sums, n * pixels, input[i].grad);
             }
     });
-    for (int64_t b = 0; b < branches; b++) {
-        const int64_t taps = prepared[b].kernels.taps;
-        for (int64_t c = 0; c < s.channels; c++)
-            for (int64_t t = 0; t < taps; t++) {
-                double sum = 0;
-                for (const auto& mine : weight_grads)
-                    sum += mine[starts[b] + (c / V * taps + t) * V + c % V];
-                branch[b].weight_grad[c * taps + t] = T(sum);
-            }
-    }
+    for (int64_t b = 0; b < branches; b++)
+        store_weight_grad<T, V>(branch[b], s.channels, weight_grads, starts[b]);
 }

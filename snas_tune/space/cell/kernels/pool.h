@@ -9,8 +9,8 @@
 
 #include "dense.h"
 
-// Calls `tap(pixel)` for the window of an output pixel, row by row; what lies outside is left out.
-// Returns how many there were.
+// Calls `tap(pixel)` for the window of an output pixel, row by row, without the pixels that lie
+// outside the image. Returns the number of calls.
 template <typename Tap>
 inline int64_t window(const Shape& s, int64_t h, int64_t w, Tap tap) {
     const int64_t top = std::max<int64_t>(0, h * s.stride - 1),
