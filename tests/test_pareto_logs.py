@@ -25,8 +25,6 @@ from snas_tune.plugin.rows import sweep_of
 from snas_tune.tensorboard_log import SweepLog
 from snas_tune.tensorboard_log.children import form_of, space_columns
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
-
 OLD = Path(__file__).parent / "data" / "log_v1"
 
 REPORT = some_report(np.random.default_rng(0), 1, 1.0)
@@ -307,7 +305,7 @@ def test_tensorboard_finds_the_tab_in_a_fresh_process():
 
 
 def front_log(*arguments) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, EXAMPLES / "front_log.py", *arguments]
+    command = [sys.executable, "-m", "snas_tune", "log", *arguments]
     return subprocess.run([*map(str, command)], capture_output=True, text=True)
 
 
