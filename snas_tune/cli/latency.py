@@ -19,7 +19,7 @@ Measure the latency of every layer that a child can have on this device, for sea
 
 Run it where the child will run, and carry the table to where the search runs."""
 
-OF_SPACE = ("cells", "channels", "partial_channels", "nodes", "stem", "ops")
+OF_SPACE = ("space", "ops_module", "cells", "channels", "partial_channels", "nodes", "stem", "ops")
 """The settings of a search that fix its layers, besides the images."""
 
 OF_SEARCH = ("data_root", "image_size", "image_channels", *OF_SPACE, "device", "threads")
@@ -123,5 +123,5 @@ class Latency(Flags):
             "latency_table": self.output.resolve(),
             "penalty_costs": "{latency_ms: 1}",
         }
-        sets = [f"--set={name}={value}" for name, value in settings.items()]
+        sets = [f"--set={name}={value}" for name, value in settings.items() if value is not None]
         return shlex.join(["snas-tune", "sweep", *sets])
