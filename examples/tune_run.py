@@ -34,7 +34,7 @@ def main() -> int:
         name="tune-run",
         config=space,
         num_samples=trials,
-        search_alg=ParetoSearch(concurrent=2, max_t=epochs),
+        search_alg=ParetoSearch(concurrent=2, whole=("epoch", epochs)),
         scheduler=ParetoScheduler(time_attr="epoch", max_t=epochs, grace_period=1),
         resources_per_trial={"cpu": 1},
         storage_path=storage,
