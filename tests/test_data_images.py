@@ -15,7 +15,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from snas_tune.data import SOURCES, ImageSet, StderrProgress, check, load, load_test, silent
+from snas_tune.data import (
+    SOURCES,
+    ImageSet,
+    Request,
+    StderrProgress,
+    check,
+    load,
+    load_test,
+    silent,
+)
 from snas_tune.data.digits import held_out
 from snas_tune.data.images import channels_first, fit, open_image, to_bytes, to_image
 
@@ -271,3 +280,7 @@ def test_progress_begins_anew_with_another_job() -> None:
     for what in ("a", "b"):
         progress(what, 1, 1)
     assert stream.getvalue() == "a: 100 %\nb: 100 %\n"
+
+
+def test_a_request_with_a_root_that_does_not_exist_is_no_error_where_none_is_needed() -> None:
+    SOURCES["digits"].check(Request(spec="digits", root=Path("nowhere")))

@@ -1,1 +1,1 @@
-"""What a cloud says to its machines. Only the standard library: it runs beside every worker."""
+"""A cloud's notices to its machines. Standard library only: it runs beside every worker."""

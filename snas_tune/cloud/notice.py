@@ -3,9 +3,9 @@
     python -m snas_tune.cloud.notice             # on every spot machine, beside Ray
     python -m snas_tune.cloud.notice --now 100   # the notice has come, as Kubernetes' preStop hook
 
-Amazon says so about two minutes before, Google thirty seconds, and only to who asks; Ray does not.
-What is told is ``ray drain-node``: then no trial starts here any more, those that run save
-themselves at the end of their epoch, and the loss counts as no failure of theirs. Just before the
+Amazon says so about two minutes before, Google thirty seconds, and only if asked; Ray does not ask.
+This program asks, and runs ``ray drain-node``: then Ray starts no trial here any more, running
+trials save themselves at the end of their epoch, and the loss is not their failure. Just before the
 machine goes Ray is killed here, so that its trials go on elsewhere at once.
 """
 
@@ -47,9 +47,9 @@ RAY_SECONDS = 30.0
 LAST = 5.0
 """Seconds before the machine goes at which Ray's time is up.
 
-Ray takes a death for the announced one only if nobody ended it in an orderly way, as the shutdown
-of a machine does, and not before the time that it was told. So it is told an earlier one and killed
-just after it. Besides, who merely falls silent is believed to be there for another minute.
+Ray takes a death for the announced one only if it comes after the announced time and was not an
+orderly end, as the shutdown of a machine is. So this program announces an earlier time and kills
+Ray just after it. Besides, who merely falls silent is believed to be there for another minute.
 """
 
 LOCK = Path(tempfile.gettempdir()) / "snas_tune_notice.lock"
@@ -179,7 +179,7 @@ def watch(metadata: str, cloud: str, every: float = EVERY) -> Notice:
 
 
 def tell_ray(notice: Notice) -> bool:
-    """Have Ray drain this node; again, until it is told or the time is up.
+    """Have Ray drain this machine; try again until Ray has heard it or the time is up.
 
     Returns:
         Whether Ray was told.

@@ -29,7 +29,7 @@ def gather(
 
     Args:
         items: row, name and payload of each image; drawn one by one by the calling thread.
-        count: how many rows there are.
+        count: number of rows.
         picture: payload and name to the Pillow image; called by several threads.
         request: the form, the array and the progress callback.
 

@@ -1,4 +1,4 @@
-"""How far a download or a decoding is, told to a callback; the usual one writes to stderr."""
+"""Progress of a download or a decoding, for a callback; the usual one writes to stderr."""
 
 from __future__ import annotations
 

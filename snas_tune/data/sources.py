@@ -109,7 +109,7 @@ def load(
         cache_dir: decode once into ``cache_dir/<fingerprint>`` and map the images from there, so
             that all processes of a machine share them, see
             :func:`snas_tune.data.cache.through_cache`; None decodes into this process's memory.
-        progress: told how far a download or a decoding is, None for stderr,
+        progress: called as a download or a decoding advances, None for stderr,
             :func:`~snas_tune.data.progress.silent` for nothing.
 
     Raises:
@@ -131,7 +131,7 @@ def load_test(
 ) -> ImageSet:
     """The test images of a source, for the same arguments as :func:`load`.
 
-    For ``digits`` they are every fifth image of each class; for folders and archives those of
+    For ``digits`` they are every fifth image of each class; for folders and archives the images in
     ``test/`` (or ``val/``) beside ``train/``.
 
     Raises:

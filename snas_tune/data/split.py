@@ -1,4 +1,4 @@
-"""Which images are for training and which for validation: stratified, determined by a seed."""
+"""The split of images into training and validation: stratified, fixed by a seed."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def subset(labels: npt.NDArray[Any], *, limit: int, seed: int, least: int = 1) -
 
     Args:
         labels: integers of shape (N,).
-        limit: how many images; all are taken if there are fewer.
+        limit: number of images; all of them if there are fewer.
         seed: the same seed gives the same images.
         least: of each class, or all of a class that has fewer.
 
@@ -106,7 +106,7 @@ def subset(labels: npt.NDArray[Any], *, limit: int, seed: int, least: int = 1) -
 
 
 def _classes(labels: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], Indices]:
-    """The classes that occur and how many images each has."""
+    """The classes that occur, and the number of images of each."""
     if labels.ndim != 1 or labels.dtype.kind not in "iu" or not len(labels):
         raise ValueError(
             "labels must be integers of shape (N,) with N above 0, "

@@ -43,15 +43,15 @@ def grow(
 ) -> Tree:
     """Find the class folders and their images.
 
-    If there are ``train/`` and ``test/`` (or ``val/``) the class folders are inside these, and the
-    classes are those of ``train/``. Below a class folder images may lie at any depth. Hidden files
+    If there are ``train/`` and ``test/`` (or ``val/``) the class folders are inside these, and
+    ``train/`` fixes the classes. Below a class folder images may lie at any depth. Hidden files
     and folders, and those that archivers add (``__MACOSX``), are ignored.
 
     Args:
         where: the folder or archive.
         files: paths of all its files, relative, with ``/``.
         folders: paths of all its folders, in the same form.
-        train: the training images, or those of ``test/`` (or ``val/``).
+        train: take the training images, else the images of ``test/`` (or ``val/``).
         unwrap: step into a folder that holds everything, as many archives have one.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The front room: what a sweep has found, as a file and as a Pareto front.
+"""The front room: the children of a sweep, as a file and as a Pareto front.
 
 - :mod:`snas_tune.front.dominance`: dominance, ranks and hypervolume of plain arrays.
 - :mod:`snas_tune.front.running`: the front of points that come one by one.

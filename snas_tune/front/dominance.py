@@ -1,7 +1,7 @@
 """Dominance and hypervolume of points with any number of objectives, on plain arrays.
 
-A point dominates another if it is at least as good in every objective and better in one. The rules
-for the corner cases are those of :func:`nondominated`, and all functions here keep to them.
+A point dominates another if it is at least as good in every objective and better in one. All
+functions here treat the corner cases as :func:`nondominated` states them.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 MODES = ("max", "min")
-"""What an objective may ask for."""
+"""The directions of an objective."""
 
 
 def nondominated(points: npt.ArrayLike, modes: Sequence[str]) -> npt.NDArray[np.bool_]:
     """Which points no other point dominates.
 
-    - A row with NaN in any objective is never on the front and dominates nothing: what was not
-      measured can neither win nor beat.
+    - A row with NaN in any objective is never on the front and dominates nothing: an
+      unmeasured child can neither win nor beat another.
     - Rows that are equal in all objectives are all kept or all dropped: two different children with
       the same numbers are both answers.
     - Infinities are numbers like others.
@@ -102,7 +102,7 @@ def hypervolume(points: npt.ArrayLike, modes: Sequence[str], reference: npt.Arra
 
 
 def signs(modes: Sequence[str]) -> npt.NDArray[np.float64]:
-    """(m,) what objectives are multiplied by to be minimised: 1 for ``min``, -1 for ``max``."""
+    """(m,) the factors that make every objective a cost: 1 for ``min``, -1 for ``max``."""
     return np.array([1.0 if mode == "min" else -1.0 for mode in modes])
 
 
@@ -147,7 +147,7 @@ def _front_of_distinct(costs: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
     mask[:] = False
     remaining = np.arange(len(costs))
     while len(remaining):
-        best = remaining[0]  # nothing after it dominates it, and what is before it did not
+        best = remaining[0]  # no row after it dominates it, and no row before it did
         mask[best] = True
         remaining = remaining[(costs[remaining] < costs[best]).any(axis=1)]
     return mask

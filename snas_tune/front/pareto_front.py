@@ -31,8 +31,8 @@ ON_FRONT = "on_front"
 class ParetoFront:
     """All points of a sweep, and the front of them under the chosen objectives.
 
-    Every epoch's child network is a point, also those of trials that were stopped. The front is
-    computed here from all of them and is not stored, with the rules of
+    Every epoch's child network is a point, children of stopped trials included. The front is
+    computed here from all points and is not stored, with the rules of
     :func:`snas_tune.front.dominance.nondominated`: no NaN, ties are kept.
 
     Args:
@@ -141,7 +141,7 @@ class ParetoFront:
         return [{**row, ON_FRONT: bool(on)} for row, on in zip(self.rows, self.mask, strict=True)]
 
     def default_reference(self) -> tuple[float, ...]:
-        """0 for what is maximised, and for a cost the largest finite value among all points."""
+        """0 for an objective to maximise, the largest finite value among all points for a cost."""
         return tuple(
             0.0 if mode == "max" else float(np.max(values[np.isfinite(values)], initial=0.0))
             for mode, values in zip(self._modes, self._points.T, strict=True)
@@ -160,7 +160,7 @@ class ParetoFront:
         Args:
             reference: the worst corner, in the order of the objectives.
             normalised: divide by the volume of the box between the reference and the ideal point,
-                which is 1 for what is maximised (a share) and 0 for a cost.
+                which is 1 for an objective to maximise (a share) and 0 for a cost.
 
         Returns:
             The volume in the product of the objectives' units (share x multiply-adds), or the
@@ -176,7 +176,7 @@ class ParetoFront:
     def best(self, **bounds: float) -> dict[str, Any]:
         """The most accurate point within budgets.
 
-        Every point is looked at, dominated ones included: under a budget in a column that is no
+        Every point is a candidate, dominated ones included: under a budget in a column that is no
         objective the best point need not be on the front. Ties go to fewer FLOPs, then fewer
         params, then the first trial and epoch. NaN is within no bound.
 

@@ -11,7 +11,7 @@ from pyarrow import fs
 from snas_tune.files import first_line, write_whole
 
 STORAGE_ERRORS = (OSError, pa.ArrowException)
-"""What pyarrow's file systems raise."""
+"""The errors of pyarrow's file systems."""
 
 OBJECT_STORES = ("s3", "gcs", "abfs")
 """pyarrow's type names of the stores that have no directories."""
@@ -89,8 +89,8 @@ def replace_file(
         filesystem: as :func:`resolve` returns it.
         path: inside the file system.
         content: the whole file.
-        to_disk: wait until a local disk has it. Without, it survives the death of any process, but
-            not that of the machine.
+        to_disk: wait until a local disk has it. Without, the content survives the death of any
+            process, but not the death of the machine.
     """
     if isinstance(filesystem, fs.LocalFileSystem):
         write_whole(Path(path), content, to_disk=to_disk, alone=True)

@@ -31,7 +31,7 @@ FILE_NAME = "front.parquet"
 """The name of the front file in the directory of an experiment."""
 
 KEY = ("trial", "epoch")
-"""What tells rows apart, and their order."""
+"""The columns that identify a row, and by which rows are sorted."""
 
 SCHEMA = pa.schema(
     [
@@ -126,8 +126,7 @@ class FrontFile:
     """A front file that one process adds rows to, and that any number of others may read.
 
     Every :meth:`add` replaces the file as a whole, so a reader sees all rows of an add or none, and
-    a writer that dies leaves the last whole file. What the file held before is kept: a resumed
-    sweep adds to it.
+    a writer that dies leaves the last whole file. Earlier rows stay: a resumed sweep adds to them.
 
     Args:
         path: of the file, local or a URI (``s3://bucket/sweep/front.parquet``); neither the file
@@ -135,25 +134,25 @@ class FrontFile:
         filesystem: as in :func:`snas_tune.front.storage.resolve`.
 
     Raises:
-        ValueError: what is there is not a front file, or is of a newer format, or the storage
-            cannot be read.
+        ValueError: the path holds something else than a front file, or a front file of a newer
+            format, or the storage cannot be read.
     """
 
     def __init__(self, path: str, filesystem: fs.FileSystem | None = None) -> None:
         self.path = path
         self._filesystem, self._inside = resolve(path, filesystem)
         self.table = self.read()
-        """What the file holds, as far as this process knows: sorted by trial and epoch."""
+        """The rows of the file as this process knows them, sorted by trial and epoch."""
         self._keys: list[Key] = list(
             zip(*(self.table[name].to_pylist() for name in KEY), strict=True)
         )
 
     def read(self) -> pa.Table:
-        """What the file holds now: a table of :data:`SCHEMA`, empty when there is no file.
+        """The rows of the file now: a table of :data:`SCHEMA`, empty when there is no file.
 
         Raises:
-            ValueError: what is there is not a front file, or is of a newer format, or the storage
-                cannot be read.
+            ValueError: the path holds something else than a front file, or a front file of a newer
+                format, or the storage cannot be read.
         """
         if _kind(self._filesystem, self._inside, self.path) == fs.FileType.NotFound:
             return SCHEMA.empty_table()
@@ -177,7 +176,7 @@ class FrontFile:
 
 
 def _latest(rows: Iterable[Mapping[str, Any]]) -> dict[Key, dict[str, Any]]:
-    """Rows that were looked at, by trial and epoch; of equal keys the last one."""
+    """Checked rows by trial and epoch; of equal keys the last one."""
     checked = map(_checked_row, rows)
     return {(row["trial"], row["epoch"]): row for row in checked}
 
@@ -191,7 +190,7 @@ def _merged(
 ) -> tuple[pa.Table, list[Key]]:
     """A table with more rows, in the place of those with the same key; and all keys in order.
 
-    Rows that stay are not looked at one by one: their share of the work is that of a copy.
+    Rows that stay are copied as a block, not one by one.
 
     Args:
         table: sorted by key.
@@ -210,12 +209,12 @@ def _merged(
         merged.append(key)
         old = end + (end < len(keys) and keys[end] == key)
     pieces += [fresh.slice(new), table.slice(old)]
-    # One chunk, so that the file depends on the rows and not on how many adds brought them.
+    # One chunk, so that the file depends on the rows and not on the number of adds.
     return pa.concat_tables(pieces).combine_chunks(), [*merged, *keys[old:]]
 
 
 def _read(store: fs.FileSystem, inside: str, path: str) -> pa.Table:
-    """:func:`read_table` of a resolved path; ``path`` is what messages call it."""
+    """:func:`read_table` of a resolved path; ``path`` is for messages."""
     if _kind(store, inside, path) != fs.FileType.File:
         raise ValueError(f"front file {path} must be a file, got none there")
     try:
@@ -241,7 +240,7 @@ def _read(store: fs.FileSystem, inside: str, path: str) -> pa.Table:
 
 
 def _kind(store: fs.FileSystem, inside: str, path: str) -> fs.FileType:
-    """What is there."""
+    """Whether the path holds a file, a directory or nothing."""
     try:
         return store.get_file_info(inside).type
     except STORAGE_ERRORS as error:

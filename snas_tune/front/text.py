@@ -12,7 +12,7 @@ HEADER = ("acc %", "MFLOPs", "params", "strength", "temperature", "epoch", "tria
 """The columns of :func:`front_text`."""
 
 CAPTION = "acc %: validation top-1 of the child; MFLOPs: millions of multiply-adds of one image"
-"""What it says above them."""
+"""The line above the header."""
 
 SMALL = 10.0
 """MFLOPs below which two decimals would not tell children apart."""

@@ -35,8 +35,8 @@ def front_figure(
 ) -> Figure:
     """All points of a sweep with their front as a step line.
 
-    The line shows what is attained at each budget: the best first objective among the points that
-    are no worse in the second.
+    At each budget the line shows the best first objective among the points that are no worse in the
+    second.
 
     Args:
         points: each with the two objectives by name (accuracy as a share, cost in its own unit),
@@ -90,7 +90,7 @@ def attained(
     """The corners of the step line through a front.
 
     Args:
-        x: costs, or what the horizontal axis shows, of the points on the front.
+        x: values on the horizontal axis of the points on the front.
         y: their values on the vertical axis.
         smaller_x: whether smaller is better on the horizontal axis.
         larger_y: whether larger is better on the vertical axis.
@@ -227,7 +227,7 @@ def _colour_bar(figure: Figure, axes: Axes, colours: PathCollection) -> None:
 
 
 def _arrowheads(axes: Axes, x: Axis, y: Axis) -> int:
-    """Mark what lies out of range at the border; how many points that are."""
+    """Mark points out of range at the border, and return their number."""
     seen_x, seen_y = x.inside(x.values), y.inside(y.values)
     sides = {
         "<": x.values < seen_x,

@@ -20,7 +20,7 @@ GAP = 6.0
 """Between two rows."""
 COLUMN_GAP = 20.0
 PADDING = 12.0
-"""From a row's border to what is in it, and between a name and its pill."""
+"""Between a row's border and its content, and between a name and its pill."""
 PILL_HEIGHT = 22.0
 PILL_PADDING = 10.0
 
@@ -28,7 +28,7 @@ LONGEST = 44
 """Characters of a name or an option; the rest of a longer one is in the pill's hint."""
 
 EMPTY = "no choices"
-"""What the table of nothing says."""
+"""The text of an empty table."""
 
 Row = tuple[str, str]
 

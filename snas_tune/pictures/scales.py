@@ -24,13 +24,13 @@ LABELS: dict[str, tuple[float, str]] = {
     "memory": (1e-6, "memory traffic (million elements of one image)"),
     "latency_ms": (1.0, "latency of one image (ms)"),
 }
-"""What a reported value is multiplied by for display, and the axis label, by its name."""
+"""Factor from a reported value to the display, and the axis label, by the value's name."""
 
 TAIL = 0.05
 """The share at either end that may be far away without a say in an axis' limits."""
 
 FAR = 6.0
-"""How many median deviations from the median are far away."""
+"""Median deviations from the median beyond which a point is far away."""
 
 LOG_SPAN = 30.0
 """Costs that differ by more than this factor get a logarithmic axis."""

@@ -1,4 +1,4 @@
-"""What a picture of an architecture is made of, in pixels from the upper left corner.
+"""The shapes of an architecture's picture, in pixels from the upper left corner.
 
 A space draws its architectures with these; :mod:`~snas_tune.pictures.svg` and
 :mod:`~snas_tune.pictures.figures` render any :class:`Sheet`.
@@ -64,7 +64,7 @@ class Pill:
     box: Box
     label: Label
     hint: str
-    """What it says when the pointer rests on it."""
+    """The text under a resting pointer."""
 
     colour: str
     """A key of :data:`snas_tune.pictures.style.PILL_COLOURS`."""
@@ -136,7 +136,7 @@ class Sheet:
 
 
 def strokes(connectors: Iterable[Connector]) -> list[tuple[bool, list[Piece]]]:
-    """What to draw for each source, in order: whether it is dead, and its Bezier pieces.
+    """For each source, in order: whether it is dead, and the Bezier pieces to draw.
 
     Connectors of one source share pieces. Each is drawn once, or it would look bolder than others.
     """

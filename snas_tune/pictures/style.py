@@ -1,4 +1,4 @@
-"""What pictures share: sizes, colours and text widths.
+"""Sizes, colours and text widths that all pictures share.
 
 Standard library only, as everything that a page without matplotlib needs.
 """
@@ -76,7 +76,7 @@ DARK = Palette(
 def text_width(text: str, size: float) -> float:
     """An upper estimate of the width of ``text`` at font size ``size``, in the unit of ``size``.
 
-    The classes of characters are those of DejaVu Sans, which is wider than other usual fonts.
+    The classes of characters are of DejaVu Sans, which is wider than other usual fonts.
     """
     return size * sum(_character_width(character) for character in text)
 

@@ -1,7 +1,7 @@
 """The stopping room: which trials of a sweep go on, decided by two objectives or more.
 
-- :mod:`snas_tune.stopping.history`: what trials reported at the rungs.
-- :mod:`snas_tune.stopping.rules`: the rules, pure functions of it.
+- :mod:`snas_tune.stopping.history`: the reports of trials at the rungs.
+- :mod:`snas_tune.stopping.rules`: the rules, pure functions of the history.
 - :mod:`snas_tune.stopping.predict`: where a trial will end, from how its neighbours moved.
 - :mod:`snas_tune.stopping.gaps`: where the front is thin.
 - :mod:`snas_tune.stopping.judge`: :class:`Judge` applies a rule to reports as they come.

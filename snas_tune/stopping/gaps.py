@@ -17,14 +17,14 @@ FINEST = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What is known of one trial."""
+    """One trial, as the search for gaps sees it."""
 
     niche: float
     """Such as the logarithm of its penalty strength."""
 
     costs: tuple[float, ...] | None = None
     """Its objectives at its end, to be minimised; ``None`` for one that was stopped, failed or is
-    still running: it says where was looked, and not what is there."""
+    still running: its niche counts as explored, without a result."""
 
 
 def widest_gap(outcomes: Sequence[Outcome], low: float, high: float) -> float | None:
@@ -34,7 +34,7 @@ def widest_gap(outcomes: Sequence[Outcome], low: float, high: float) -> float | 
     objectives that are normalised over all trials that ended. As a weighted sum leaves gaps where
     the front is not convex (Das and Dennis, 1997), and noise makes others, a gap counts for less
     the more trials already lie in it: its width is shared among the intervals between them. From
-    the ends of the range to the first and the last trial a gap is as wide as that is of the range.
+    the ends of the range to the first and the last trial a gap is as wide as it is of the range.
 
     Args:
         outcomes: of all trials so far, in any order.

@@ -1,4 +1,4 @@
-"""What the trials of a sweep reported at the rungs, in the order in which they reported it.
+"""The reports of a sweep's trials at the rungs, in the order in which they arrived.
 
 A rung is a time (epochs, say) at which it is decided which trials go on. Everything that a decision
 depends on is here, so that a history that was written down and read again leads to the same ones.
@@ -29,7 +29,7 @@ Changes = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What one trial reported at one rung."""
+    """The report of one trial at one rung."""
 
     trial: str
     rung: int
@@ -115,8 +115,8 @@ RECENT = 256
 class Moves:
     """How much each cost of a trial changed from one rung to the next.
 
-    Trials are kept in the order of their niches and, within one, of their changes, so that what is
-    found does not depend on the order in which they reported.
+    Trials are kept in the order of their niches and, within one, of their changes, so that the
+    neighbours do not depend on the order in which trials reported.
     """
 
     def __init__(self, objectives: int) -> None:
@@ -149,7 +149,7 @@ class Moves:
             niches: (q,) of the others; all NaN if there are none.
             costs: (q, m) of the others, at the first of the rungs.
             width: (m,) by which a difference in costs is divided.
-            count: how many.
+            count: number of neighbours.
 
         Returns:
             (q, count, m); ``None`` if there are fewer trials than ``count``.
@@ -203,8 +203,8 @@ class History:
     """Every report at every rung, and which trials were stopped.
 
     Args:
-        rungs: how many, the end of the trials included.
-        objectives: how many.
+        rungs: their number, the end of the trials included.
+        objectives: their number.
     """
 
     def __init__(self, rungs: int, objectives: int) -> None:
@@ -216,7 +216,7 @@ class History:
         self.high = np.full(objectives, -np.inf)
         """(m,) the largest."""
         self.front: Costs = np.empty((0, objectives))
-        """(k, m) what no other report dominates, of all rungs; equal ones once."""
+        """(k, m) the costs that no other report of any rung dominates; equal ones once."""
         self.moves = [Moves(objectives) for _ in range(rungs - 1)]
         """How the costs of trials changed from each rung to the next one."""
 

@@ -1,9 +1,9 @@
-"""The history of a sweep on disk: every report at a rung and what was decided, as it happens.
+"""The history of a sweep on disk: every report at a rung and its decision, as they happen.
 
 A journal is a directory of files of JSON lines. A line is never changed, and only the last file
 grows: on a local disk it is appended to, and a last line that a crash cut off is none; on an object
 store, which cannot append, it is replaced as a whole. Files are short, so that both cost the same
-however long the sweep is. The first line of a file says whose it is.
+however long the sweep is. The first line of a file names its sweep.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class Journal:
 
     Args:
         path: the directory, local or a URI; it need not be there.
-        head: whose journal it is: what a reader must find to go on with it.
+        head: names the sweep; a reader goes on only with a journal of the same head.
         filesystem: as in :func:`snas_tune.front.storage.resolve`.
 
     Raises:
-        ValueError: what is there cannot be read, or is of a newer format.
+        ValueError: the journal on disk cannot be read, or is of a newer format.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Journal:
         self._filesystem, self._inside = resolve(path, filesystem)
         self.head = {"format": FORMAT, **head}
         self.lines: list[dict[str, Any]] = self._read()
-        """What is known, oldest first."""
+        """All lines, oldest first."""
         self._written = len(self.lines)
         self._open: pa.NativeFile | None = None
         """The last file, if lines can be appended to it."""
@@ -59,7 +59,7 @@ class Journal:
         self.flush()
 
     def flush(self) -> None:
-        """Write what waits.
+        """Write the lines that are not on disk yet.
 
         Raises:
             OSError: the storage does not take it now.
@@ -67,7 +67,7 @@ class Journal:
         while self._written < len(self.lines):
             start = self._written - self._written % SEGMENT
             end = min(start + SEGMENT, len(self.lines))
-            stream, self._open = self._open, None  # what fails halfway is written anew
+            stream, self._open = self._open, None  # a write that fails halfway is repeated
             # A decision must not wait for a disk: only full files do.
             full = end == start + SEGMENT
             if stream is not None and not full:

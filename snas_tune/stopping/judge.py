@@ -1,4 +1,4 @@
-"""Which trials go on: reports in, decisions out, whatever the order in which reports arrive."""
+"""Judge: applies a rule to reports as they arrive, in any order, repeated, late or missing."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class Judge:
     - A trial is judged at the first report at or after a rung in which every objective is a finite
       number; until then it goes on. A report that skips rungs counts for the highest of them.
     - Every trial is judged once at a rung. Repeated and late reports, also with other values,
-      change nothing: a trial that was restored from an older checkpoint is told what it was told
-      before.
+      change nothing: a trial that was restored from an older checkpoint gets the answer that it
+      got before.
     - A trial that was stopped stays stopped.
 
     Args:
         levels: times of the rungs, ascending, the end of the trials last.
-        objectives: how many.
+        objectives: their number.
         rule: decides at every rung but the end.
     """
 
@@ -32,7 +32,7 @@ class Judge:
         self.rule = rule
         self.history = History(len(self.levels), objectives)
         self.lines: list[dict[str, Any]] = []
-        """All that was reported and decided, as :meth:`replay` takes it."""
+        """All reports and decisions, as :meth:`replay` takes them."""
 
     def report(
         self, trial: str, time: float, costs: Sequence[float], niche: float = math.nan
@@ -80,7 +80,7 @@ class Judge:
         return goes_on, self._line(report, goes_on)
 
     def replay(self, lines: Iterable[Mapping[str, Any]]) -> None:
-        """Take over what a journal says was reported and decided.
+        """Take over the reports and decisions of a journal.
 
         Raises:
             ValueError: a line is none of this judge's.

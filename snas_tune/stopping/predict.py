@@ -1,4 +1,4 @@
-"""Where trials will end, from how their neighbours moved from each rung to the next."""
+"""Prediction of a trial's end, from its neighbours' changes from each rung to the next."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import numpy as np
 from snas_tune.stopping.history import Costs, History, Vector
 
 NEIGHBOURS = 5
-"""How many neighbours' changes are averaged between two rungs."""
+"""Neighbours whose changes between two rungs are averaged."""
 
 ENOUGH = 3
-"""With fewer trials than that between two rungs nothing is predicted."""
+"""Trials, at least, that must have passed two rungs for a prediction between these."""
 
 
 def predict(
@@ -18,20 +18,20 @@ def predict(
 ) -> tuple[Costs, Costs] | None:
     """The costs of trials at their end.
 
-    To what a trial reported at a rung the mean changes of its nearest neighbours between this rung
-    and the next, the next and the one after, and so on to the end are added. A trial that was
-    stopped counts as far as it came, so that survivors alone do not decide.
+    The prediction is the trial's report plus, for each later rung, the mean change of its nearest
+    neighbours from the rung before. A stopped trial counts as far as it came, so that survivors
+    alone do not decide.
 
     Args:
-        history: what is known.
+        history: of the sweep.
         rung: where the trials reported.
-        niches: (q,) theirs.
-        costs: (q, m) what they reported.
-        deviation: whether it is wanted, too; it is 0 otherwise.
+        niches: (q,) of these trials.
+        costs: (q, m) their reports.
+        deviation: compute the standard deviations, too; else they are 0.
 
     Returns:
-        (q, m) expected costs, and (q, m) their standard deviations, which are those of the
-        neighbours' changes, independent between rungs; ``None`` if too few trials came so far.
+        (q, m) expected costs, and (q, m) their standard deviations, from the neighbours' changes,
+        taken as independent between rungs; ``None`` if too few trials came so far.
     """
     expected = np.asarray(costs, dtype=np.float64)
     variance = np.zeros_like(expected)

@@ -18,7 +18,7 @@ from snas_tune.stopping.predict import predict
 
 
 class Rule(Protocol):
-    """What decides."""
+    """Decides which trials go on."""
 
     def __call__(self, history: History, report: Report) -> bool:
         """Whether the trial of this report, the last one of its rung, goes on."""
@@ -93,7 +93,7 @@ def _among_best(better: int, count: int, reduction_factor: float) -> bool:
 
 
 def _most(count: int, reduction_factor: float) -> int:
-    """How many of so many go on."""
+    """The number of trials, of ``count``, that go on."""
     return int(np.ceil(count / reduction_factor))
 
 
@@ -158,8 +158,8 @@ class LagCorrected:
     In a sweep over penalty strengths the costs at an early rung mislead: strong penalties commit
     earlier, so that their trials are ahead in every objective of those that will own the accurate
     end of the front. So each trial's end is predicted from how its neighbours moved
-    (:func:`snas_tune.stopping.predict.predict`), and the predictions are ranked; until enough
-    trials have ended, what they reported is.
+    (:func:`snas_tune.stopping.predict.predict`), and the rule ranks the predictions; until enough
+    trials have ended, it ranks the reports.
 
     Args:
         reduction_factor: the inverse of the share that goes on.
@@ -190,8 +190,8 @@ class Pareto:
     """The default: :class:`LagCorrected`, but the best of each niche always goes on.
 
     So neither end of the front can die while the trials of the middle are ahead of it. After the
-    first rung fewer are stopped: what is left then differs less, and what a trial has cost so far
-    is lost with it. docs/scheduling.md has the replays from which these numbers come.
+    first rung fewer are stopped: the trials left differ less, and stopping one loses its epochs so
+    far. docs/scheduling.md has the replays from which these numbers come.
 
     Args:
         reduction_factor: the inverse of the share that goes on at the first rung.
@@ -216,7 +216,7 @@ MARGIN = 0.1
 
 
 def gain(history: History, costs: npt.NDArray[np.float64]) -> float:
-    """What a point would add to the hypervolume of the front, in normalised objectives.
+    """The hypervolume that a point would add to the front, in normalised objectives.
 
     The reference point lies a little beyond the worst value of each objective, so that the ends of
     the front count as well.
@@ -236,7 +236,7 @@ def best_of_niche(history: History, report: Report, size: int) -> bool:
     Args:
         history: with the report.
         report: of the trial.
-        size: how many trials, itself included; without niches it is the whole rung.
+        size: number of trials, itself included; without niches the whole rung.
     """
     rung = history.rungs[report.rung]
     if np.isnan(report.niche):

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -48,6 +49,14 @@ def run(*command: str, **options: object) -> str:
     if done.returncode:
         raise RuntimeError(f"{shlex.join(command)}: {done.stdout}{done.stderr}")
     return done.stdout
+
+
+def wait_for(found: Callable[[], object], failure: str) -> None:
+    """Wait until it finds something, for three minutes at most."""
+    end = time.monotonic() + 180
+    while not found():
+        assert time.monotonic() < end, f"{failure} within three minutes"
+        time.sleep(0.2)
 
 
 def why_not() -> str:
