@@ -82,7 +82,7 @@ class SearchConfig:
 
     space: Annotated[str, TEXT] = "cell"
     """The architectures that are searched: ``cell``, or ``module:name`` of a
-    :class:`snas_tune.space.choices.Space` of the user's."""
+    :class:`snas_tune.space.space.Space` of the user's."""
 
     method: Annotated[str, TEXT] = "snas"
     """How they are searched: ``snas``, or ``module:name`` of a
