@@ -46,22 +46,6 @@ def log_concrete(logits: Tensor, temperature: float, noise: Tensor) -> Tensor:
     return torch.log_softmax((logits + noise.to(logits)) / temperature, dim=-1)
 
 
-def gumbel_softmax(logits: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
-    """Draw one relaxed one-hot choice of op for every edge.
-
-    As the temperature falls to 0 the rows become one-hot, and at every temperature
-    ``P(argmax = k) = softmax(logits)[k]``.
-
-    Returns:
-        Shape of ``logits``; rows sum to 1 and carry gradient to the logits.
-
-    Raises:
-        ValueError: ``temperature`` is not positive.
-    """
-    noise = gumbel_noise(logits.shape, generator)
-    return log_concrete(logits, temperature, noise).exp()
-
-
 @dataclass(frozen=True, slots=True)
 class Draw:
     """One architecture, as a step uses it."""

@@ -10,10 +10,9 @@ import hashlib
 import platform
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
-from snas_tune.files import cache_directory
+from snas_tune.files import cache_directory, replacing
 
 FOLDER = Path(__file__).parent
 SOURCE = FOLDER / "fused.cpp"
@@ -23,7 +22,7 @@ COMPILERS = ("c++", "g++", "clang++")
 
 def kernels_key() -> str:
     """A digest of the source, the compiler with its flags, and the processor: 16 hex digits."""
-    sources = [path.read_text() for path in sorted(FOLDER.glob("*.[ch]*")) if path.suffix != ".pyc"]
+    sources = [path.read_text() for path in sorted([*FOLDER.glob("*.h"), SOURCE])]
     parts = [*sources, *FLAGS, str(_compiler()), _processor()]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
@@ -47,12 +46,10 @@ def compiled() -> Path:
     compiler = _compiler()
     if compiler is None:
         raise RuntimeError(f"none of {', '.join(COMPILERS)} is installed")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-        partial = Path(scratch, path.name)
+    # Trials that compile at the same time replace the file by the same one.
+    with replacing(path) as partial:
         command = [compiler, *FLAGS, str(SOURCE), "-o", str(partial)]
         subprocess.run(command, check=True, capture_output=True, text=True)
-        partial.replace(path)  # trials that compile at the same time replace it by the same
     return path
 
 
