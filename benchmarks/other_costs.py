@@ -30,7 +30,6 @@ import platform
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -38,6 +37,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from rates import seconds
 
 from snas_tune.config import SearchConfig
 from snas_tune.data import ImageSet
@@ -66,20 +66,6 @@ def noise(size: str) -> ImageSet:
     shape = SHAPES[size]
     pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     return ImageSet(pixels, np.arange(len(pixels)) % 10, tuple("0123456789"))
-
-
-def seconds(work: Callable[[], object], device: torch.device) -> float:
-    """Wall time of some work, from an idle device to an idle device."""
-    _wait(device)
-    start = time.perf_counter()
-    work()
-    _wait(device)
-    return time.perf_counter() - start
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def measured(

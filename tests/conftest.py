@@ -57,3 +57,38 @@ def noise_images() -> ImageSet:
     pixels = generator.integers(0, 256, (60, 3, 8, 8), dtype=np.uint8)
     labels = np.arange(60) % 3
     return ImageSet(pixels, labels.astype(np.int64), ("a", "b", "c"))
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from browsers import chromium
+
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A sweep's folder, and its front."""
+    from pareto_logs import write_sweep
+
+    folder = tmp_path_factory.mktemp("written")
+    return folder, write_sweep(folder, trials=10, epochs=4)
+
+
+@pytest.fixture(scope="module")
+def server(written):
+    from pareto_logs import serve
+
+    with serve(written[0] / "tensorboard") as tensorboard:
+        yield tensorboard.with_points(len(written[1]))
+
+
+@pytest.fixture(scope="module")
+def page(browser, server):
+    """One page for the tests of the written sweep; each opens the tab anew."""
+    from browsers import Tab
+
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
+    yield Tab(context.new_page(), server.url)
+    context.close()

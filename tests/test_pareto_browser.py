@@ -6,39 +6,12 @@ import json
 import xml.etree.ElementTree as ET
 
 import pytest
-from browsers import Tab, chosen, chromium, key, saved
-from pareto_logs import serve, write_sweep
+from browsers import chosen, key, saved
 
 from snas_tune.front import ParetoFront
 from snas_tune.space.cell.genotype import Genotype
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def written(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("written")
-    return folder, write_sweep(folder, trials=10, epochs=4)
-
-
-@pytest.fixture(scope="module")
-def server(written):
-    with serve(written[0] / "tensorboard") as tensorboard:
-        yield tensorboard.with_points(len(written[1]))
-
-
-@pytest.fixture(scope="module")
-def page(browser, server):
-    """One page for the tests of the written sweep; each opens the tab anew."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
-    yield Tab(context.new_page(), server.url)
-    context.close()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import ray
-from browsers import Tab, chosen, chromium, key, open_tab, saved
+from browsers import chosen, key, open_tab, saved
 from conftest import TINY
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -22,32 +22,6 @@ from snas_tune.sweep import SweepSettings, quiet_ray, run_sweep, sweep_space
 from snas_tune.tensorboard_log import SweepLog
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def written(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("written")
-    return folder, write_sweep(folder, trials=10, epochs=4)
-
-
-@pytest.fixture(scope="module")
-def server(written):
-    with serve(written[0] / "tensorboard") as tensorboard:
-        yield tensorboard.with_points(len(written[1]))
-
-
-@pytest.fixture(scope="module")
-def page(browser, server):
-    """One page for the tests of the written sweep; each opens the tab anew."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
-    yield Tab(context.new_page(), server.url)
-    context.close()
 
 
 numbers = st.integers(0, 6).map(float)
