@@ -7,11 +7,11 @@ import copy
 
 import pytest
 import torch
+from cell_networks import gumbel_softmax
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snas_tune.config import DARTS_OPS, SearchConfig
-from snas_tune.search.sampling import gumbel_softmax
 from snas_tune.space.cell.child import ChildNetwork
 from snas_tune.space.cell.fused.cell import FusedCell
 from snas_tune.space.cell.kernels import bindings as native
