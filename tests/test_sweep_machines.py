@@ -263,7 +263,7 @@ def test_the_address_auto_without_a_cluster_gives_one_line_at_once(tmp_path):
         cwd=Path(__file__).parent.parent,
         env={**os.environ, "RAY_TMPDIR": str(tmp_path)},
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.startswith(
         "error: address must be that of a running Ray cluster, got 'auto' (Could not find any"
     )
