@@ -176,7 +176,7 @@ class SearchConfig:
     """Candidate ops, names of :data:`snas_tune.space.cell.ops.OPS`."""
 
     ops_module: Annotated[str | None, TEXT] = None
-    """A module of the user's that adds ops to that table; imported wherever the search runs."""
+    """A module of the user's that adds ops to ``OPS``; imported wherever the search runs."""
 
     stem: Annotated[str, choice(STEMS)] = "cifar"
     """``cifar`` (one 3x3 convolution) or ``imagenet`` (three with stride 2)."""

@@ -146,7 +146,7 @@ WRONG = [
     (("sweep", "--config", "text.yaml"), "trials must be a positive whole number, got 'ten'"),
     (("sweep", "--resume", "--name", "k"), "name must be that of a sweep to resume, got 'k' in "),
     (("settings", "epoch"), "unknown setting: epoch (perhaps epochs)"),
-    (("take", "here"), "missing required argument group: "),
+    (("take", "here"), "missing required argument group: --max-mflops, --pick"),
     (("take", "here", "--pick", "a:1", "--max-mflops", "3"), "arguments --pick and --max-mflops "),
     (("log", "--logdir", "logs"), "fronts must name one front file or more, got none"),
 ]

@@ -18,6 +18,7 @@ from snas_tune.results import METRICS
 from snas_tune.space.cell.genotype import Cell, Edge, Genotype
 from snas_tune.sweep import SweepDriver, trial_name
 from snas_tune.sweep.callbacks import tensorboard
+from snas_tune.sweep.callbacks.progress import Progress
 from snas_tune.tensorboard_log import SweepLog
 
 SKIP = Cell(1, (Edge("skip_connect", 0, 2),), (2,))
@@ -205,3 +206,13 @@ def test_every_child_is_exact_in_the_event_files(trials, tmp_path):
             row["child_accuracy"] for row in mine
         ]
         assert [event.step for event in log.Scalars("loss")] == [1, 2, 3]
+
+
+def test_the_last_trial_leaves_no_time_even_if_it_was_stopped(tmp_path, capsys):
+    first, last = a_trial(tmp_path, 0), a_trial(tmp_path, 1)
+    first.finished, progress = True, Progress(2)
+    for trials, done in (([first, last], False), ([first, last], True)):
+        progress.result(trials, last, {**a_report(1, 0.5, 100), "seconds": 0.1, "done": done})
+    running, ended = capsys.readouterr().err.splitlines()
+    assert running.startswith("[1/2 trials, 0:00, about 0:00 left] ")
+    assert ended.startswith("[2/2 trials, 0:00] ")

@@ -97,7 +97,8 @@ def test_a_killed_trial_and_a_terminated_driver_lose_no_finished_child(tmp_path)
     process.terminate()
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 130, output
-    assert re.search(r"^interrupted: [0-3] of 4 trials ended; go on with --resume$", output, re.M)
+    ended = r"^interrupted: [0-3] of 4 trials ended; go on with the same command and --resume$"
+    assert re.search(ended, output, re.M)
     assert "Traceback" not in output
     before = ParetoFront.read(tmp_path / "k").rows
     config = json.loads(before[0]["config"])

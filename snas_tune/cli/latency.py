@@ -117,8 +117,9 @@ class Latency(Flags):
 
     def sweep_line(self, config: SearchConfig) -> str:
         """The command that searches this space with the table."""
+        images = ("data", "data_root", "image_size", "image_channels") if self.data else ()
         settings: dict[str, Any] = {
-            **{name: getattr(config, name) for name in OF_SPACE},
+            **{name: getattr(config, name) for name in (*images, *OF_SPACE)},
             "ops": f"[{', '.join(config.ops)}]",
             "latency_table": self.output.resolve(),
             "penalty_costs": "{latency_ms: 1}",

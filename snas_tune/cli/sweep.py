@@ -33,7 +33,7 @@ Settings that --set and --config take: see `snas-tune settings`."""
 TEXTS = {
     "name": "Name; DATA-PRESET-seedSEED if not given, numbered if taken.",
     "seed": "Fixes the searcher and the searches.",
-    "resume": "Go on with the sweep of that name; the newest if no name is given.",
+    "resume": "Go on with the sweep of that name, or the newest of this data, preset and seed.",
 }
 """Where the command does more than the setting of that name."""
 

@@ -86,7 +86,7 @@ def one_line(box: str) -> str:
         lines[start:end]
         for start, end in zip([0, *(rule + 1 for rule in rules)], [*rules, len(lines)], strict=True)
     ]
-    text = " ".join(" ".join(sections[0]).split()).removesuffix(".")
+    text = " ".join(" ".join(sections[0]).replace("•", "").split()).removesuffix(".")
     text = re.sub(r"^Error parsing (?:--)?(\S+):", r"\1", text)
     for pattern, ours in NUMBERS:
         text = re.sub(pattern, ours, text)

@@ -71,7 +71,8 @@ class SweepResult:
             lines.append(f"{len(self.failed)} of {self.trials} trials failed{whole}")
         if self.ended < self.trials:
             lines.append(
-                f"interrupted: {self.ended} of {self.trials} trials ended; go on with --resume"
+                f"interrupted: {self.ended} of {self.trials} trials ended; "
+                "go on with the same command and --resume"
             )
         return lines
 

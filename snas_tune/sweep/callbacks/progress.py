@@ -55,7 +55,8 @@ class Progress:
         """The time that passed, and the time that is left as far as that can be told."""
         assert self._start is not None
         elapsed = self._last - self._start
-        done = self._share_done(trials, trial, report[EPOCH])
+        reached = sweep_trial(trial).search.epochs if report.get(DONE) else report[EPOCH]
+        done = self._share_done(trials, trial, reached)
         if not self._done_before < done < 1:
             return _clock(elapsed)
         rest = elapsed * (1 - done) / (done - self._done_before)
