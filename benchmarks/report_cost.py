@@ -12,7 +12,7 @@ checks, and the first search's images and network. *Steady* is from the first re
 it holds every epoch but one. In a sweep the time of a report is when TensorBoard's event was
 written; a checkpoint, the row of the front file, and the pictures after each trial are in it.
 *End* is all after the last report, until the call returns or the process is gone. The overhead is
-the sweep's steady time minus the loop's, by epoch. LayerSpec of it lies outside of the epochs' own
+the sweep's steady time minus the loop's, by epoch. Part of it lies outside of the epochs' own
 seconds; the rest says that the epochs themselves ran slower, beside Ray or by chance.
 """
 

@@ -250,7 +250,7 @@ class SearchConfig:
 
     threads: Annotated[int | None, COUNT] = None
     """Threads of torch on the CPU, set in the process of a trial; torch's own choice if not given.
-    LayerSpec of what fixes results."""
+    It is part of what fixes results."""
 
     precision: Annotated[str, choice(PRECISIONS)] = "float32"
     """``float32``, or autocast to ``bfloat16`` or ``float16``. ``float64`` is slower and for

@@ -186,3 +186,12 @@ def test_a_sweep_writes_the_file_that_repeats_it(tmp_path: Path) -> None:
     third = snas_tune(tmp_path, "sweep", "--config", str(file), "--resume", "--trials=3")
     assert third.returncode == 2
     assert third.stderr == "error: trials must be 2 as in the sweep to resume, got 3\n"
+
+
+def test_a_preset_that_is_no_name_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "sweep.yaml"
+    file.write_text("preset: [demo]\n")
+    with pytest.raises(
+        ValueError, match=r"^preset must be one of demo, small, paper, got \['demo'"
+    ):
+        read_recipe(file=file)

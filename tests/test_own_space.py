@@ -10,12 +10,14 @@ from xml.etree import ElementTree
 
 import pytest
 import torch
+from own_space import Tower, TowerSpace
 from pareto_logs import serve
 
 from snas_tune.architecture import Picks, read_architecture
 from snas_tune.config import SAMPLINGS, SearchConfig
 from snas_tune.front import ParetoFront
 from snas_tune.search.checkpoint import load_search, save_search
+from snas_tune.search.methods.snas import Snas
 from snas_tune.search.search import Search
 from snas_tune.space.choices import one_hot
 from snas_tune.sweep import SweepSettings, run_sweep, sweep_space, write_pictures
@@ -131,3 +133,62 @@ def test_a_sweep_of_them_ends_in_a_front_pictures_and_the_tab(tmp_path, monkeypa
         run, step = answer["runs"][answer["run"][0]]["name"], answer["step"][0]
         found = tensorboard.get("architecture", run=run, step=step)
         assert found["short"].startswith("layer0 conv")
+
+
+class Deaf(TowerSpace):
+    def child(self, architecture, *, affine=False):
+        return super().child(architecture).layers  # a module, but no child: it cannot inherit
+
+    def child_cost(self, name, architecture, *, keep_unused=False):
+        return float(self.picks(architecture)[0])
+
+
+class Loud(Tower):
+    def forward(self, *arguments):
+        return super().forward(*arguments).repeat(1, 2)
+
+
+class LoudSpace(TowerSpace):
+    def supernet(self, implementation):
+        options = [choice.options for choice in self.choices]
+        return Loud(options, self.images.channels, self.images.classes)
+
+
+class Undecided(Snas):
+    def choose(self, accuracy):
+        return [0]
+
+
+class Partless(Snas):
+    parts = ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"space": "Deaf"},
+            r"^child of space tower must have a method inherit\(supernet\), got a ",
+        ),
+        ({"method": "Partless"}, r"^parts of a method must be names, one or more, got \(\)$"),
+        (
+            {"space": "LoudSpace"},
+            r"^supernet of space tower must answer a batch with class logits of shape \(16, 10\), "
+            r"got \(16, 20\)$",
+        ),
+        (
+            {"method": "Undecided"},
+            rf"^method {__name__}:Undecided must choose one option of each of 2 choices by "
+            r"position, got \[0\]$",
+        ),
+    ],
+)
+def test_networks_and_choices_of_the_wrong_shape_give_one_line_by_the_first_epoch(changes, message):
+    named = {name: f"{__name__}:{value}" for name, value in changes.items()}
+    with pytest.raises(ValueError, match=message):
+        Search(SearchConfig(**{**TOWER, **named})).run_epoch()
+
+
+def test_more_sampled_options_than_any_choice_has_are_all_of_them():
+    search = Search(SearchConfig(**TOWER, sampling="top_k", sampled_ops=7))
+    assert search.method.draw(0, torch.Generator()).active == [[0, 1, 2], [0, 1]]

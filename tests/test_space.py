@@ -11,7 +11,7 @@ from own_space import TowerSpace
 from torch import nn
 
 from snas_tune.architecture import Picks
-from snas_tune.config import SearchConfig
+from snas_tune.config import PENALTY_FORMS, SearchConfig
 from snas_tune.space.cell.genotype import Cell, Genotype
 from snas_tune.space.choices import Choice
 from snas_tune.space.cost import COUNTED, module_cost
@@ -200,3 +200,60 @@ def test_a_space_without_choices_is_refused_when_it_is_built(monkeypatch):
     monkeypatch.setattr(Widths, "choices", ())
     with pytest.raises(ValueError, match=r"^choices of space widths must be one or more, got none"):
         build_space(SearchConfig(space=f"{__name__}:Widths"), IMAGES)
+
+
+class Downhill(TowerSpace):
+    """The costliest option of each choice comes first."""
+
+    def __init__(self, config, images):
+        super().__init__(config, images)
+        self.choices = [
+            Choice("layer0", ("conv5", "conv3", "conv1")),
+            Choice("layer1", ("conv3", "conv1")),
+        ]
+
+
+@pytest.mark.parametrize("form", PENALTY_FORMS)
+def test_the_order_of_the_options_changes_no_price(form):
+    up, down = (kind(SearchConfig(), IMAGES).cost("flops") for kind in (TowerSpace, Downhill))
+    for choice, counts in enumerate((3, 2)):
+        expected = up.prices(form)[choice, :counts].flip(0)
+        torch.testing.assert_close(down.prices(form)[choice, :counts], expected)
+    assert down.prices(form).min() == 0
+    assert (down.fixed, down.largest()) == (up.fixed, up.largest())
+
+
+class Namesake(TowerSpace):
+    """Its architectures would be read as cells."""
+
+    name = "cell"
+
+
+class Nameless(Space):
+    choices = (Choice("first", ("a", "b")),)
+    supernet, child = TowerSpace.supernet, TowerSpace.child
+
+
+class Numbers(TowerSpace):
+    def __init__(self, config, images):
+        super().__init__(config, images)
+        self.choices = [Choice("kernel", (1, 3))]
+
+
+class Half(Space):
+    name = "half"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Namesake", r"^architectures of space cell must be read as they are written, got not an "),
+        ("Nameless", r"^space must state its name, got 'test_space:Nameless'$"),
+        ("Numbers", r"^choice kernel must have a tuple of texts as options, got \(1, 3\)$"),
+        ("Half", r"^space must define child, supernet, got 'test_space:Half'$"),
+        ("IMAGES", r"^space must be a subclass of Space, got 'test_space:IMAGES'$"),
+    ],
+)
+def test_a_space_that_could_not_be_searched_or_read_is_refused_when_it_is_built(name, message):
+    with pytest.raises(ValueError, match=message):
+        build_space(SearchConfig(space=f"{__name__}:{name}"), IMAGES)

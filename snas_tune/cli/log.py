@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -42,7 +43,7 @@ class Log:
                 raise ValueError(f"log {target} must be a new folder")
             print(f"{target}: {front!r}", flush=True)
             write_front(front, target, path)
-        print(f"tensorboard --logdir {self.logdir}")
+        print(shlex.join(["tensorboard", "--logdir", str(self.logdir)]))
         return 0
 
 

@@ -92,7 +92,7 @@ def read_recipe(
     """
     asked = _read_file(file) if file else {}
     name = preset or asked.get("preset", "demo")
-    if name not in PRESETS:
+    if not isinstance(name, str) or name not in PRESETS:
         raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {name!r}")
     layers = (COMMON, PRESETS[name], asked, {"search": dict(map(_assignment, assignments))})
     merged = {

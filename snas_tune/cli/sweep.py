@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -252,14 +253,14 @@ def show(result: SweepResult, name: str) -> None:
         f"hypervolume   {result.hypervolume:.4f} {box}",
         f"saved         {100 * result.saved:.0f} % of the epochs: {stopped}",
         f"pictures      {local}/pictures/front.svg and {local}/pictures/architectures/",
-        f"again         snas-tune sweep --config {join(result.path, RECIPE)}",
+        f"again         snas-tune sweep --config {shlex.quote(join(result.path, RECIPE))}",
     ]
     if remote:
         lines.append(f"then          copy all of {result.path} into the folder {name}:")
-    lines.append(f"TensorBoard   tensorboard --logdir {local}/tensorboard")
+    lines.append(f"TensorBoard   tensorboard --logdir {shlex.quote(f'{local}/tensorboard')}")
     kept = [row for row in front.front if row["checkpoint"]]
     if kept:
         # Rounded up, so that the child in the middle of the front is within the budget.
         budget = math.ceil(kept[len(kept) // 2]["flops"] / 1e3) / 1e3
-        lines.append(f"take a child  snas-tune take {local} --max-mflops {budget:.3f}")
+        lines.append(f"take a child  snas-tune take {shlex.quote(local)} --max-mflops {budget:.3f}")
     print("\n".join(lines))

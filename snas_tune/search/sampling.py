@@ -86,7 +86,7 @@ def draw_architecture(
     log_sample = log_concrete(logits, temperature, noise)
     if sampling == "concrete":
         return Draw(log_sample.exp(), None, log_sample)
-    count = sampled_ops if sampling == "top_k" else 1
+    count = min(sampled_ops, logits.shape[-1]) if sampling == "top_k" else 1
     largest = log_sample.detach().topk(count, dim=-1).indices
     chosen = torch.zeros_like(log_sample.detach()).scatter_(-1, largest, 1.0)
     chosen = chosen.masked_fill(log_sample.detach() == -math.inf, 0.0)

@@ -108,8 +108,19 @@ class Search:
                 f"drop_path must be 0 in space {self.space.name}, which has no paths to drop, "
                 f"got {config.drop_path}"
             )
+        self._check_child()
         task = Task(config, self.space, self.runtime, self.penalty, self.steps)
         self.method = build_method(task, self.supernet)
+
+    def _check_child(self) -> None:
+        """Refuse, before any step, a child that could not take over weights."""
+        with torch.random.fork_rng(devices=[]):
+            child = self.space.child(self.space.derive([0] * len(self.space.choices)))
+        if not callable(getattr(child, "inherit", None)):
+            raise ValueError(
+                f"child of space {self.space.name} must have a method inherit(supernet), "
+                f"got a {type(child).__name__} without it"
+            )
 
     @property
     def epoch(self) -> int:
@@ -232,8 +243,19 @@ class Search:
             )
 
     def derive(self) -> Architecture:
-        """The architecture for which the search stands now, unused parts included."""
-        return self.space.derive(self.method.choose(self.picks_accuracy))
+        """The architecture for which the search stands now, unused parts included.
+
+        Raises:
+            ValueError: the method chooses what is no option.
+        """
+        picks = list(self.method.choose(self.picks_accuracy))
+        ranges = [range(len(choice.options)) for choice in self.space.choices]
+        if len(picks) != len(ranges) or not all(map(range.__contains__, ranges, picks)):
+            raise ValueError(
+                f"method {self.config.method} must choose one option of each of {len(ranges)} "
+                f"choices by position, got {picks}"
+            )
+        return self.space.derive(picks)
 
     def child(self, architecture: Architecture | None = None) -> Any:
         """The child network with the supernet's weights and batch-norm statistics of its own.

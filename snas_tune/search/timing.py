@@ -53,7 +53,7 @@ def measure_seconds(
 
     Args:
         space: of the search.
-        runtime: of the search, in any memory nameat.
+        runtime: of the search, in any memory format.
         config: of the search.
         implementations: the one first that is likely to be the fastest.
     """

@@ -33,10 +33,19 @@ def check_choices(space: str, choices: Sequence[Choice]) -> None:
     """Refuse choices that cannot be searched.
 
     Raises:
-        ValueError: there are none, two have one name, or one has fewer than two different options.
+        ValueError: there are none, two have one name, one has fewer than two different options, or
+            a name or an option is no text.
     """
     if not choices:
         raise ValueError(f"choices of space {space} must be one or more, got none")
+    for choice in choices:
+        # A text is a sequence of texts, too, but hardly what was meant.
+        whole = not isinstance(choice.options, str)
+        if not (whole and all(isinstance(text, str) for text in (choice.name, *choice.options))):
+            raise ValueError(
+                f"choice {choice.name} must have a tuple of texts as options, "
+                f"got {choice.options!r}"
+            )
     names = [choice.name for choice in choices]
     for name in names:
         if names.count(name) > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from snas_tune.architecture import Architecture, Picks
+from snas_tune.architecture import Architecture, Picks, read_architecture
 from snas_tune.config import SearchConfig
 from snas_tune.space.choices import Choice, check_choices, option_mask
 from snas_tune.space.cost import COUNTED, Cost, TableCost, combined, module_cost
@@ -174,7 +175,8 @@ class Space(ABC):
     def cost(self, name: str) -> Cost:
         """One cost of all architectures.
 
-        Here it is counted from children that differ from the first one in one option.
+        Here it is counted from children that differ from the first one in one option. The fixed
+        part is the cost of the cheapest child.
 
         Raises:
             ValueError: the costs of the choices do not add up, or the cost is a latency: then a
@@ -188,7 +190,6 @@ class Space(ABC):
             if k:
                 table[c, k] = self.child_cost(name, self.derive([*base[:c], k, *base[c + 1 :]]))
                 table[c, k] -= fixed
-        cost = TableCost(name, table, mask, fixed)
         last = [len(choice.options) - 1 for choice in self.choices]
         whole = fixed + sum(float(table[c, k]) for c, k in enumerate(last))
         counted = self.child_cost(name, self.derive(last))
@@ -197,7 +198,10 @@ class Space(ABC):
                 f"{name} of space {self.name} must add up over its choices, or the space must "
                 f"count it, got {counted:g} where the sum is {whole:g}"
             )
-        return cost
+        # Prices begin at the cheapest option of a choice, in whatever order a space names them.
+        least = table.masked_fill(~mask, math.inf).amin(-1, keepdim=True)
+        table = (table - least).masked_fill(~mask, 0.0)
+        return TableCost(name, table, mask, fixed + float(least.sum()))
 
     def prices(self, costs: Mapping[str, Any], weights: Mapping[str, float], form: str) -> Tensor:
         """The price of every option in the penalty, ``(C, K)``, of uniform expectation 1.
@@ -256,20 +260,25 @@ class Space(ABC):
         raise ValueError(f"space must have layers to measure, got {self.name}, which names none")
 
 
-def named_class(name: str, table: Mapping[str, str], setting: str) -> Any:
-    """A class by its name in a table, or by ``module:name``.
+def named_class(name: str, table: Mapping[str, str], setting: str, kind: type[Any]) -> Any:
+    """A subclass of ``kind`` by its name in a table, or by ``module:name``.
 
     Raises:
-        ValueError: there is none; the message begins with the setting.
+        ValueError: there is none, or it lacks methods; the message begins with the setting.
     """
     module, colon, attribute = table.get(name, name).partition(":")
     if not colon:
         known = ", ".join(table)
         raise ValueError(f"{setting} must be one of {known}, or module:name, got {name!r}")
     try:
-        return getattr(import_module(module), attribute)
+        found = getattr(import_module(module), attribute)
     except Exception as error:  # a user's module may fail in any way
         raise ValueError(f"{setting} must be importable, got {name!r} ({error!r})") from error
+    if not (isinstance(found, type) and issubclass(found, kind)):
+        raise ValueError(f"{setting} must be a subclass of {kind.__name__}, got {name!r}")
+    if missing := sorted(getattr(found, "__abstractmethods__", ())):
+        raise ValueError(f"{setting} must define {', '.join(missing)}, got {name!r}")
+    return found
 
 
 def space_class(name: str) -> type[Space]:
@@ -278,7 +287,7 @@ def space_class(name: str) -> type[Space]:
     Raises:
         ValueError: there is none of that name.
     """
-    found: type[Space] = named_class(name, SPACES, "space")
+    found: type[Space] = named_class(name, SPACES, "space", Space)
     return found
 
 
@@ -289,5 +298,29 @@ def build_space(config: SearchConfig, images: ImageShape) -> Space:
         ValueError: there is none of that name, or a setting does not fit it.
     """
     space = space_class(config.space)(config, images)
+    for fact in ("name", "choices"):
+        if not hasattr(space, fact):
+            raise ValueError(f"space must state its {fact}, got {config.space!r}")
     check_choices(space.name, space.choices)
+    _check_architectures(space)
     return space
+
+
+def _check_architectures(space: Space) -> None:
+    """Refuse a space whose architectures a front file could hold but nobody could read.
+
+    So it is where a space has the name of a built-in one, whose class then reads the JSON.
+    """
+    first = [0] * len(space.choices)
+    architecture = space.derive(first)
+    try:
+        read_architecture(architecture.to_json())
+    except ValueError as error:
+        raise ValueError(
+            f"architectures of space {space.name} must be read as they are written, got {error}"
+        ) from error
+    if list(space.picks(architecture)) != first:
+        raise ValueError(
+            f"picks of space {space.name} must be the inverse of derive, got "
+            f"{space.picks(architecture)} for {first}"
+        )

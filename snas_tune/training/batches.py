@@ -175,8 +175,10 @@ def parts_of(images: int, parts: Sequence[str], seed: int) -> list[Tensor]:
     """The rows of the images of each part: all for one part, else equal shares, drawn once.
 
     Raises:
-        ValueError: a part has no image.
+        ValueError: there is no part, or a part has no image.
     """
+    if isinstance(parts, str) or not parts:
+        raise ValueError(f"parts of a method must be names, one or more, got {parts!r}")
     if images < len(parts):
         raise ValueError(f"training images must be {len(parts)} or more, got {images}")
     if len(parts) == 1:

@@ -148,9 +148,19 @@ class Method(ABC):
         )
 
     def predict(self, batch: Batch, draw: Draw) -> Tensor:
-        """Class logits of a batch under a draw, in the precision of the loss."""
+        """Class logits of a batch under a draw, in the precision of the loss.
+
+        Raises:
+            ValueError: the supernet's answer has another shape.
+        """
         with self.task.runtime.numerics():
             predicted = self.forward(batch.images, draw.sample, batch.keep, draw.active)
+        shape = (len(batch.labels), self.task.space.images.classes)
+        if tuple(predicted.shape) != shape:
+            raise ValueError(
+                f"supernet of space {self.task.space.name} must answer a batch with class logits "
+                f"of shape {shape}, got {tuple(predicted.shape)}"
+            )
         # Of autocast's types the loss is computed in float32.
         return predicted.to(self.task.runtime.dtype)
 

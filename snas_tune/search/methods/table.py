@@ -16,7 +16,7 @@ def method_class(name: str) -> type[Method]:
     Raises:
         ValueError: there is none of that name.
     """
-    found: type[Method] = named_class(name, METHODS, "method")
+    found: type[Method] = named_class(name, METHODS, "method", Method)
     return found
 
 
