@@ -18,7 +18,7 @@ from snas_tune.config import SearchConfig
 from snas_tune.search.checkpoint import FILE, KEYS, load_search, read_state, save_search
 from snas_tune.search.search import SAMPLES, Search
 from snas_tune.training.batches import in_order
-from snas_tune.training.diverged import SearchDiverged
+from snas_tune.training.diverged import Diverged
 from snas_tune.training.runtime import CompiledOrEager
 from snas_tune.training.seeds import generator_for
 
@@ -182,7 +182,7 @@ def test_the_supernets_accuracy_is_counted_over_the_validation_images():
 
 def test_a_learning_rate_out_of_all_bounds_is_a_divergence_that_names_its_step():
     search = Search(SearchConfig(**TINY, weights_learning_rate=1e30))
-    with pytest.raises(SearchDiverged, match=r"^loss must be .*, got (nan|inf) \(.* at step \d \("):
+    with pytest.raises(Diverged, match=r"^loss must be .*, got (nan|inf) \(.* at step \d \("):
         search.run_epoch()
 
 

@@ -17,7 +17,7 @@ from snas_tune.cli.app import main
 from snas_tune.cli.usage import one_line
 from snas_tune.config import SearchConfig
 from snas_tune.sweep.settings import RULES, SEARCHERS, SweepSettings
-from snas_tune.training.diverged import SearchDiverged
+from snas_tune.training.diverged import Diverged
 
 COMMANDS = ("sweep", "take", "latency", "log", "settings")
 Capture = pytest.CaptureFixture[str]
@@ -196,7 +196,7 @@ def fails_with(error: BaseException) -> Callable[..., Any]:
     ("error", "status", "line"),
     [
         (ValueError("a must be b, got c"), 2, "error: a must be b, got c\n"),
-        (SearchDiverged("loss must be finite"), 1, "error: loss must be finite\n"),
+        (Diverged("loss must be finite"), 1, "error: loss must be finite\n"),
         (KeyboardInterrupt(), 130, "interrupted\n"),
     ],
 )

@@ -16,7 +16,7 @@ from snas_tune.space.cell.child import ChildNetwork
 from snas_tune.space.cell.cost import genotype_cost
 from snas_tune.space.cell.genotype import Genotype
 from snas_tune.space.cell.ops import OPS
-from snas_tune.training.diverged import SearchDiverged
+from snas_tune.training.diverged import Diverged
 from snas_tune.training.runtime import CompiledOrEager
 from snas_tune.training.seeds import generator_for
 
@@ -157,7 +157,7 @@ def test_a_loss_that_is_not_a_number_is_a_failure_that_names_the_step(tiny):
     search.take_step()
     with torch.no_grad():
         search.supernet.classifier.bias.fill_(math.nan)
-    with pytest.raises(SearchDiverged, match=r"^loss must be finite, got nan \(.* at step 1 \(pen"):
+    with pytest.raises(Diverged, match=r"^loss must be finite, got nan \(.* at step 1 \(pen"):
         search.run_epoch()
 
 

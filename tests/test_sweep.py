@@ -33,7 +33,7 @@ from snas_tune.sweep import (
 from snas_tune.sweep.callbacks.front import SweepFront
 from snas_tune.sweep.callbacks.trials import SweepTrial
 from snas_tune.sweep.trainable import FAILURE
-from snas_tune.training.diverged import SearchDiverged
+from snas_tune.training.diverged import Diverged
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
 
@@ -192,7 +192,7 @@ def test_if_all_trials_fail_the_front_is_empty_and_only_our_own_lines_are_printe
     assert re.match(r"memory: about \S+ GiB a trial; 2 fit on this machine", memory)
     assert len(lines) == 2
     for line in lines:  # with the reason, at once
-        assert re.match(r"trial \S+ failed: .*SearchDiverged: loss must be finite, got ", line)
+        assert re.match(r"trial \S+ failed: .*Diverged: loss must be finite, got ", line)
     for name in result.failed:  # what fails the same way every time is not tried again
         assert (tmp_path / "f" / name / "error.txt").read_text().count("Failure #") == 1
         assert not list((tmp_path / "f" / name).glob("checkpoint_*"))
@@ -207,7 +207,7 @@ def test_what_fails_every_time_is_reported_and_then_raised(settings, tmp_path):
     assert math.isnan(report["flops"])
     assert not report["done"]
     for following in (trainable.train, lambda: trainable.save(str(tmp_path))):
-        with pytest.raises((SearchDiverged, ValueError), match=re.escape(report[FAILURE])):
+        with pytest.raises((Diverged, ValueError), match=re.escape(report[FAILURE])):
             following()
     assert trainable.reset(SearchConfig(**TINY).to_dict())
     assert trainable.train()["epoch"] == 1

@@ -18,7 +18,7 @@ from snas_tune.search.search import Search
 from snas_tune.space.cell.child import ChildNetwork
 from snas_tune.training.augment import Augmentation, augment
 from snas_tune.training.batches import SplitImages, batch_indices, split_images
-from snas_tune.training.diverged import SearchDiverged
+from snas_tune.training.diverged import Diverged
 from snas_tune.training.evaluate import accuracy
 from snas_tune.training.runtime import Runtime
 from snas_tune.training.seeds import generator_for
@@ -125,7 +125,7 @@ def test_the_gradient_is_clipped(search):
 
 def test_a_loss_that_is_no_number_ends_the_training(search):
     message = r"^loss must be finite, got (nan|inf) in epoch 1$"
-    with pytest.raises(SearchDiverged, match=message):
+    with pytest.raises(Diverged, match=message):
         trained(search, learning_rate=1e30)
 
 

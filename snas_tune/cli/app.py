@@ -17,7 +17,7 @@ from snas_tune.cli.settings import Settings
 from snas_tune.cli.sweep import sweep_command
 from snas_tune.cli.take import Take
 from snas_tune.cli.usage import parse
-from snas_tune.training.diverged import SearchDiverged
+from snas_tune.training.diverged import Diverged
 
 PROGRAM = "snas-tune"
 
@@ -49,7 +49,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except SearchDiverged as error:
+    except Diverged as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -62,7 +62,7 @@ class Take:
 
         Raises:
             ValueError: an input is wrong; nothing is trained.
-            SearchDiverged: the loss of the training is no longer a number.
+            Diverged: the loss of the training is no longer a number.
         """
         from snas_tune.training.train import train
 

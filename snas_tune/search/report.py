@@ -13,7 +13,7 @@ import torch
 from snas_tune.results import CREDIT
 from snas_tune.search.methods.method import StepResult
 from snas_tune.space.choices import Choice
-from snas_tune.training.diverged import SearchDiverged
+from snas_tune.training.diverged import Diverged
 
 
 def training_report(
@@ -31,14 +31,14 @@ def training_report(
         ``credit/<choice>`` and the mean of every group as ``credit_<group>``.
 
     Raises:
-        SearchDiverged: a loss is NaN or infinite.
+        Diverged: a loss is NaN or infinite.
     """
     cross_entropy = torch.stack([r.cross_entropy for r in results]).double().cpu()
     penalty = torch.stack([r.penalty for r in results]).double().cpu()
     loss = cross_entropy + penalty
     if not loss.isfinite().all():
         bad = int((~loss.isfinite()).nonzero()[0])
-        raise SearchDiverged(
+        raise Diverged(
             f"loss must be finite, got {loss[bad].item()} (cross-entropy "
             f"{cross_entropy[bad].item():.4g}) at {settings(bad)}"
         )

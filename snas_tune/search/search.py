@@ -31,7 +31,7 @@ from snas_tune.space.cost import COUNTED, Cost
 from snas_tune.space.space import ImageShape, Implementation, build_space
 from snas_tune.training.augment import Augmentation, augment
 from snas_tune.training.batches import batch_indices, parts_of, split_images, steps_per_epoch
-from snas_tune.training.diverged import SearchDiverged
+from snas_tune.training.diverged import Diverged
 from snas_tune.training.evaluate import accuracy
 from snas_tune.training.recalibrate import recalibrate
 from snas_tune.training.runtime import choose_runtime
@@ -174,7 +174,7 @@ class Search:
             ``child_accuracy`` is NaN in epochs that do not evaluate the child.
 
         Raises:
-            SearchDiverged: a loss, or an answer on validation images, is NaN or infinite.
+            Diverged: a loss, or an answer on validation images, is NaN or infinite.
         """
         start = time.perf_counter()
         first = self.step
@@ -208,7 +208,7 @@ class Search:
         """Measure supernet and child as they are now: the report's part that trains nothing.
 
         Raises:
-            SearchDiverged: the supernet or the child answers with NaN or infinity.
+            Diverged: the supernet or the child answers with NaN or infinity.
         """
         derived = self.derive()
         live = self.space.live(derived)
@@ -237,7 +237,7 @@ class Search:
 
     def _check_finite(self, name: str, report: Mapping[str, Any]) -> None:
         if math.isnan(report[name]):
-            raise SearchDiverged(
+            raise Diverged(
                 f"class logits must be finite where {name} is measured, got NaN or infinity after "
                 f"step {self.step} (penalty strength {self.config.penalty_strength:g})"
             )

@@ -17,7 +17,7 @@ from snas_tune.config import SearchConfig
 from snas_tune.results import ARCHITECTURE, EPOCH, METRICS, STEP
 from snas_tune.search.checkpoint import read_state, save_search
 from snas_tune.search.search import Search
-from snas_tune.training.diverged import SearchDiverged
+from snas_tune.training.diverged import Diverged
 
 FAILURE = "failure"
 """What a report holds, beside NaN, when the trial will fail for a reason that trying again keeps:
@@ -54,14 +54,14 @@ class SnasTrainable(tune.Trainable):  # type: ignore[misc]  # Ray's classes are 
     def _noting_failure(self) -> Iterator[None]:
         try:
             yield
-        except (SearchDiverged, ValueError) as error:
+        except (Diverged, ValueError) as error:
             self._failure = error
 
     def step(self) -> dict[str, Any]:
         """Search for one epoch and report it.
 
         Raises:
-            SearchDiverged: the loss is no longer finite; reported before.
+            Diverged: the loss is no longer finite; reported before.
             ValueError: a setting or a checkpoint is wrong; reported before.
         """
         if self._failure is None:
@@ -89,7 +89,7 @@ class SnasTrainable(tune.Trainable):  # type: ignore[misc]  # Ray's classes are 
         """Write the whole state.
 
         Raises:
-            SearchDiverged: as :meth:`step`.
+            Diverged: as :meth:`step`.
             ValueError: likewise.
         """
         self._raise_failure()

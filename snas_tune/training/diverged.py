@@ -3,5 +3,5 @@
 from __future__ import annotations
 
 
-class SearchDiverged(RuntimeError):  # noqa: N818 - it is the event that users look for
+class Diverged(RuntimeError):  # noqa: N818 - it is the event that users look for
     """The loss of a search, or of a network's own training, is no longer a number."""

@@ -25,7 +25,7 @@ from snas_tune.checks import (
 )
 from snas_tune.training.augment import Augmentation, augment
 from snas_tune.training.batches import SplitImages, batch_indices, steps_per_epoch
-from snas_tune.training.diverged import SearchDiverged
+from snas_tune.training.diverged import Diverged
 from snas_tune.training.evaluate import accuracy
 from snas_tune.training.runtime import Runtime
 from snas_tune.training.seeds import generator_for
@@ -118,7 +118,7 @@ def train(
     Raises:
         ValueError: the training images do not fill one batch, or a drop path is asked of a network
             that has none.
-        SearchDiverged: a loss is NaN or infinite.
+        Diverged: a loss is NaN or infinite.
     """
     steps = steps_per_epoch(len(data.train), training.batch_size)
     _check_drop_path(network, training)
@@ -140,7 +140,7 @@ def train(
             losses.append(loss.detach())
         mean = torch.stack(losses).double().mean().item()
         if not math.isfinite(mean):
-            raise SearchDiverged(f"loss must be finite, got {mean} in epoch {epoch + 1}")
+            raise Diverged(f"loss must be finite, got {mean} in epoch {epoch + 1}")
         if progress is not None:
             network.eval()
             right = accuracy(
