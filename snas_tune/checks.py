@@ -137,6 +137,10 @@ def is_instance(kind: type) -> Check:
 ABOVE_ONE = Check(lambda value: is_number(value) and value > 1, "above 1")
 COUNT = Check(lambda value: is_count(value, 1), "a positive whole number")
 COUNT_OR_ZERO = at_least(0)
+SEED = Check(
+    lambda value: is_count(value, 0) and value < 2**32, "a whole number from 0 to 4294967295"
+)
+"""Of Optuna, whose seeds are numpy's of 32 bits."""
 POSITIVE = Check(lambda value: is_number(value) and value > 0, "positive")
 NOT_NEGATIVE = Check(lambda value: is_number(value) and value >= 0, "0 or more")
 SHARE = Check(lambda value: is_number(value) and 0 <= value < 1, "at least 0 and below 1")

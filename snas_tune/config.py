@@ -254,8 +254,8 @@ class SearchConfig:
 
     precision: Annotated[str, choice(PRECISIONS)] = "float32"
     """``float32``, or autocast to ``bfloat16`` or ``float16``. ``float64`` is slower and for
-    comparisons: rounding is then too small for a short search to tell one form of the supernet,
-    or one number of threads, from another."""
+    comparisons: rounding is then too small for a short search to tell one implementation of
+    the supernet, or one number of threads, from another."""
 
     channels_last: Annotated[bool, FLAG] = False
     """Keep images and feature maps in channels-last memory format."""
@@ -320,7 +320,8 @@ def _check_together(config: SearchConfig) -> None:
         costs.values()
     ):
         raise ValueError(f"penalty_costs must be weights with a positive sum, got {dict(costs)}")
-    if config.sampling == "top_k" and config.sampled_ops > len(config.ops):
+    of_cells = config.space == "cell"  # which alone reads `ops`
+    if of_cells and config.sampling == "top_k" and config.sampled_ops > len(config.ops):
         raise ValueError(
             f"sampled_ops must be at most the number of ops, {len(config.ops)}, "
             f"got {config.sampled_ops}"

@@ -15,16 +15,16 @@ from snas_tune.space.cost import COUNTED
 from snas_tune.space.space import ImageShape
 from snas_tune.training.seeds import generator_for
 
-FRAME = Skeleton(4, 4, "cifar", 8, 1, 3)
+SKELETON = Skeleton(4, 4, "cifar", 8, 1, 3)
 NODES = 2
 EDGES = 5
 
 
-def flops_of(skeleton=FRAME, ops=DARTS_OPS):
+def flops_of(skeleton=SKELETON, ops=DARTS_OPS):
     return cell_cost("flops", Candidates(skeleton, NODES, ops))
 
 
-def prices_of(weights, form, skeleton=FRAME, ops=DARTS_OPS):
+def prices_of(weights, form, skeleton=SKELETON, ops=DARTS_OPS):
     config = SearchConfig(
         cells=skeleton.cells, channels=skeleton.channels, nodes=NODES, ops=ops, stem=skeleton.stem
     )
@@ -48,13 +48,13 @@ def drawn(logits, temperature, step=0):
 
 def spread_logits():
     generator = torch.Generator().manual_seed(0)
-    shape = (len(Candidates(FRAME, NODES, DARTS_OPS).choices), len(DARTS_OPS))
+    shape = (len(Candidates(SKELETON, NODES, DARTS_OPS).choices), len(DARTS_OPS))
     return torch.randn(shape, generator=generator, dtype=torch.float64).requires_grad_()
 
 
 @pytest.mark.parametrize("form", ["linear", "log"])
 @pytest.mark.parametrize(
-    "skeleton", [FRAME, Skeleton(8, 4, "cifar", 8, 1, 3), Skeleton(5, 16, "cifar", 17, 3, 10)]
+    "skeleton", [SKELETON, Skeleton(8, 4, "cifar", 8, 1, 3), Skeleton(5, 16, "cifar", 17, 3, 10)]
 )
 def test_uniform_logits_pay_the_strength_whatever_the_depth_and_width(form, skeleton):
     prices = prices_of({"flops": 2.0, "params": 1.0, "memory": 3.0}, form, skeleton)

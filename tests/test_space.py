@@ -60,6 +60,23 @@ def test_costs_that_add_up_are_counted_for_every_architecture():
         assert cost.expected(logits).item() == pytest.approx(mean.item())
 
 
+def test_a_child_is_built_once_to_count_all_its_costs(monkeypatch):
+    space, built = TowerSpace(SearchConfig(), IMAGES), []
+    child = space.child
+    monkeypatch.setattr(space, "child", lambda found: built.append(found) or child(found))
+    for name in COUNTED:
+        space.cost(name)
+    # The first options, each other option beside them, and the last options.
+    assert len(built) == len(set(built)) == 1 + 2 + 1 + 1
+
+
+def test_the_number_of_ops_bounds_sampled_ops_in_cells_alone():
+    settings = {"sampling": "top_k", "sampled_ops": 9}
+    with pytest.raises(ValueError, match=r"^sampled_ops must be at most the number of ops, 8, got"):
+        SearchConfig(**settings)
+    SearchConfig(**settings, space="own_space:TowerSpace")
+
+
 def test_counting_leaves_the_global_random_state_alone():
     state = torch.random.get_rng_state()
     TowerSpace(SearchConfig(), IMAGES).cost("flops")

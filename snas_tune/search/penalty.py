@@ -34,9 +34,9 @@ class Penalty:
         strength: nats that uniform logits pay.
         prices: of every option, ``(C, K)``, from :meth:`Space.prices`.
         gradient: ``sample``: through the reparameterised sample. ``expectation``: the exact
-            expectation under the logits. ``score``: the score function, edge by edge, as edges are
-            drawn independently and each pays its own price: ``grad log p(Z_e)`` times the price of
-            ``Z_e`` less its expectation, a baseline that leaves it unbiased.
+            expectation under the logits. ``score``: the score function, choice by choice, as
+            they are drawn independently and each pays its own price: ``grad log p(Z_c)`` times the
+            price of ``Z_c`` less its expectation, a baseline that leaves it unbiased.
     """
 
     def __init__(self, strength: float, prices: Tensor, gradient: str) -> None:
@@ -72,11 +72,11 @@ class Penalty:
 class TargetPenalty(Penalty):
     """The constraint form: FLOPs held to a target.
 
-    The penalty is the strength times the square of the excess of FLOPs, in units of the cells'
+    The penalty is the strength times the square of the excess of FLOPs, in units of the choices'
     FLOPs under uniform logits, and it is there only while the expectation or the derived child
     (argmax, dead parts kept) exceeds what is allowed. That falls in a straight line from the FLOPs
     under uniform logits to the target, which it reaches at :data:`TARGET_BY`. So the push is gentle
-    all the way: one of full force, from the first step on, empties the cell, as the logits'
+    all the way: one of full force, from the first step on, empties the network, as the logits'
     optimiser remembers it long after it has ended.
 
     Args:

@@ -78,7 +78,7 @@ def draw_architecture(
         temperature: positive.
         noise: Gumbel noise of the same shape.
         sampling: the way.
-        sampled_ops: how many ops of an edge run, for ``top_k``.
+        sampled_ops: how many options of a choice run, for ``top_k``.
 
     Raises:
         ValueError: ``temperature`` is not positive.
@@ -105,7 +105,7 @@ def draw_architecture(
 
 
 def concrete_log_density(log_sample: Tensor, logits: Tensor, temperature: float) -> Tensor:
-    """Log density of the concrete sample of every edge (SNAS appendix; Maddison, eq. 6).
+    """Log density of the concrete sample of every choice (SNAS appendix; Maddison, eq. 6).
 
     ``log (K-1)! + (K-1) log t + sum_k (logits - (t+1) log Z) - K log sum_k exp(logits - t log Z)``
     for each row, with respect to the Lebesgue measure on the simplex.

@@ -233,10 +233,17 @@ class Space(ABC):
             raise ValueError(
                 f"cost must be one of {', '.join(COUNTED)} in space {self.name}, got {name}"
             )
-        with torch.random.fork_rng(devices=[]):
-            child = self.child(architecture)
-        shape = (1, self.images.channels, self.images.size, self.images.size)
-        return module_cost(child, torch.zeros(shape))[name]
+        if architecture not in self._counted:  # all costs of a child are counted at once
+            with torch.random.fork_rng(devices=[]):
+                child = self.child(architecture)
+            shape = (1, self.images.channels, self.images.size, self.images.size)
+            self._counted[architecture] = module_cost(child, torch.zeros(shape))
+        return self._counted[architecture][name]
+
+    @cached_property
+    def _counted(self) -> dict[Architecture, dict[str, float]]:
+        """The costs of the children that were counted."""
+        return {}
 
     def machine(self, runtime: Runtime) -> dict[str, Any]:
         """The facts of the machine, by name, on which the fastest implementation depends."""

@@ -15,7 +15,7 @@ Importing it imports neither ray nor torch: each name below is loaded when it is
 :func:`run_sweep`          all of it in one call, from a check of every input to the front
 :func:`make_tuner`         the same as a ``tune.Tuner``
 :func:`sweep_result`       the front, failures and exit status of what ``tune`` returned
-:func:`write_pictures`     the front and its cells as drawings
+:func:`write_pictures`     the front and its architectures as drawings
 :func:`quiet_ray`          start Ray on this machine, or join a cluster, without noise
 =========================  =========================================================================
 

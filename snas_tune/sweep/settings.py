@@ -12,6 +12,7 @@ from snas_tune.checks import (
     FLAG,
     NOT_NEGATIVE,
     POSITIVE,
+    SEED,
     TEXT,
     Check,
     check_fields,
@@ -84,7 +85,7 @@ class SweepSettings:
     reduction_factor: Annotated[float, ABOVE_ONE, FIXED] = 3
     """Ratio of the epochs of two rungs."""
 
-    seed: Annotated[int, COUNT_OR_ZERO, FIXED] = 0
+    seed: Annotated[int, SEED, FIXED] = 0
     """Of the searcher. With the searches' own seed it fixes the front of a sweep that runs one
     trial at a time; at any number, if the rule is ``fifo`` and the searcher a sampler."""
 

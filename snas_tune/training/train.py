@@ -66,7 +66,7 @@ class Training:
     """Largest norm of the gradient."""
 
     drop_path: Annotated[float, SHARE] = 0.0
-    """Probability that an image loses an edge, reached along a line from 0 (published: 0.2). For
+    """Probability that an image loses a path, reached along a line from 0 (published: 0.2). For
     networks whose ``forward`` has an argument ``drop_path``."""
 
     evaluation_batch_size: Annotated[int, COUNT] = 250

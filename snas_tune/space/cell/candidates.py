@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from snas_tune.space.cell.genotype import INPUTS, NONE, Cell, Edge, Genotype, cell_edges
 from snas_tune.space.cell.layers import LayerSpec
-from snas_tune.space.cell.plan import CellPlan, Source, plan_network
+from snas_tune.space.cell.plan import CellPlan, Source
 from snas_tune.space.cell.skeleton import Skeleton
 from snas_tune.space.choices import Choice
 
@@ -49,10 +48,7 @@ class Candidates:
     def plans(self) -> Sequence[CellPlan]:
         """The cells of the supernet: every input read, every intermediate node concatenated."""
         cell = Cell(self.nodes, (), tuple(range(INPUTS, INPUTS + self.nodes)))
-        frame: dict[str, Any] = {
-            name: getattr(self.skeleton, name) for name in ("cells", "channels", "stem")
-        }
-        return plan_network(Genotype(cell, cell), **frame, keep_dead=True).cells
+        return self.skeleton.plan(Genotype(cell, cell), keep_dead=True).cells
 
     def classifier(self, nodes: int) -> LayerSpec:
         """The classifier behind so many nodes of the last cell."""
