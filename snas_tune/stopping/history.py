@@ -56,7 +56,7 @@ def rung_levels(grace_period: float, reduction_factor: float, max_t: float) -> t
     check_value("reduction_factor", reduction_factor, ABOVE_ONE)
     check_value("max_t", max_t, POSITIVE)
     if max_t < grace_period:
-        raise ValueError(f"max_t must be at least grace_period {grace_period}, got {max_t}")
+        raise ValueError(f"grace_period must be at most max_t, {max_t:g}, got {grace_period:g}")
     levels: list[float] = []
     level = grace_period
     while level < max_t:
