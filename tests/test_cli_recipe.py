@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from conftest import TINY
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from snas_tune import ParetoFront
@@ -89,10 +89,11 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.sampled_from(sorted(PRESETS)),
-    st.dictionaries(st.sampled_from(sorted(SECTIONS["search"])), VALUES),
-    st.dictionaries(st.sampled_from(sorted(SECTIONS["sweep"])), VALUES),
+    st.dictionaries(st.sampled_from(sorted(SECTIONS["search"])), VALUES, max_size=8),
+    st.dictionaries(st.sampled_from(sorted(SECTIONS["sweep"])), VALUES, max_size=8),
 )
 def test_a_sweep_file_is_read_as_it_was_written(
     tmp_path_factory: pytest.TempPathFactory,
@@ -162,6 +163,7 @@ def contents(front: ParetoFront) -> list[dict[str, str]]:
     ]
 
 
+@pytest.mark.slow
 def test_a_sweep_writes_the_file_that_repeats_it(tmp_path: Path) -> None:
     sizes = [f"--set={n}={v}" for n, v in TINY.items()]
     words = ["--rule=fifo", "--searcher=tpe", "--concurrent=1", "--trials=2", "--epochs=2"]

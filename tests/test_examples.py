@@ -64,6 +64,7 @@ def test_what_is_not_there_is_not_resumed(example, tmp_path):
     assert last.startswith("ValueError: name must be that of a sweep to resume, got ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("example", "name"), [("own_data.py", "own-data"), ("own_module.py", "own-module")]
 )
