@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 import platform
 import statistics
-import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import torch
+from torch.utils.benchmark import Timer
 
 from snas_tune.files import write_whole
 from snas_tune.space.space import Layer
@@ -36,7 +36,7 @@ def measure_latencies(
     Args:
         layers: from :meth:`Space.layers`.
         device: ``auto`` or a torch device.
-        repeats: runs of each layer, after three that are not counted.
+        repeats: runs of each layer, each after two that are not counted.
         progress: called with each layer and its milliseconds.
 
     Returns:
@@ -57,17 +57,12 @@ def measure_latencies(
 
 
 def _milliseconds(layer: Layer, device: torch.device, repeats: int) -> float:
-    module = layer.build(affine=False).to(device).eval()
-    image = layer.example(device)
-    times = []
+    names = {"module": layer.build(affine=False).to(device).eval(), "image": layer.example(device)}
+    # It waits for a GPU, and runs the statement twice before each time that it takes.
+    timer = Timer("module(image)", globals=names, num_threads=torch.get_num_threads())
     with torch.inference_mode():
-        for _ in range(3 + repeats):
-            start = time.perf_counter()
-            module(image)
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            times.append(time.perf_counter() - start)
-    return 1000 * statistics.median(times[3:])
+        times = [timer.timeit(1).median for _ in range(repeats)]
+    return 1000 * statistics.median(times)
 
 
 def write_latencies(path: str | Path, table: Mapping[str, float], device: str = "auto") -> None:
