@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import copy
+import importlib
+import inspect
 import re
 import shlex
 from collections.abc import Callable
@@ -272,3 +275,17 @@ def test_ray_makes_machines_of_the_file_in_a_stand_in_for_aws(tmp_path, monkeypa
     # Ray gives the head the profile of this name; the workers ask for the same.
     profile = made["head_node"]["IamInstanceProfile"]["Arn"].rpartition("/")[2]
     assert types["gpu_spot"]["node_config"]["IamInstanceProfile"] == {"Name": profile}
+
+
+@pytest.mark.parametrize("path", [AWS, LOCAL, KUBERAY], ids=lambda path: Path(path).name)
+def test_the_python_that_a_file_runs_calls_what_is_there(path):
+    found = re.findall(
+        r"from (snas_tune[\w.]*) import (\w+);\s*(\w+\([^)]*\))", Path(path).read_text()
+    )
+    assert found
+    for module, name, call in found:
+        function = getattr(importlib.import_module(module), name)
+        (parsed,) = (node for node in ast.walk(ast.parse(call)) if isinstance(node, ast.Call))
+        assert parsed.func.id == name
+        names = dict.fromkeys(word.arg for word in parsed.keywords)
+        inspect.signature(function).bind(*parsed.args, **names)
