@@ -81,7 +81,7 @@ class Search:
 
     def _build_costs(self) -> None:
         weights = {name: w for name, w in self.config.penalty_costs.items() if w}
-        costs = {name: self.space.cost(name) for name in {"flops", *weights}}
+        costs = {name: self.space.cost(name) for name in dict.fromkeys(("flops", *weights))}
         self.flops = costs["flops"]
         self.penalty = self._penalty({name: costs[name] for name in sorted(weights)}, weights)
 

@@ -32,6 +32,8 @@ class Snas(Method):
         super().__init__(task, supernet)
         config = task.config
         self.logits = nn.Parameter(self._first_logits())
+        missing = ~self.mask.to(self.logits.device)
+        self._missing = missing if missing.any() else None  # known once, asked twice a step
         self.logits_optimiser = torch.optim.Adam(
             [self.logits],
             lr=config.logits_learning_rate or min(0.1, PUBLISHED_TRAVEL / task.steps),
@@ -59,9 +61,9 @@ class Snas(Method):
     @property
     def masked_logits(self) -> Tensor:
         """The logits, minus infinity where a choice has no such option."""
-        if self.mask.all():
+        if self._missing is None:
             return self.logits
-        return self.logits.masked_fill(~self.mask.to(self.logits.device), -torch.inf)
+        return self.logits.masked_fill(self._missing, -torch.inf)
 
     def temperature(self, step: int) -> float:
         """Temperature of a step; after the last step, the last one's."""

@@ -30,12 +30,11 @@ from snas_tune.training.runtime import Runtime
 
 
 class CellSpace(Space):
-    """A normal and a reduction cell, each edge of which carries one op; an architecture is a
-    :class:`Genotype`.
+    """A normal and a reduction cell, each edge of which carries one op.
 
-    Its settings are ``cells``, ``channels``, ``partial_channels``, ``nodes``, ``ops``,
-    ``ops_module`` and ``stem``.
-    """  # noqa: D205 - the line is one sentence
+    An architecture is a :class:`Genotype`. The settings of the space are ``cells``, ``channels``,
+    ``partial_channels``, ``nodes``, ``ops``, ``ops_module`` and ``stem``.
+    """
 
     name = "cell"
 
