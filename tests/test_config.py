@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snas_tune.config import COSTS, DARTS_OPS, SearchConfig
+from snas_tune.config import DARTS_OPS, SearchConfig
+from snas_tune.setting_checks import COSTS
 
 NAN, INF = math.nan, math.inf
 NO_COUNT = (0, -1, 1.0, True, "3", NAN, [2])

@@ -58,7 +58,16 @@ ROOMS = {
         ("torch", "tyro", "yaml", "tomli"),
     ),
 }
-WORDS = ("annealing", "architecture", "checks", "config", "events", "files", "results")
+WORDS = (
+    "annealing",
+    "architecture",
+    "checks",
+    "config",
+    "events",
+    "files",
+    "results",
+    "setting_checks",
+)
 
 
 def room_of(module: str) -> str:
