@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from snas_tune.data.archives import SUFFIXES, Archive, is_archive
 from snas_tune.data.cache import through_cache
@@ -15,7 +16,7 @@ from snas_tune.data.folder import Folder
 from snas_tune.data.images import ImageSet
 from snas_tune.data.module import FORM, ModuleFunction
 from snas_tune.data.progress import Progress, StderrProgress, silent
-from snas_tune.data.request import Request, Source
+from snas_tune.data.request import Request, Source, answer
 
 _KRIZ = "https://www.cs.toronto.edu/~kriz"
 _ZALANDO = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
@@ -92,6 +93,7 @@ def load(
     download: bool = True,
     cache_dir: str | Path | None = None,
     progress: Progress | None = None,
+    **form: Any,
 ) -> ImageSet:
     """The training images of a source; its test images are never among them.
 
@@ -102,20 +104,23 @@ def load(
             is called like a named source is ``./digits``.
         root: where named sources are looked for and downloaded to; relative paths that are not in
             the working directory are looked for there too.
-        image_size: side in pixels: the largest centred square is resized to it, bilinear and
-            antialiased. None keeps the source's own size, which all images must then have.
-        channels: 1 (grey) or 3 (RGB). None keeps the source's own: 1 if all images are grey.
+        image_size: side in pixels, to which images are brought, bilinear and antialiased. None
+            keeps the source's own size, which all images must then have.
+        channels: 1 (grey) or 3 (RGB); arrays may have others. None keeps the source's own: 1 if
+            all images are grey.
         download: whether a named source that is missing may be downloaded.
         cache_dir: decode once into ``cache_dir/<fingerprint>`` and map the images from there, so
             that all processes of a machine share them, see
             :func:`snas_tune.data.cache.through_cache`; None decodes into this process's memory.
         progress: called as a download or a decoding advances, None for stderr,
             :func:`~snas_tune.data.progress.silent` for nothing.
+        form: other fields of :class:`Request`: ``fit``, how an image comes to a square, and
+            ``bits`` of samples with more than 8.
 
     Raises:
         ValueError: the spec, the data or the cache is wrong; one line that names the fault.
     """
-    request = _request(spec, True, root, image_size, channels, download, progress)
+    request = _request(spec, True, root, image_size, channels, download, progress, form)
     return _read(request, cache_dir)
 
 
@@ -128,6 +133,7 @@ def load_test(
     download: bool = True,
     cache_dir: str | Path | None = None,
     progress: Progress | None = None,
+    **form: Any,
 ) -> ImageSet:
     """The test images of a source, for the same arguments as :func:`load`.
 
@@ -138,7 +144,7 @@ def load_test(
         ValueError: as :func:`load`.
         NoTestImages: a ValueError, too: the source has no test images.
     """
-    request = _request(spec, False, root, image_size, channels, download, progress)
+    request = _request(spec, False, root, image_size, channels, download, progress, form)
     return _read(request, cache_dir)
 
 
@@ -150,6 +156,7 @@ def check(
     channels: int | None = None,
     download: bool = True,
     train: bool = True,
+    **form: Any,
 ) -> None:
     """Raise the errors of :func:`load` that can be found cheaply.
 
@@ -160,14 +167,15 @@ def check(
         spec: as for :func:`load`, and so are the next four.
         root: where named sources and relative paths are looked for.
         image_size: side in pixels.
-        channels: 1 or 3.
+        channels: as for :func:`load`.
         download: whether a missing source may be downloaded.
         train: whether the training or the test images will be loaded.
+        form: as for :func:`load`.
 
     Raises:
         ValueError: as :func:`load`.
     """
-    request = _request(spec, train, root, image_size, channels, download, silent)
+    request = _request(spec, train, root, image_size, channels, download, silent, form)
     resolve(spec, request.root).check(request)
 
 
@@ -179,6 +187,7 @@ def _request(
     channels: int | None,
     download: bool,
     progress: Progress | None,
+    form: Mapping[str, Any],
 ) -> Request:
     return Request(
         spec=spec,
@@ -188,13 +197,15 @@ def _request(
         channels=channels,
         download=download,
         progress=StderrProgress() if progress is None else progress,
+        listed=spec not in SOURCES,
+        **form,
     )
 
 
 def _read(request: Request, cache_dir: str | Path | None) -> ImageSet:
     source = resolve(request.spec, request.root)
     if cache_dir is None:
-        return source.read(request)
+        return answer(source, request)
     return through_cache(source, request, Path(cache_dir).expanduser())
 
 

@@ -42,7 +42,7 @@ class Images:
 
     @property
     def channels(self) -> int:
-        """1 or 3."""
+        """1 (grey), 3 (RGB) or another number."""
         return int(self.pixels.shape[1])
 
     @staticmethod
