@@ -28,6 +28,7 @@ from snas_tune.checks import (
     choice,
 )
 from snas_tune.setting_checks import (
+    BAD_IMAGES,
     COST_WEIGHTS,
     DARTS_OPS,
     NAMES,
@@ -40,7 +41,7 @@ from snas_tune.setting_checks import (
     check_together,
 )
 
-SINCE_FORMAT_1 = {"space": "cell", "method": "snas"}
+SINCE_FORMAT_1 = {"space": "cell", "method": "snas", "bad_images": "error"}
 """Settings that the first configs did not have, and their one meaning then. They are left out of
 the JSON where they have it, so that a search keeps its fingerprint, and a trial its name."""
 
@@ -133,6 +134,10 @@ class SearchConfig:
 
     image_channels: Annotated[int | None, COLOURS] = None
     """1 or 3; the source's own if not given."""
+
+    bad_images: Annotated[str, choice(BAD_IMAGES)] = "error"
+    """Images that cannot be read: ``error`` names all of them before the first trial, ``skip``
+    leaves them out, counts and lists them."""
 
     limit_images: Annotated[int | None, COUNT] = None
     """Use a stratified subset of that many images; all of them if not given."""

@@ -28,6 +28,7 @@ COSTS = ("flops", "params", "memory", "latency_ms")
 SAMPLINGS = ("concrete", "gdas", "dsnas", "top_k")
 """How an architecture is drawn, see :func:`snas_tune.search.sampling.draw_architecture`."""
 
+BAD_IMAGES = ("error", "skip")
 SUPERNETS = ("auto", "plain", "fused")
 PRECISIONS = ("float32", "float64", "bfloat16", "float16")
 

@@ -69,6 +69,7 @@ FIELDS = {
     "data_cache": ("a text", NO_TEXT, (None, "cache")),
     "image_size": ("a whole number, 4 or more", (*NO_COUNT, 3), (None, 4)),
     "image_channels": ("1 or 3", (0, 2, 3.0, True, "1", NAN, [1]), (1, 3)),
+    "bad_images": ("one of error, skip", NO_CHOICE, ("error", "skip")),
     "limit_images": ("a positive whole number", NO_COUNT, (None, 1)),
     "validation_fraction": ("above 0 and below 1", (0, *NO_SHARE), (0.2, 0.99)),
     "cells": ("a whole number, 3 or more", (*NO_COUNT, 2), (3, 20)),

@@ -12,10 +12,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
+from snas_tune.data.found import Found
 from snas_tune.files import first_line
 
 Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
 GREY_MODES = ("1", "L", "LA", "La")
 """Pillow's modes without colour; 16-bit grey (``I...``) comes on top."""
@@ -34,6 +36,13 @@ class ImageSet:
     classes: tuple[str, ...]
     """The names of the classes."""
 
+    validation: Flags | None = None
+    """bool, shape (N,): the images that the source itself names as validation images, as in a
+    folder ``val/``; None where it names none."""
+
+    found: Found | None = None
+    """What was read and what was left out; every source of :func:`snas_tune.data.load` says it."""
+
     def __post_init__(self) -> None:
         if self.images.dtype != np.uint8 or self.images.ndim != 4:
             raise ValueError(
@@ -46,6 +55,13 @@ class ImageSet:
             raise ValueError(
                 f"labels must be int64 of shape ({len(self.images)},), "
                 f"got {self.labels.dtype} of shape {self.labels.shape}"
+            )
+        if self.validation is not None and (
+            self.validation.dtype != np.bool_ or self.validation.shape != self.labels.shape
+        ):
+            raise ValueError(
+                f"validation must be bool of shape ({len(self.images)},), "
+                f"got {self.validation.dtype} of shape {self.validation.shape}"
             )
         require_classes(self.classes, self.labels)
 

@@ -5,18 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated, Protocol, TypedDict
 
 import numpy as np
 
-from snas_tune.checks import COLOURS, COUNT, check_fields
+from snas_tune.checks import COLOURS, COUNT, check_fields, choice
 from snas_tune.data.images import ImageSet, Pixels
 from snas_tune.data.progress import Progress, silent
+from snas_tune.setting_checks import BAD_IMAGES
 
 
 def in_memory(shape: tuple[int, ...]) -> Pixels:
     """Room for images in main memory."""
     return np.empty(shape, np.uint8)
+
+
+class Form(TypedDict, total=False):
+    """The fields of a :class:`Request` that a caller may leave out, see there."""
+
+    image_size: int | None
+    channels: int | None
+    bad_images: str
+    download: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +47,9 @@ class Request:
 
     channels: Annotated[int | None, COLOURS] = None
     """1 (grey) or 3 (RGB), None for the source's own."""
+
+    bad_images: Annotated[str, choice(BAD_IMAGES)] = "error"
+    """Images that cannot be read: ``error`` names all of them, ``skip`` leaves them out."""
 
     download: bool = True
     """Whether a named source that is missing may be downloaded."""
