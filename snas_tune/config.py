@@ -29,6 +29,7 @@ from snas_tune.checks import (
 )
 from snas_tune.setting_checks import (
     ACCURACIES,
+    BAD_IMAGES,
     COST_WEIGHTS,
     DARTS_OPS,
     FITS,
@@ -42,7 +43,13 @@ from snas_tune.setting_checks import (
     check_together,
 )
 
-SINCE_FORMAT_1 = {"space": "cell", "method": "snas", "fit": "crop", "metric": "accuracy"}
+SINCE_FORMAT_1 = {
+    "space": "cell",
+    "method": "snas",
+    "bad_images": "error",
+    "fit": "crop",
+    "metric": "accuracy",
+}
 """Settings that the first configs did not have, and their one meaning then. They are left out of
 the JSON where they have it, so that a search keeps its fingerprint, and a trial its name."""
 
@@ -139,6 +146,10 @@ class SearchConfig:
     fit: Annotated[str, choice(FITS)] = "crop"
     """How an image comes to a square of ``image_size``: its largest centred square (``crop``), the
     whole between black bands (``pad``), or the whole with another ratio (``squash``)."""
+
+    bad_images: Annotated[str, choice(BAD_IMAGES)] = "error"
+    """Images that cannot be read: ``error`` names all of them before the first trial, ``skip``
+    leaves them out, counts and lists them."""
 
     limit_images: Annotated[int | None, COUNT] = None
     """Use a stratified subset of that many images; all of them if not given."""

@@ -34,6 +34,7 @@ FITS = ("crop", "pad", "squash")
 ACCURACIES = ("accuracy", "balanced_accuracy")
 """How accuracy is measured, see :func:`snas_tune.training.evaluate.accuracy`."""
 
+BAD_IMAGES = ("error", "skip")
 SUPERNETS = ("auto", "plain", "fused")
 PRECISIONS = ("float32", "float64", "bfloat16", "float16")
 

@@ -70,6 +70,7 @@ FIELDS = {
     "image_size": ("a whole number, 4 or more", (*NO_COUNT, 3), (None, 4)),
     "image_channels": ("a whole number from 1 to 64", (0, 65, 3.0, True, "1", NAN, [1]), (3, 5)),
     "fit": ("one of crop, pad, squash", NO_CHOICE, ("crop", "pad")),
+    "bad_images": ("one of error, skip", NO_CHOICE, ("error", "skip")),
     "limit_images": ("a positive whole number", NO_COUNT, (None, 1)),
     "validation_fraction": ("above 0 and below 1", (0, *NO_SHARE), (0.2, 0.99)),
     "metric": (

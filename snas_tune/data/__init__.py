@@ -15,9 +15,10 @@
 =====================  =============================================================================
 
 Modules: ``images`` (the set, and one image's form), ``depth`` (samples of more than 8 bits),
-``listing`` (the list of files as a hash), ``gather`` (many images into one array), ``tree`` (class folders), ``folder`` and ``archives`` (where these are), ``digits``, ``cifar``,
-``fashion`` and ``module`` (the other sources), ``download``, ``progress``, ``cache``, ``split``,
-``request``, ``sources``.
+``listing`` (the list of files as a hash), ``gather`` (many images into one array), ``tree`` (class
+folders), ``folder`` and ``archives`` (where these are), ``digits``, ``cifar``, ``fashion`` and
+``module`` (the other sources), ``download``, ``progress``, ``cache``, ``split``, ``request``,
+``sources``.
 """
 
 from snas_tune.data.images import ImageSet

@@ -15,10 +15,12 @@ from PIL import Image, ImageOps
 
 from snas_tune.checks import MOST_CHANNELS
 from snas_tune.data.depth import BYTE, Depth, bits_of
+from snas_tune.data.found import Found
 from snas_tune.files import first_line
 
 Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
 GREY_MODES = ("1", "L", "LA", "La")
 """Pillow's modes without colour; 16-bit grey (``I...``) comes on top."""
@@ -51,6 +53,12 @@ class ImageSet:
 
     listing: str = ""
     """A hash of the names and sizes of the files, where the source has files of the user's."""
+    validation: Flags | None = None
+    """bool, shape (N,): the images that the source itself names as validation images, as in a
+    folder ``val/``; None where it names none."""
+
+    found: Found | None = None
+    """What was read and what was left out; every source of :func:`snas_tune.data.load` says it."""
 
     def __post_init__(self) -> None:
         if self.images.dtype != np.uint8 or self.images.ndim != 4:
@@ -64,6 +72,13 @@ class ImageSet:
             raise ValueError(
                 f"labels must be int64 of shape ({len(self.images)},), "
                 f"got {self.labels.dtype} of shape {self.labels.shape}"
+            )
+        if self.validation is not None and (
+            self.validation.dtype != np.bool_ or self.validation.shape != self.labels.shape
+        ):
+            raise ValueError(
+                f"validation must be bool of shape ({len(self.images)},), "
+                f"got {self.validation.dtype} of shape {self.validation.shape}"
             )
         require_classes(self.classes, self.labels)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated, Protocol, TypedDict
 
 import numpy as np
 
@@ -14,12 +14,23 @@ from snas_tune.data.depth import Depth
 from snas_tune.data.images import ImageSet, Pixels
 from snas_tune.data.listing import listing
 from snas_tune.data.progress import Progress, silent
-from snas_tune.setting_checks import FITS
+from snas_tune.setting_checks import BAD_IMAGES, FITS
 
 
 def in_memory(shape: tuple[int, ...]) -> Pixels:
     """Room for images in main memory."""
     return np.empty(shape, np.uint8)
+
+
+class Form(TypedDict, total=False):
+    """The fields of a :class:`Request` that a caller may leave out, see there."""
+
+    image_size: int | None
+    channels: int | None
+    fit: str
+    bits: int | None
+    bad_images: str
+    download: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +63,9 @@ class Request:
 
     listed: bool = False
     """Whether names and sizes of the source's files are noted with the images."""
+
+    bad_images: Annotated[str, choice(BAD_IMAGES)] = "error"
+    """Images that cannot be read: ``error`` names all of them, ``skip`` leaves them out."""
 
     download: bool = True
     """Whether a named source that is missing may be downloaded."""

@@ -19,6 +19,7 @@ def load_images(config: SearchConfig) -> ImageSet:
         root=config.data_root,
         image_size=config.image_size,
         channels=config.image_channels,
+        bad_images=config.bad_images,
         cache_dir=config.data_cache,
     )
     require_square(images, config.data)

@@ -57,6 +57,7 @@ def check_settings(space: Mapping[str, Any], address: str | None = None) -> Sear
         root=config.data_root,
         image_size=config.image_size,
         channels=config.image_channels,
+        bad_images=config.bad_images,
     )
     return config
 

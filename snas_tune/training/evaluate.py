@@ -34,19 +34,30 @@ def accuracy(
     Returns:
         In [0, 1]; NaN where a logit is not a number, for that network classifies nothing.
     """
-    weights = _weights(images, metric)
-    right = torch.zeros((), device=runtime.device)
+    classes = len(images.classes)
+    right = torch.zeros(classes, dtype=torch.int64, device=runtime.device)
+    known = torch.zeros((), device=runtime.device)
     with torch.no_grad(), runtime.numerics():
         for pixels, labels in in_order(images, batch_size):
             logits = predict(normalise(pixels, runtime.channels_last))
-            right += (weights[labels] * (logits.argmax(1) == labels)).sum()
-            right += 0 * logits.float().sum()  # NaN stays NaN; argmax would call it the first class
-    return right.item() / len(images)
+            hits = torch.where(logits.argmax(1) == labels, labels, classes)
+            right += hits.bincount(minlength=classes + 1)[:classes]
+            known += 0 * logits.float().sum()  # NaN stays NaN; argmax would call it the first class
+    share = balanced if metric == "balanced_accuracy" else plain
+    return share(right, images.labels.bincount(minlength=classes)) + known.item()
 
 
-def _weights(images: Images, metric: str) -> Tensor:
-    """Of an image of each class, so that the weights of all images sum to their number."""
-    counts = images.labels.bincount(minlength=len(images.classes))
-    if metric == "accuracy":
-        return torch.ones_like(counts)
-    return len(images) / ((counts > 0).sum() * counts.clamp_min(1).double())
+def plain(right: Tensor, counts: Tensor) -> float:
+    """The share of all images that are right.
+
+    Args:
+        right: right images of each class, whole numbers.
+        counts: all images of each class.
+    """
+    return right.sum().item() / counts.sum().item()
+
+
+def balanced(right: Tensor, counts: Tensor) -> float:
+    """The mean over the classes that have images of the share that is right, for the same."""
+    present = counts > 0
+    return (right[present].double() / counts[present]).mean().item()
