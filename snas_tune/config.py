@@ -30,6 +30,7 @@ from snas_tune.checks import (
     choice,
     is_number,
 )
+from snas_tune.documents import documented
 
 DARTS_OPS = (
     "none",
@@ -72,6 +73,7 @@ PATHS = (*PLACES, "latency_table")
 """Settings that are always paths."""
 
 
+@documented
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchConfig:
     """One SNAS search. All of it is recorded with the front, so a row can be searched again.

@@ -58,7 +58,16 @@ ROOMS = {
         ("torch", "tyro", "yaml", "tomli"),
     ),
 }
-WORDS = ("annealing", "architecture", "checks", "config", "events", "files", "results")
+WORDS = (
+    "annealing",
+    "architecture",
+    "checks",
+    "config",
+    "documents",
+    "events",
+    "files",
+    "results",
+)
 
 
 def room_of(module: str) -> str:

@@ -18,6 +18,7 @@ from snas_tune.checks import (
     check_fields,
     choice,
 )
+from snas_tune.documents import documented
 
 SEARCHERS = ("pareto", "tpe", "nsga2", "gp", "random")
 """Names that :func:`snas_tune.sweep.searcher.make_searcher` knows: a searcher of this package, and
@@ -44,6 +45,7 @@ DIRECTORY = Check(
 )
 
 
+@documented
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepSettings:
     """How a sweep runs. The command line, ``run_sweep``, ``make_tuner`` and a resume read this.
