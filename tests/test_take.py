@@ -180,7 +180,7 @@ def test_a_cell_whose_checkpoint_was_not_kept_begins_with_new_weights(
     bare = without_checkpoint(sweep, tmp_path)
     assert take(bare, "--pick", "trial:1") == 2
     assert (
-        "epochs must be positive for a child whose checkpoint was not kept, got 0"
+        "epochs must be positive for a child with new weights, as of one whose checkpoint was not"
         in capsys.readouterr().err
     )
     assert take(bare, "--pick", "trial:1", "--epochs", "1") == 0
