@@ -61,12 +61,15 @@ ROOMS = {
 WORDS = (
     "annealing",
     "architecture",
+    "arguments",
     "checks",
     "config",
     "events",
     "files",
     "results",
     "setting_checks",
+    "text_checks",
+    "values",
 )
 
 
