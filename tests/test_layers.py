@@ -61,12 +61,16 @@ ROOMS = {
 WORDS = (
     "annealing",
     "architecture",
+    "arguments",
     "checks",
     "config",
+    "documents",
     "events",
     "files",
     "results",
     "setting_checks",
+    "text_checks",
+    "values",
 )
 
 
