@@ -29,6 +29,7 @@ from snas_tune.checks import (
     check_value,
     choice,
 )
+from snas_tune.documents import documented
 from snas_tune.setting_checks import (
     A_FLOP,
     COST_WEIGHTS,
@@ -65,6 +66,7 @@ PATHS = (*PLACES, "latency_table")
 """Settings that are always paths."""
 
 
+@documented
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchConfig:
     """One SNAS search. All of it is recorded with the front, so a row can be searched again.

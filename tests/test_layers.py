@@ -64,6 +64,7 @@ WORDS = (
     "arguments",
     "checks",
     "config",
+    "documents",
     "events",
     "files",
     "results",

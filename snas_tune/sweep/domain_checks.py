@@ -9,14 +9,13 @@ may contradict each other.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy.typing as npt
 from ray.tune.search.sample import Categorical, Domain, Float, Integer, Quantized
 
-from snas_tune.checks import check_value, is_number
+from snas_tune.checks import check_value, holds, is_number
 from snas_tune.config import SearchConfig
 from snas_tune.data import split, subset
 from snas_tune.search.methods.table import method_class
@@ -86,25 +85,19 @@ def _members(name: str, value: Any) -> Iterator[Any]:
 
 def _ends(name: str, domain: Domain) -> tuple[Any, Any]:
     """The two ends of a range; a range of whole numbers does not hold Tune's upper one."""
-    low, high = getattr(domain, "lower", None), getattr(domain, "upper", None)
+    low: Any = getattr(domain, "lower", None)
+    high: Any = getattr(domain, "upper", None)
     whole = isinstance(domain, Integer)
-    sampler = domain.get_sampler()
-    steps = sampler.q if isinstance(sampler, Quantized) else None
-    numbers = all(_is_end(end) and (not whole or end == int(end)) for end in (low, high))
+    numbers = all(holds(is_number, end) for end in (low, high))
     if not isinstance(domain, (Float, Integer)) or not numbers:
         raise ValueError(f"{name} must be {FORM}, got {_told(domain)}")
-    if whole and steps in (None, 1):
+    sampler = domain.get_sampler()
+    steps = sampler.q if isinstance(sampler, Quantized) else 1
+    if whole and steps == 1:
         high -= 1
-    if low > high or (steps is not None and not (_is_end(steps) and steps > 0)):
+    if low > high or (whole and {int(low), int(high)} != {low, high}) or not steps > 0:
         raise ValueError(f"{name} must be {FORM}, the lower one first, got {_told(domain)}")
     return low, high
-
-
-def _is_end(value: Any) -> bool:
-    try:
-        return is_number(value)
-    except OverflowError:  # of 10**400
-        return False
 
 
 def _told(domain: Domain) -> str:
@@ -178,8 +171,3 @@ def _fit(config: SearchConfig, labels: npt.NDArray[Any], classes: Sequence[str])
     )
     parts = parts_of(len(train), method_class(config.method).parts, config.seed)
     steps_per_epoch(len(parts[0]), config.batch_size)
-
-
-def finite_ends(low: float, high: float) -> bool:
-    """Whether two numbers are the ends of a range that is sampled in the logarithm."""
-    return 0 < low <= high < math.inf

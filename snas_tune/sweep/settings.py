@@ -17,6 +17,7 @@ from snas_tune.checks import (
     check_fields,
     choice,
 )
+from snas_tune.documents import documented
 from snas_tune.setting_checks import MOST_STEPS
 from snas_tune.text_checks import ADDRESS, DIRECTORY, STORAGE
 
@@ -44,6 +45,7 @@ MOST_CORES = 4096
 MOST_MACHINES = 10**5
 
 
+@documented
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepSettings:
     """How a sweep runs. The command line, ``run_sweep``, ``make_tuner`` and a resume read this.
