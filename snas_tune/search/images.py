@@ -8,11 +8,22 @@ from typing import Any
 from snas_tune.config import SearchConfig
 from snas_tune.data import ImageSet, load
 from snas_tune.data.found import counts_of
+from snas_tune.data.request import Form
 from snas_tune.data.split import require_two
 from snas_tune.training.batches import require_square
 
 SHOWN = 3
 """Classes that a message names."""
+
+
+def form_of(config: SearchConfig) -> Form:
+    """The form of a config's images, as :func:`snas_tune.data.load` takes it."""
+    return {
+        "image_size": config.image_size,
+        "channels": config.image_channels,
+        "fit": config.fit,
+        "bad_images": config.bad_images,
+    }
 
 
 def load_images(config: SearchConfig) -> ImageSet:
@@ -22,13 +33,7 @@ def load_images(config: SearchConfig) -> ImageSet:
         ValueError: the images are not square, or a class has one image only.
     """
     images = load(
-        config.data,
-        root=config.data_root,
-        image_size=config.image_size,
-        channels=config.image_channels,
-        fit=config.fit,
-        bad_images=config.bad_images,
-        cache_dir=config.data_cache,
+        config.data, root=config.data_root, cache_dir=config.data_cache, **form_of(config)
     )
     require_square(images, config.data)
     if images.validation is None:
