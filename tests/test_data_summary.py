@@ -70,9 +70,7 @@ def test_names_of_classes_keep_to_the_line() -> None:
     assert "\n" not in found_line(odd, 28, (2480, 620), "crop")
 
 
-@pytest.mark.parametrize(
-    ("metric", "share"), [("accuracy", "91.0"), ("balanced_accuracy", "33.3")]
-)
+@pytest.mark.parametrize(("metric", "share"), [("accuracy", "91.0"), ("balanced_accuracy", "33.3")])
 def test_the_answer_that_is_always_the_same_has_its_accuracy(metric: str, share: str) -> None:
     line = majority_line(CLASSES, (910, 45, 45), metric)
     assert line == f'always answering "bag" gives {share} %'

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import TINY
-from image_trees import write_classes
+from image_trees import encoded, write_folder
 
 from snas_tune.config import SearchConfig
 from snas_tune.data import ImageSet
@@ -34,7 +34,10 @@ def record(folder: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def pets(tmp_path: Path) -> Path:
-    return write_classes(tmp_path / "pets", {"cat": 9, "dog": 10, "owl": 11})
+    counts = {"cat": 9, "dog": 10, "owl": 11}
+    names = [f"{name}/{i}.png" for name, count in counts.items() for i in range(count)]
+    images = {name: encoded(7 * i, "RGB", (8, 8)) for i, name in enumerate(names)}
+    return write_folder(tmp_path / "pets", images)
 
 
 def test_the_record_names_classes_counts_and_shape(pets: Path) -> None:
@@ -101,9 +104,7 @@ def test_a_checkpoint_is_gone_on_from_with_the_same_images_only(pets: Path, tmp_
     save_search(search, tmp_path)
     load_search(tmp_path)
     (pets / "cat").rename(pets / "zebra")
-    with pytest.raises(
-        ValueError, match=r"^classes must be .*\(new 'zebra'; gone 'cat'\)$"
-    ):
+    with pytest.raises(ValueError, match=r"^classes must be .*\(new 'zebra'; gone 'cat'\)$"):
         load_search(tmp_path)
     (pets / "zebra").rename(pets / "cat")
     (pets / "cat" / "0.png").unlink()
