@@ -67,6 +67,7 @@ WORDS = (
     "documents",
     "events",
     "files",
+    "objective_checks",
     "results",
     "setting_checks",
     "text_checks",
