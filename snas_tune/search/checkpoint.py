@@ -23,6 +23,10 @@ KEYS = {
 }
 """What a saved state of each format has besides it."""
 
+LATER = ("images", "normalise", "statistics")
+"""What states of format 2 have, too, unless they are old: the record of the images, and with it the
+normalisation and the child's batch-norm statistics, so that a child needs no images."""
+
 
 def save_search(search: Search, directory: str | Path) -> Path:
     """Write the whole state of a search into a directory, replacing the file in one move."""
@@ -63,19 +67,26 @@ def _reason(error: Exception) -> str:
     return f"it is no file of torch.save ({type(error).__name__})"
 
 
-def load_search(directory: str | Path, images: ImageSet | None = None, **changes: object) -> Search:
+def load_search(
+    directory: str | Path,
+    images: ImageSet | None = None,
+    *,
+    same_images: bool = True,
+    **changes: object,
+) -> Search:
     """The search that a checkpoint holds, ready to go on or to give its child.
 
     Args:
         directory: of the checkpoint.
         images: its training images; loaded as its config says if not given.
+        same_images: refuse other images of the same classes.
         changes: settings that may differ from the saved ones, such as ``device`` or ``data_root``.
 
     Raises:
-        ValueError: no readable checkpoint, or of another search space.
+        ValueError: no readable checkpoint, or of another search space, or of other images.
     """
     state = read_state(directory)
     config = SearchConfig.from_dict({**state["config"], **changes})
     search = Search(config, images, state["implementation"])
-    search.load_state_dict(state)
+    search.load_state_dict(state, same_images=same_images)
     return search
