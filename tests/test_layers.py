@@ -58,7 +58,7 @@ ROOMS = {
         ("torch", "tyro", "yaml", "tomli"),
     ),
 }
-WORDS = ("annealing", "architecture", "checks", "config", "events", "files", "results")
+WORDS = ("annealing", "architecture", "checks", "config", "events", "files", "owned", "results")
 
 
 def room_of(module: str) -> str:
