@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from filelock import FileLock
 
@@ -75,8 +75,8 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def read_bounded(path: str | Path, most: int) -> bytes:
-    """The content of a file that somebody else may have written.
+def open_bounded(path: str | Path, most: int) -> IO[bytes]:
+    """Open a file to read that somebody else may have written.
 
     Args:
         path: of a regular file; others, such as a pipe, might never end.
@@ -87,13 +87,22 @@ def read_bounded(path: str | Path, most: int) -> bytes:
         OSError: it cannot be read.
     """
     # A named pipe without a writer is opened at once.
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    with os.fdopen(descriptor, "rb") as stream:
-        status = os.fstat(descriptor)
+    stream = os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb")
+    try:
+        status = os.fstat(stream.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise ValueError("it must be a regular file")
         if status.st_size > most:
             raise ValueError(f"it must have at most {most} bytes, got {status.st_size}")
+    except BaseException:
+        stream.close()
+        raise
+    return stream
+
+
+def read_bounded(path: str | Path, most: int) -> bytes:
+    """The content of a file that somebody else may have written; errors as :func:`open_bounded`."""
+    with open_bounded(path, most) as stream:
         return stream.read(most)
 
 

@@ -58,7 +58,22 @@ ROOMS = {
         ("torch", "tyro", "yaml", "tomli"),
     ),
 }
-WORDS = ("annealing", "architecture", "checks", "config", "events", "files", "owned", "results")
+WORDS = (
+    "annealing",
+    "architecture",
+    "arguments",
+    "checks",
+    "config",
+    "documents",
+    "events",
+    "files",
+    "owned",
+    "results",
+    "setting_checks",
+    "text_checks",
+    "values",
+    "zips",
+)
 
 
 def room_of(module: str) -> str:
