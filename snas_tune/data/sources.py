@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from snas_tune.data.archives import SUFFIXES, Archive, is_archive
 from snas_tune.data.cache import through_cache
 from snas_tune.data.cifar import Cifar
+from snas_tune.data.collect import with_found
 from snas_tune.data.digits import Digits
 from snas_tune.data.download import Remote
 from snas_tune.data.fashion import FashionMnist
@@ -171,8 +172,10 @@ def _request(spec: str, root: str | Path, progress: Progress | None, form: Form)
 def _read(request: Request, cache_dir: str | Path | None) -> ImageSet:
     source = resolve(request.spec, request.root)
     if cache_dir is None:
-        return answer(source, request)
-    return through_cache(source, request, Path(cache_dir).expanduser())
+        images = answer(source, request)
+    else:
+        images = through_cache(source, request, Path(cache_dir).expanduser())
+    return with_found(images, request)
 
 
 def _file(path: Path) -> Source:
