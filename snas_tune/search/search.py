@@ -78,7 +78,7 @@ class Search:
         self.steps = config.epochs * self.steps_per_epoch
         self.step = 0
         self.images = image_record(images)
-        self.statistics: Mapping[str, Tensor] = {}
+        self.statistics: Mapping[str, Tensor] | None = None
         self._build_costs()
         self._build_network(choose_implementation(self.space, self.runtime, config, began))
 
@@ -190,7 +190,7 @@ class Search:
         Raises:
             Diverged: the supernet or the child answers with NaN or infinity.
         """
-        derived, self.statistics = self.derive(), {}
+        derived, self.statistics = self.derive(), None
         live = self.space.live(derived)
         logits = self.method.option_logits()
         report: dict[str, Any] = {
@@ -324,7 +324,7 @@ class Search:
                 "mean": self.data.normalise.mean,
                 "deviation": self.data.normalise.deviation,
             },
-            "statistics": dict(self.statistics),
+            "statistics": self.statistics,
         }
 
     def load_state_dict(self, state: Mapping[str, Any], *, same_images: bool = True) -> None:
@@ -347,4 +347,4 @@ class Search:
         self.supernet.load_tensors(state["supernet"])
         self.method.load_state_dict(state["method"])
         self.step = state["step"]
-        self.statistics = state.get("statistics", {})
+        self.statistics = state.get("statistics")
