@@ -45,7 +45,6 @@ OF_SEARCH = (
     "image_size",
     "fit",
     "limit_images",
-    "metric",
     "flip",
     "epochs",
     "batch_size",

@@ -60,7 +60,7 @@ def advice_line(classes: Sequence[str], counts: Sequence[int], metric: str) -> s
     if share <= HALF or metric == "balanced_accuracy":
         return ""
     line = majority_line(classes, counts, metric)
-    return f"{line}: metric=balanced_accuracy measures each class alike"
+    return f"{line}: --set metric=balanced_accuracy measures each class alike"
 
 
 def _count(found: Found, used: int) -> str:

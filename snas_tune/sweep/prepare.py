@@ -91,15 +91,15 @@ def check_sweep(space: Mapping[str, Any], address: str | None = None) -> SearchC
         ValueError: as :func:`check_settings`, or a member of a domain does not fit the images.
     """
     configs = check_settings(space, address)
-    _build_search(configs[0], load_images(configs[0]), others=configs)
+    _build_search(configs[0], others=configs)
     return configs[0]
 
 
 def _build_search(
     config: SearchConfig,
-    images: ImageSet,
     gpus: float = 0,
     others: Sequence[SearchConfig] = (),
+    images: ImageSet | None = None,
 ) -> Search:
     """Build a search on the CPU; trials on a GPU measure its implementations there.
 
@@ -109,6 +109,7 @@ def _build_search(
     if config.compile:  # under which the plain one runs; to compile it here would take minutes
         changes |= {"supernet": "plain", "compile": False}
     with _threads_of(config):
+        images = load_images(config) if images is None else images
         same = [other for other in others if _data_of(other) == _data_of(config)]
         check_images(same, images.labels, images.classes, images.validation)
         return Search(SearchConfig.from_dict({**config.to_dict(), **changes}), images)
@@ -256,7 +257,7 @@ def _say_what_fits(
     answers: Mapping[str, Answer],
 ) -> None:
     config = configs[0]
-    search = _build_search(config, images, settings.gpus_per_trial, configs)
+    search = _build_search(config, settings.gpus_per_trial, configs, images)
     if not settings.progress:
         return
     with _threads_of(config):
