@@ -58,7 +58,20 @@ ROOMS = {
         ("torch", "tyro", "yaml", "tomli"),
     ),
 }
-WORDS = ("annealing", "architecture", "checks", "config", "events", "files", "results")
+WORDS = (
+    "annealing",
+    "architecture",
+    "arguments",
+    "checks",
+    "config",
+    "documents",
+    "events",
+    "files",
+    "results",
+    "setting_checks",
+    "text_checks",
+    "values",
+)
 
 
 def room_of(module: str) -> str:
