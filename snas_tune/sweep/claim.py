@@ -23,7 +23,7 @@ from types import TracebackType
 from pyarrow import fs
 
 from snas_tune.files import first_line, lock_if_free
-from snas_tune.front.storage import OBJECT_STORES, STORAGE_ERRORS, replace_file, resolve
+from snas_tune.front.storage import STORAGE_ERRORS, replace_file, resolve
 
 OWNER = ".owner"
 """The file that names the owner. Tune copies files called ``.json`` to and fro, so it is not."""
@@ -42,6 +42,7 @@ SETTLE = 2.0
 
 
 Unlock = Callable[[], object]
+Place = tuple[fs.FileSystem, str]
 
 
 class Taken(ValueError):  # noqa: N818 - a name that is taken
@@ -75,16 +76,17 @@ class Claim:
     """An experiment's directory that this process alone has; :func:`claim` makes one.
 
     Args:
-        path: the directory, which is there.
+        place: the file system, and the directory in it, which is there.
         owner: this process.
         unlock: releases the lock of its file; ``None`` where the claim is written instead.
         made: whether the directory was not there before.
     """
 
-    def __init__(self, path: str, owner: Owner, unlock: Unlock | None, made: bool) -> None:
-        self.path, self.lost = path, ""
+    def __init__(self, place: Place, owner: Owner, unlock: Unlock | None, made: bool) -> None:
+        self.lost = ""
+        """Who has taken the directory over."""
         self._owner, self._unlock, self._made = owner, unlock, made
-        self._store, self._inside = resolve(path)
+        self._store, self._inside = place
         self._ended = threading.Event()
         if unlock is None:
             threading.Thread(target=self._beat, daemon=True).start()
@@ -116,12 +118,12 @@ class Claim:
 
     def _beat(self) -> None:
         while not self._ended.wait(BEAT):
-            other = _read_owner(self._store, self._inside)
+            other = _read_owner((self._store, self._inside))
             if other is not None and other.token != self._owner.token:
                 self.lost = str(other)
                 return
             with suppress(*STORAGE_ERRORS):  # one that is away does not take the claim away
-                _write_owner(self._store, self._inside, replace(self._owner, beat=time.time()))
+                _write_owner((self._store, self._inside), replace(self._owner, beat=time.time()))
 
     def release(self) -> None:
         """Give the directory up; one that was made for this claim and holds nothing goes away."""
@@ -143,21 +145,25 @@ class Claim:
                 self._store.delete_dir(self._inside)
 
 
-def claim(path: str) -> Claim:
+def claim(path: str, filesystem: fs.FileSystem | None = None) -> Claim:
     """Claim an experiment's directory for this process; it is made if it is not there.
+
+    Args:
+        path: the directory, local or a URI.
+        filesystem: as in :func:`snas_tune.front.storage.resolve`.
 
     Raises:
         Taken: another process runs this experiment, or this one does already.
         ValueError: the directory cannot be written.
     """
-    store, inside = resolve(path)
+    store, inside = place = resolve(path, filesystem)
     try:
         made = store.get_file_info(inside).type == fs.FileType.NotFound
         store.create_dir(inside, recursive=True)
         if isinstance(store, fs.LocalFileSystem):
             with suppress(NotImplementedError, *_without_locks(inside)):
-                return _locked(path, made)
-        return _written(path, made)
+                return _locked(place, made)
+        return _written(place, made)
     except STORAGE_ERRORS as error:
         raise ValueError(f"storage path {path} is not writable: {first_line(error)}") from error
 
@@ -167,48 +173,48 @@ def _without_locks(inside: str) -> tuple[type[OSError], ...]:
     return (OSError,) if os.access(inside, os.W_OK) else ()
 
 
-def _locked(path: str, made: bool) -> Claim:
+def _locked(place: Place, made: bool) -> Claim:
     """A claim by the lock of a file."""
-    store, inside = resolve(path)
-    unlock = lock_if_free(Path(inside, LOCK))
-    if unlock is None:
-        raise _taken(path, _read_owner(store, inside))
-    if not Path(inside, LOCK).exists():  # its last owner removed the directory meanwhile
-        unlock()
-        return claim(path)
+    file = Path(place[1], LOCK)
+    while True:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        unlock = lock_if_free(file)
+        if unlock is None:
+            raise _taken(place, _read_owner(place))
+        if file.exists():
+            break
+        unlock()  # the owner before removed the directory meanwhile
     owner = Owner.this()
-    _write_owner(store, inside, owner)
-    return Claim(path, owner, unlock, made)
+    _write_owner(place, owner)
+    return Claim(place, owner, unlock, made)
 
 
-def _written(path: str, made: bool, sleep: Callable[[float], None] = time.sleep) -> Claim:
+def _written(place: Place, made: bool) -> Claim:
     """A claim by a file that its owner writes again and again."""
-    store, inside = resolve(path)
-    found = _read_owner(store, inside)
+    found = _read_owner(place)
     if found is not None:
         if time.time() - found.beat >= STALE:  # or its clock is another one
-            sleep(1.5 * BEAT)
-            if _read_owner(store, inside) == found:
-                found = None
-        if found is not None:
-            raise _taken(path, found)
+            time.sleep(1.5 * BEAT)
+        if time.time() - found.beat < STALE or _read_owner(place) != found:
+            raise _taken(place, found)
     owner = Owner.this()
-    _write_owner(store, inside, owner)
-    sleep(SETTLE)
-    found = _read_owner(store, inside)
+    _write_owner(place, owner)
+    time.sleep(SETTLE)
+    found = _read_owner(place)
     if found is None or found.token != owner.token:
-        raise _taken(path, found)
-    return Claim(path, owner, None, made)
+        raise _taken(place, found)
+    return Claim(place, owner, None, made)
 
 
-def _taken(path: str, owner: Owner | None) -> Taken:
-    name = resolve(path)[1].rstrip("/").rpartition("/")[2]
+def _taken(place: Place, owner: Owner | None) -> Taken:
+    name = place[1].rstrip("/").rpartition("/")[2]
     known = owner or "another process has just begun it"
     return Taken(f"name must be that of a sweep that no process runs, got {name!r}: {known}")
 
 
-def _read_owner(store: fs.FileSystem, inside: str) -> Owner | None:
+def _read_owner(place: Place) -> Owner | None:
     """The owner that is written there; ``None`` if none can be read."""
+    store, inside = place
     try:
         with store.open_input_file(f"{inside}/{OWNER}") as stream:
             return Owner(**json.loads(stream.read(4096)))
@@ -216,7 +222,7 @@ def _read_owner(store: fs.FileSystem, inside: str) -> Owner | None:
         return None
 
 
-def _write_owner(store: fs.FileSystem, inside: str, owner: Owner) -> None:
-    to_disk = store.type_name in OBJECT_STORES
+def _write_owner(place: Place, owner: Owner) -> None:
+    store, inside = place
     content = json.dumps(asdict(owner)).encode()
-    replace_file(store, f"{inside}/{OWNER}", content, to_disk=to_disk)
+    replace_file(store, f"{inside}/{OWNER}", content, to_disk=False)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pyarrow import fs
@@ -14,7 +15,8 @@ from snas_tune.files import first_line
 from snas_tune.front import FILE_NAME, FrontFile
 from snas_tune.front.storage import STORAGE_ERRORS, join, resolve
 from snas_tune.sweep.claim import LOCK, OWNER, Claim, Taken, claim
-from snas_tune.sweep.experiment import DESCRIPTION
+from snas_tune.sweep.experiment import DESCRIPTION, Description
+from snas_tune.sweep.settings import RECIPE, SweepSettings
 
 STATE = re.compile(r"experiment_state-.*\.json")
 """What Tune calls its own saved state there."""
@@ -27,9 +29,6 @@ SAVED = re.compile(
 
 VIEWS = ("tensorboard", "scheduler")
 """The directories there that hold nothing without results."""
-
-RECIPE = "sweep.yaml"
-"""The name of the sweep file that the command writes there."""
 
 
 def claim_experiment(storage: str, name: str, *, resume: bool) -> Claim:
@@ -162,16 +161,67 @@ def _check_free(storage: str, name: str) -> None:
             store.delete_file(info.path)
 
 
-def beginning(name: str, storage: str, found: Contents, restores: bool) -> str | None:
-    """The line that says how a resumed sweep begins, where it is not simply gone on with."""
-    if restores:
-        return None
-    if not found.rows:
-        return f"sweep {name} in {storage} has no results yet: it begins"
-    return (
-        f"sweep {name} in {storage} has results, but no saved state of its trials: its trials "
-        "begin again, and its children stay"
-    )
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What an experiment that is resumed holds of its earlier run."""
+
+    description: Description | None
+    """``None`` of one that was killed before it was described."""
+
+    restores: bool
+    """Whether Tune saved the state of its trials."""
+
+    rows: bool
+    """Whether it has children."""
+
+    begun: int
+    """How many trials have begun."""
+
+    @staticmethod
+    def of(path: str) -> Earlier:
+        """That of a directory.
+
+        Raises:
+            ValueError: its description or its state cannot be read.
+        """
+        found = Contents.of(path)
+        described = found.described or found.results
+        return Earlier(
+            Description.read(path) if described else None,
+            can_restore(path),
+            found.rows,
+            begun_trials(path),
+        )
+
+    def resumed(
+        self, space: Mapping[str, Any], settings: SweepSettings, path: str
+    ) -> SweepSettings:
+        """The settings of the resumed sweep: those asked for, and what it had chosen for itself.
+
+        Raises:
+            ValueError: they are of another sweep, or of fewer trials than have begun.
+        """
+        if settings.trials < self.begun:
+            raise ValueError(
+                f"trials must be at least {self.begun}, which the sweep to resume has begun, "
+                f"got {settings.trials} ({path})"
+            )
+        if self.description is None:
+            return settings
+        self.description.check_same(Description.of(space, settings), path)
+        concurrent = settings.concurrent or self.description.asked["concurrent"]
+        return replace(settings, concurrent=concurrent)
+
+    def beginning(self, name: str, storage: str) -> str | None:
+        """The line that says how the sweep begins, where it is not simply gone on with."""
+        if self.restores:
+            return None
+        if not self.rows:
+            return f"sweep {name} in {storage} has no results yet: it begins"
+        return (
+            f"sweep {name} in {storage} has results, but no saved state of its trials: its trials "
+            "begin again, and its children stay"
+        )
 
 
 def can_restore(path: str) -> bool:

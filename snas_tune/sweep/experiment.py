@@ -147,5 +147,5 @@ def _domain_json(domain: Domain) -> dict[str, Any]:
 
 def _short(name: str, value: Any) -> str:
     if name == "target_flops" and isinstance(value, (int, float)):
-        return mega(value)
+        return f"{value / 1e6:g} MFLOPs"
     return json.dumps(value, separators=(",", ":"))

@@ -39,6 +39,9 @@ RULES = (
 )
 """Keys of :data:`snas_tune.stopping.RULES`, here without what that imports, for the command."""
 
+RECIPE = "sweep.yaml"
+"""The name of the sweep file that the command writes into an experiment's directory."""
+
 FIXED = "fixed"
 """Marks the settings that a resume must ask for again as they were."""
 
