@@ -29,7 +29,7 @@ import yaml
 
 from snas_tune.cli.presets import COMMON, PRESETS
 from snas_tune.config import VARIED, SearchConfig
-from snas_tune.sweep.settings import ALL, SweepSettings
+from snas_tune.sweep.settings import SweepSettings
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -118,8 +118,6 @@ def _read_file(path: Path) -> dict[str, Any]:
         if not isinstance(values, dict):
             raise ValueError(f"section {section} of {path} must hold settings, got {values!r}")
         check_names(values, names, f"setting in section {section} of {path}")
-    if found["sweep"].get("keep_checkpoints", ALL) is None:  # so 0.1 called it
-        found["sweep"]["keep_checkpoints"] = ALL
     return found
 
 

@@ -19,7 +19,7 @@ from snas_tune.cli.flags import Flag, Flags, defaults_of, flag, flags_of
 from snas_tune.cli.recipe import RANGES, Recipe, read_recipe, recipe_text
 from snas_tune.cli.usage import parse_known
 from snas_tune.config import SearchConfig
-from snas_tune.sweep.settings import RECIPE, SweepSettings
+from snas_tune.sweep.settings import ALL, RECIPE, SweepSettings
 
 if TYPE_CHECKING:
     from snas_tune.sweep import SweepResult
@@ -169,6 +169,8 @@ class Sweep(Flags):
             The settings, and the claim of a name that was chosen for a new sweep.
         """
         values = {**recipe.sweep, **{name: getattr(self, name) for name in OF_SWEEP}}
+        if values["keep_checkpoints"] is None:  # so a sweep file of 0.1 calls it
+            values["keep_checkpoints"] = ALL
         if self.name is not None:
             return SweepSettings(**values), None
         from snas_tune.sweep.directory import claim_new, newest_name

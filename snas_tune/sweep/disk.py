@@ -26,17 +26,17 @@ MEMBERS = 2
 
 FEWEST = 16
 
-HEADER = 600
+HEADER = 128
 """Bytes of a tensor in a checkpoint besides its numbers."""
 
 TRIAL = 100_000
 """Bytes of a trial besides: its settings, its place in Tune's state, the head of its event file."""
 
-EPOCH = 40_000
+EPOCH = 20_000
 """Bytes of an epoch of a trial: its row, its lines in Tune's files, its scalars and architecture in
 the event file."""
 
-PICTURES = 20_000_000
+PICTURES = 5_000_000
 """Bytes of the front's pictures in the event files."""
 
 

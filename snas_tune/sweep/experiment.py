@@ -100,26 +100,27 @@ class Description:
         except STORAGE_ERRORS as error:
             raise ValueError(f"storage path {path} is not writable: {first_line(error)}") from error
 
-    def check_same(self, wanted: Description, path: str) -> None:
+    def check_same(self, wanted: Description, path: str = "") -> None:
         """Refuse to resume this sweep as another one.
 
         A setting of a search that a description does not have counts as its default.
 
         Args:
             wanted: what is asked for now.
-            path: of this sweep, for the message.
+            path: of this sweep, if the message is to name it.
 
         Raises:
             ValueError: something differs; the first such thing is named.
         """
         defaults = {**SINCE_FORMAT_1, **_plain(SearchConfig().to_dict())}
         mine, theirs = {**defaults, **self._named()}, {**defaults, **wanted._named()}
+        place = f" ({path})" if path else ""
         for name, recorded in mine.items():
             value = theirs.get(name)
             if value != recorded and name not in (*PLACES, *MAY_CHANGE):
                 raise ValueError(
                     f"{name} must be {_short(name, recorded)} as in the sweep to resume, "
-                    f"got {_short(name, value)} ({path})"
+                    f"got {_short(name, value)}{place}"
                 )
 
     def _named(self) -> dict[str, Any]:
