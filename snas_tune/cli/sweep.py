@@ -17,6 +17,7 @@ from tyro.conf import UseAppendAction, arg
 
 from snas_tune.cli.flags import Flag, Flags, defaults_of, flag, flags_of
 from snas_tune.cli.recipe import RANGES, Recipe, read_recipe, recipe_text
+from snas_tune.cli.start import end
 from snas_tune.cli.usage import parse_known
 from snas_tune.config import SearchConfig
 from snas_tune.sweep.settings import ALL, RECIPE, SweepSettings
@@ -139,7 +140,7 @@ class Sweep(Flags):
         with held or claim_of(settings) as claim:
             whole = Recipe(recipe.preset, whole_search(search), recorded(settings))
             write = partial(write_recipe, recipe=whole)
-            result = run_claimed(space, settings, claim, write)
+            result = run_claimed(space, settings, claim, write, on_stuck=partial(end, 1))
         if len(result.front):
             show(result, settings.name)
         for line in result.problems:
