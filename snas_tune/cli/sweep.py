@@ -8,7 +8,8 @@ import math
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,13 +20,11 @@ from snas_tune.cli.recipe import RANGES, Recipe, read_recipe, recipe_text
 from snas_tune.cli.start import end
 from snas_tune.cli.usage import parse_known
 from snas_tune.config import SearchConfig
-from snas_tune.sweep.settings import SweepSettings
+from snas_tune.sweep.settings import ALL, RECIPE, SweepSettings
 
 if TYPE_CHECKING:
     from snas_tune.sweep import SweepResult
-
-RECIPE = "sweep.yaml"
-"""The name of the sweep file in the directory of an experiment."""
+    from snas_tune.sweep.claim import Claim
 
 DESCRIPTION = """\
 Run searches as Ray Tune trials and keep their Pareto front.
@@ -133,19 +132,17 @@ class Sweep(Flags):
         Raises:
             ValueError: an input is wrong.
         """
-        from snas_tune.sweep import run_sweep, sweep_space
+        from snas_tune.sweep import sweep_space
+        from snas_tune.sweep.run import claim_of, run_claimed
 
         recipe = self.recipe()
         search = self.search_settings(recipe)
         space = sweep_space(**arguments_of({**search, "seed": self.seed}))
-        settings = self.sweep_settings(recipe)
-        whole = Recipe(recipe.preset, whole_search(search), recorded(settings))
-        result = run_sweep(
-            space,
-            settings,
-            on_start=None if settings.resume else lambda path: write_recipe(path, whole),
-            on_stuck=lambda line: end(1, line),
-        )
+        settings, held = self.sweep_settings(recipe)
+        with held or claim_of(settings) as claim:
+            whole = Recipe(recipe.preset, whole_search(search), recorded(settings))
+            write = partial(write_recipe, recipe=whole)
+            result = run_claimed(space, settings, claim, write, on_stuck=partial(end, 1))
         if len(result.front):
             show(result, settings.name)
         for line in result.problems:
@@ -166,21 +163,32 @@ class Sweep(Flags):
         found.setdefault("data_cache", f"{self.data_root}/cache")
         return found
 
-    def sweep_settings(self, recipe: Recipe) -> SweepSettings:
+    def sweep_settings(self, recipe: Recipe) -> tuple[SweepSettings, Claim | None]:
         """The settings of the sweep, under the name asked for or one that is free.
 
         To resume without a name takes the newest sweep of the same data, preset and seed.
+
+        Returns:
+            The settings, and the claim of a name that was chosen for a new sweep.
         """
-        from snas_tune.sweep.experiment import new_name, newest_name
+        values = {**recipe.sweep, **{name: getattr(self, name) for name in OF_SWEEP}}
+        if values["keep_checkpoints"] is None:  # so a sweep file of 0.1 calls it
+            values["keep_checkpoints"] = ALL
+        if self.name is not None:
+            return SweepSettings(**values), None
+        from snas_tune.sweep.directory import claim_new, newest_name
         from snas_tune.sweep.prepare import absolute_storage
 
-        values = {**recipe.sweep, **{name: getattr(self, name) for name in OF_SWEEP}}
-        if self.name is None:
-            data = self.data.replace("/", "_").replace(":", "_").strip("._") or "data"
-            choose = newest_name if self.resume else new_name
-            storage = absolute_storage(self.storage_path)
-            values["name"] = choose(storage, f"{data}-{recipe.preset}-seed{self.seed}")
-        return SweepSettings(**values)
+        data = self.data.replace("/", "_").replace(":", "_").strip("._") or "data"
+        base = f"{data}-{recipe.preset}-seed{self.seed}"
+        settings = SweepSettings(**{**values, "name": base})
+        storage = absolute_storage(settings.storage_path)
+        if not self.resume:
+            held = claim_new(storage, base)
+            return replace(settings, name=held.name), held
+        name = newest_name(storage, base)
+        print(f"going on with sweep {name} in {storage}", file=sys.stderr)
+        return replace(settings, name=name), None
 
 
 def arguments_of(search: Mapping[str, Any]) -> dict[str, Any]:

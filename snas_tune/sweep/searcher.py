@@ -43,6 +43,13 @@ def check_searcher(searcher: str, concurrent: int | None) -> None:
         check_value("concurrent", concurrent, COUNT)
 
 
+class _Moved(pickle.Unpickler):
+    """Finds the classes that 0.1 pickled in its room ``schedule``."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        return super().find_class(module.replace("snas_tune.schedule", "snas_tune.stopping"), name)
+
+
 class _TwoObjectives(OptunaSearch):  # type: ignore[misc]  # Ray's classes are untyped here
     """What both searchers have in common: objectives, first points, and trials without a value.
 
@@ -66,12 +73,29 @@ class _TwoObjectives(OptunaSearch):  # type: ignore[misc]  # Ray's classes are u
             points_to_evaluate=[dict(point) for point in points] or None,
         )
         self._concurrent = concurrent
+        self._points_to_evaluate: list[dict[str, Any]]
 
     def _ask(self, trial_id: str) -> dict[str, Any]:
         if not self._space:
             return {}  # nothing varies, which Tune's own searcher refuses
         config: dict[str, Any] = super().suggest(trial_id)
         return config
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Read what ``save`` wrote, also of 0.1, whose classes were in another room.
+
+        What is asked for now counts: how many trials run at once, and first points behind those
+        that were there.
+        """
+        concurrent, points = self._concurrent, self._points_to_evaluate
+        with Path(checkpoint_path).open("rb") as stream:
+            self.__dict__.update(_Moved(stream).load())
+        self._concurrent = concurrent
+        known = len(self._points_to_evaluate)
+        if self._space and points[:known] == self._points_to_evaluate:
+            for point in points[known:]:
+                self._ot_study.enqueue_trial(point)
+            self._points_to_evaluate = points
 
     def _values(self, result: Mapping[str, Any] | None, error: bool) -> list[float] | None:
         """The objectives of a result; ``None`` if one is not known."""
@@ -127,18 +151,20 @@ class BatchedOptuna(_TwoObjectives):
             return
         failed = self._values(result, error) is None
         self._open[trial_id] = (None if failed else result, failed)
-        if len(self._open) == self._concurrent and all(self._open.values()):
+        self._end_batch()
+
+    def _end_batch(self) -> None:
+        """Tell Optuna of a batch that has ended; it is longer than now asked for after a resume."""
+        if len(self._open) >= self._concurrent and all(self._open.values()):
             for name, ended in self._open.items():
                 assert ended is not None
                 self._tell(name, *ended)
             self._open.clear()
 
-
-class _Moved(pickle.Unpickler):
-    """Finds the classes that 0.1 pickled in its room ``schedule``."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        return super().find_class(module.replace("snas_tune.schedule", "snas_tune.stopping"), name)
+    def restore(self, checkpoint_path: str) -> None:
+        """As of its base class; a batch of fewer trials than before may have ended."""
+        super().restore(checkpoint_path)
+        self._end_batch()
 
 
 class ParetoSearch(_TwoObjectives):
@@ -257,9 +283,8 @@ class ParetoSearch(_TwoObjectives):
         return max(0.0, 1 - float(result[time_attr]) / end)
 
     def restore(self, checkpoint_path: str) -> None:
-        """Read what ``save`` wrote, also of 0.1, whose classes were in another room."""
-        with Path(checkpoint_path).open("rb") as stream:
-            self.__dict__.update(_Moved(stream).load())
+        """Read what ``save`` wrote, also of 0.1, which called some things otherwise."""
+        super().restore(checkpoint_path)
         if "_max_t" in self.__dict__:
             time_attr, end = self.__dict__.pop("_time_attr"), self.__dict__.pop("_max_t")
             self._whole = None if end is None else (time_attr, end)
