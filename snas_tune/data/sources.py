@@ -17,6 +17,7 @@ from snas_tune.data.entries import TABLES
 from snas_tune.data.fashion import FashionMnist
 from snas_tune.data.folder import Folder
 from snas_tune.data.found import shown
+from snas_tune.data.hub import PREFIX, Hub, is_saved
 from snas_tune.data.images import ImageSet
 from snas_tune.data.module import FORM, ModuleFunction
 from snas_tune.data.progress import Progress, StderrProgress, silent
@@ -66,7 +67,7 @@ SOURCES: dict[str, Source] = {
 
 
 def resolve(spec: str, root: Path, sources: Mapping[str, Source] = SOURCES) -> Source:
-    """The source that a spec means: by name, else an existing path, else ``module:function``.
+    """The source that a spec means: by name, ``hf:...``, an existing path, ``module:function``.
 
     A relative path is looked for in the working directory and then below ``root``.
 
@@ -75,10 +76,11 @@ def resolve(spec: str, root: Path, sources: Mapping[str, Source] = SOURCES) -> S
     """
     if spec in sources:
         return sources[spec]
+    if spec.startswith(PREFIX):
+        return Hub(spec)
     for path in (Path(spec).expanduser(), root / spec) if spec else ():
         if path.is_dir():
-            table = table_of(path)
-            return Folder(path) if table is None else Table(table, path)
+            return _folder(path)
         if path.is_file():
             return _file(path)
     if FORM.fullmatch(spec):
@@ -90,7 +92,7 @@ def resolve(spec: str, root: Path, sources: Mapping[str, Source] = SOURCES) -> S
         raise ValueError(f"data directory {shown(spec)} does not exist")
     raise ValueError(
         f"data must be a known name ({', '.join(sources)}), an existing folder or archive of class "
-        f"folders or table of paths and labels, here or in {root}, or module:function, "
+        f"folders or table of paths and labels, here or in {root}, module:function or hf:name, "
         f"got {spec!r}, which is none of these"
     )
 
@@ -182,6 +184,13 @@ def _read(request: Request, cache_dir: str | Path | None) -> ImageSet:
     else:
         images = through_cache(source, request, Path(cache_dir).expanduser())
     return with_found(images, request)
+
+
+def _folder(path: Path) -> Source:
+    if is_saved(path):
+        return Hub(str(path))
+    table = table_of(path)
+    return Folder(path) if table is None else Table(table, path)
 
 
 def _file(path: Path) -> Source:
