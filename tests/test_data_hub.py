@@ -87,15 +87,17 @@ def test_bad_images_are_named_or_left_out(datasets: Any, tmp_path: Path) -> None
     features = datasets.Features(
         {"image": datasets.Image(), "label": datasets.ClassLabel(names=NAMES)}
     )
-    contents = [encoded(10), encoded(20), encoded(30)[:50], b"no"]
+    contents = [encoded(10), encoded(20), encoded(30)[:50], b"no", encoded(40)]
     images = [{"bytes": content, "path": None} for content in contents]
-    saved = datasets.Dataset.from_dict({"image": images, "label": [0, 1, 0, 1]}, features=features)
+    saved = datasets.Dataset.from_dict(
+        {"image": images, "label": [0, 1, 0, 1, 0]}, features=features
+    )
     saved.save_to_disk(str(tmp_path / "saved"))
     with pytest.raises(
         ValueError, match=r"^all images must be readable, got 2 that are not: row 2"
     ):
         load(str(tmp_path / "saved"), root=".")
-    assert first_pixels(load(str(tmp_path / "saved"), root=".", bad_images="skip")) == [10, 20]
+    assert first_pixels(load(str(tmp_path / "saved"), root=".", bad_images="skip")) == [10, 20, 40]
 
 
 def test_a_broken_data_set_is_named_in_one_line(datasets: Any, tmp_path: Path) -> None:
