@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from snas_tune.config import DARTS_OPS, SearchConfig
 from snas_tune.setting_checks import COSTS
+from snas_tune.values import shown
 
 NAN, INF = math.nan, math.inf
 NO_COUNT = (0, -1, 1.0, True, "3", NAN, [2])
@@ -109,7 +110,7 @@ FIELDS = {
     "recalibration_batches": ("a positive whole number", NO_COUNT, (1, 20)),
     "supernet": ("one of auto, plain, fused", (*NO_CHOICE, "fast"), ("plain", "fused")),
     "activation_checkpointing": ("true or false", NO_FLAG, (False, True)),
-    "device": ("a text", NO_TEXT, ("auto", "cpu")),
+    "device": ("auto, or one of cpu", (*NO_TEXT, "tpu", "cuda:99", "cuda:"), ("auto", "cpu")),
     "threads": ("a positive whole number", NO_COUNT, (None, 1)),
     "precision": ("one of float32, float64, bfloat16, float16", NO_CHOICE, ("float32", "float16")),
     "channels_last": ("true or false", NO_FLAG, (False, True)),
@@ -134,7 +135,7 @@ def test_every_field_is_in_the_table():
 def test_a_value_that_breaks_its_fields_rule_is_refused_in_one_line(name, rule, value):
     with pytest.raises(ValueError, match=f"^{name} must be {re.escape(rule)}.*, got ") as error:
         config(**{name: value})
-    assert str(error.value).endswith(f"got {value!r}")
+    assert str(error.value).endswith(f"got {shown(value)}")
     assert "\n" not in str(error.value)
 
 

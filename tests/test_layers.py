@@ -61,12 +61,19 @@ ROOMS = {
 WORDS = (
     "annealing",
     "architecture",
+    "arguments",
     "checks",
     "config",
+    "documents",
     "events",
     "files",
+    "objective_checks",
+    "owned",
     "results",
     "setting_checks",
+    "text_checks",
+    "values",
+    "zips",
 )
 
 
