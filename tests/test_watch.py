@@ -129,7 +129,8 @@ def test_a_thread_that_hears_nothing_is_said_to_be_stuck():
                 while True:
                     time.sleep(0.05)
 
-        pytest.raises(SweepLost, sweep)
+        with pytest.raises(SweepLost):
+            sweep()
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR2})
     assert lines == ["no machine of Ray's cluster is alive; saved"]
