@@ -67,10 +67,13 @@ WORDS = (
     "documents",
     "events",
     "files",
+    "objective_checks",
+    "owned",
     "results",
     "setting_checks",
     "text_checks",
     "values",
+    "zips",
 )
 
 
