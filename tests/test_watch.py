@@ -194,6 +194,12 @@ def test_a_folder_is_found_where_it_was_moved_to(tmp_path):
     shutil.rmtree(tmp_path / "away")
     assert folder.problem == f"the results' folder {path} was removed while the sweep ran"
     assert Folder("s3://bucket/sweeps/k").problem == ""
+    later = Folder(str(tmp_path / "later"))
+    assert later.problem == ""
+    (tmp_path / "later").mkdir()
+    assert later.problem == ""
+    (tmp_path / "later").rmdir()
+    assert later.problem.endswith("was removed while the sweep ran")
 
 
 def test_a_disk_that_is_away_for_now_is_not_a_folder_that_is_gone(tmp_path, monkeypatch):
@@ -208,22 +214,23 @@ def test_a_disk_that_is_away_for_now_is_not_a_folder_that_is_gone(tmp_path, monk
 
 @pytest.fixture
 def eyes(tmp_path, monkeypatch):
-    monkeypatch.setattr(ray_watch, "_own_node", lambda: None)
+    monkeypatch.setattr(ray_watch.ray, "is_initialized", lambda: False)
     made = Eyes(Folder(str(tmp_path)), Pulse())
     yield made
     made.close()
 
 
-def test_processes_of_ray_that_ended_are_named(eyes):
+def test_processes_of_ray_that_ended_are_named(eyes, monkeypatch):
     process = subprocess.Popen(["sleep", "60"])
     running = subprocess.Popen(["sleep", "60"])
-    eyes._node = SimpleNamespace(
+    node = SimpleNamespace(
         all_processes={
             "raylet": [SimpleNamespace(process=process)],
             "gcs_server": [SimpleNamespace(process=running)],
             "dashboard": [],
         }
     )
+    monkeypatch.setattr(ray_watch.ray._private.worker, "_global_node", node)
     assert eyes().dead == ""
     process.kill()
     process.wait()
@@ -236,7 +243,8 @@ def test_processes_of_ray_that_ended_are_named(eyes):
 def test_the_silence_of_ray_is_counted_only_while_this_process_runs(eyes, monkeypatch):
     clock = [time.monotonic()]
     monkeypatch.setattr(ray_watch.time, "monotonic", lambda: clock[0])
-    eyes._looked = clock[0]
+    eyes.close()
+    eyes._seen, eyes._looked = eyes._answers, clock[0]
     for _ in range(10):
         clock[0] += 2.0
         silent = eyes().silent
