@@ -148,7 +148,7 @@ def test_an_error_of_ray_s_own_is_said_as_what_it_comes_of():
         raise KeyboardInterrupt
 
 
-def test_a_watch_that_nobody_leaves_ends_with_the_sweep_and_says_all_in_one():
+def test_a_watch_that_nobody_leaves_ends_with_the_sweep_and_says_all_in_one(capsys):
     free = Watch(Sight, str, every=0.02, alone=lambda thread: True)
     free.__enter__()
     free._thread.join(timeout=60)
@@ -163,6 +163,7 @@ def test_a_watch_that_nobody_leaves_ends_with_the_sweep_and_says_all_in_one():
             time.sleep(0.05)
     held._thread.join(timeout=60)
     assert not held._thread.is_alive()
+    assert capsys.readouterr().err == "raylet died; x\n"
 
 
 def test_a_quiet_sweep_is_told_of_once(capsys):

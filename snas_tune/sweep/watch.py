@@ -224,7 +224,9 @@ class Watch:
             if self.alone is None:
                 raise Freed(self._cause)
             self.close()
-            raise Freed(self._last_words(self._cause))
+            line = self._last_words(self._cause)
+            self._stuck(line)  # Ray may put an error of its own in place of this one
+            raise Freed(line)
 
     def _due(self) -> bool:
         """Whether the last time is some seconds ago."""
