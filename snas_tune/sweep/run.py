@@ -12,10 +12,10 @@ from ray import tune
 from ray.tune.experiment import Trial
 
 from snas_tune.files import first_line
-from snas_tune.front.storage import STORAGE_ERRORS
+from snas_tune.front.storage import STORAGE_ERRORS, join
 from snas_tune.sweep.callbacks import SweepDriver
 from snas_tune.sweep.callbacks.trials import sweep_trial
-from snas_tune.sweep.prepare import prepare
+from snas_tune.sweep.prepare import absolute_storage, prepare
 from snas_tune.sweep.ray_watch import SweepWatch
 from snas_tune.sweep.result import SweepResult, sweep_result
 from snas_tune.sweep.settings import SweepSettings
@@ -45,12 +45,24 @@ def run_sweep(
         ValueError: an input is wrong, and no trial has started; or the storage went away.
         SweepLost: Ray's own processes or the results' folder are gone; what is saved is said.
     """
+    path = join(absolute_storage(settings.storage_path), settings.name)
+    watch = SweepWatch(path, stuck=on_stuck)
+    with watch.over_all():
+        return _run(space, settings, watch, on_start)
+
+
+def _run(
+    space: Mapping[str, Any],
+    settings: SweepSettings,
+    watch: SweepWatch,
+    on_start: Callable[[str], None] | None,
+) -> SweepResult:
     ready = prepare(space, settings)
     if on_start is not None:
         on_start(ready.path)
     driver = SweepDriver(settings.trials, progress=settings.progress, space=ready.space)
-    watch = SweepWatch(ready.path, driver.front, on_stuck)
-    with _termination_as_interrupt(), _storage_errors_named(ready.storage), watch.over_all():
+    watch.front = driver.front
+    with _termination_as_interrupt(), _storage_errors_named(ready.storage):
         analysis = tune.run(
             SnasTrainable,
             name=settings.name,
