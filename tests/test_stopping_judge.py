@@ -45,11 +45,40 @@ def test_a_report_that_skips_rungs_counts_for_the_highest_of_them():
     assert [len(rung) for rung in to.history.rungs] == [0, 1, 0]
 
 
-def test_a_value_that_is_not_known_waits_for_the_next_report():
+def test_a_value_that_was_not_measured_waits_for_the_next_report():
     to = judge(Never())
-    waiting = [("a", 3, (NAN, 1)), ("a", 4, (1, math.inf)), ("a", 5, (1, NAN))]
+    waiting = [("a", 3, (None, 1)), ("a", 4, (1, None)), ("a", 5, (None, None))]
     assert decisions(to, waiting) == [True] * 3
     assert decisions(to, [("a", 6, (1, 1))]) == [False]
+
+
+class Always:
+    """Stops no trial that it is asked about."""
+
+    def __call__(self, history, report):
+        return True
+
+
+@pytest.mark.parametrize("value", [NAN, math.inf, -math.inf])
+def test_a_trial_that_diverged_is_worse_than_all_and_is_stopped_at_its_rung(value):
+    to = judge(Always())
+    assert decisions(to, [("a", 2, (value, 1)), ("a", 3, (value, 1))]) == [True, False]
+    assert decisions(to, [("a", 4, (1, 1))]) == [False]  # it stays stopped
+    assert [len(rung) for rung in to.history.rungs] == [0, 0, 0]  # nothing is compared with it
+    again = judge(Always())
+    again.replay(json.loads(json.dumps(to.lines, allow_nan=False)))
+    assert decisions(again, [("a", 3, (1, 1))]) == [False]
+    kept = judge(make_rule("fifo", 3))
+    assert decisions(kept, [("a", 3, (value, 1)), ("a", 9, (1, 1))]) == [True, True]
+
+
+def test_one_that_measures_nothing_from_a_rung_to_the_next_counts_as_diverged():
+    to = judge(Always())
+    assert decisions(to, [("a", 3, (None, 1)), ("a", 8, (None, 1)), ("a", 9, (None, 1))]) == [
+        True,
+        True,
+        False,
+    ]
 
 
 def test_repeated_reports_get_the_first_answer_whatever_they_say():
@@ -72,8 +101,27 @@ def test_at_the_end_a_trial_ends_and_is_not_counted_as_stopped():
     assert to.history.stopped == {}
     assert len(to.history.rungs[-1]) == 1
     assert to.finish("a", (1, 1)) is None  # Tune completes it then
-    assert to.finish("b", (2, 2))["rung"] == 2  # ended by itself, early
+    assert to.finish("b", (2, 2))["rung"] == 2
     assert to.finish("c", (NAN, 2)) is None
+
+
+def test_a_trial_that_ends_by_itself_is_noted_with_its_own_time():
+    to = judge(Asha(2))
+    decisions(to, [("a", 3, (4, 1))])
+    ended = to.finish("a", (2, 1), time=5)
+    assert (ended["rung"], ended["time"], ended["ended"]) == (0, 5, True)
+    assert to.finish("b", (1, 9), time=4)["rung"] == 0
+    assert to.finish("c", (0, 10), time=1)["rung"] == -1
+    assert to.finish("a", (2, 1), time=5) is None
+    # At the rung it had reported before; none of the three came to a later one.
+    assert to.history.rungs[0].costs.tolist() == [[4, 1], [1, 9]]
+    assert [len(rung) for rung in to.history.rungs] == [2, 0, 0]
+    assert [len(moves) for moves in to.history.moves] == [0, 0]
+    assert sorted(to.history.front.tolist()) == [[0, 10], [1, 9], [2, 1]]
+    again = judge(Asha(2))
+    again.replay(json.loads(json.dumps(to.lines)))
+    assert (again.lines, again.history.ended) == (to.lines, {"a": 5, "b": 4, "c": 1})
+    assert again.finish("c", (0, 10), time=1) is None
 
 
 @given(
@@ -81,7 +129,7 @@ def test_at_the_end_a_trial_ends_and_is_not_counted_as_stopped():
         st.tuples(
             st.sampled_from("abcdef"),
             st.integers(1, 30),
-            st.tuples(st.sampled_from([0.0, 1.0, 2.0, NAN]), st.integers(0, 3).map(float)),
+            st.tuples(st.sampled_from([0.0, 1.0, 2.0, NAN, None]), st.integers(0, 3).map(float)),
             st.sampled_from([0.0, 1.0, 2.5, NAN]),
         ),
         max_size=60,
