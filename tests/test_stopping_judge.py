@@ -1,4 +1,4 @@
-"""Reports that repeat, skip, lag or lack a value; the journal."""
+"""Reports that repeat, skip, lag or lack a value."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snas_tune.stopping import Journal, Judge, journal, make_rule
+from snas_tune.stopping import Judge, make_rule
 from snas_tune.stopping.rules import Asha
 
 NAN = math.nan
@@ -158,107 +158,3 @@ def test_a_line_that_is_no_report_is_refused():
         ValueError, match=r"line of the journal must be a report, got \{'trial': 'a'\}"
     ):
         judge().replay([{"trial": "a"}])
-
-
-HEAD = {"experiment": "e"}
-
-
-def test_a_journal_keeps_every_line_across_its_files(tmp_path, monkeypatch):
-    monkeypatch.setattr(journal, "SEGMENT", 4)
-    path = str(tmp_path / "x/journal")
-    written = Journal(path, HEAD)
-    for i in range(11):
-        assert Journal(path, HEAD).lines == [{"i": j} for j in range(i)]
-        written.add({"i": i})
-    files = sorted((tmp_path / "x/journal").iterdir())
-    assert [len(file.read_text().splitlines()) for file in files] == [5, 5, 4]
-    again = Journal(path, HEAD)
-    again.add({"i": 11})
-    assert Journal(path, HEAD).lines == [{"i": j} for j in range(12)]
-
-
-def test_a_last_file_that_no_disk_got_is_as_if_it_were_not_there(tmp_path, monkeypatch):
-    monkeypatch.setattr(journal, "SEGMENT", 2)
-    written = Journal(str(tmp_path), HEAD)
-    for i in range(3):
-        written.add({"i": i})
-    (tmp_path / "journal-000001.jsonl").write_bytes(b"")
-    again = Journal(str(tmp_path), HEAD)
-    assert again.lines == [{"i": 0}, {"i": 1}]
-    again.add({"i": 9})
-    assert Journal(str(tmp_path), HEAD).lines == [{"i": 0}, {"i": 1}, {"i": 9}]
-
-
-@pytest.mark.parametrize("cut", range(1, 9))
-def test_a_line_that_a_crash_cut_off_is_none(tmp_path, cut):
-    written = Journal(str(tmp_path), HEAD)
-    for i in range(3):
-        written.add({"i": i})
-    file = tmp_path / "journal-000000.jsonl"
-    file.write_bytes(file.read_bytes()[:-cut])
-    again = Journal(str(tmp_path), HEAD)
-    assert again.lines == [{"i": 0}, {"i": 1}]
-    again.add({"i": 9})
-    again.add({"i": 10})
-    assert Journal(str(tmp_path), HEAD).lines == [{"i": 0}, {"i": 1}, {"i": 9}, {"i": 10}]
-
-
-@pytest.mark.parametrize("lines", [1, 2, 5])
-def test_a_write_that_fails_halfway_leaves_no_half_line(tmp_path, lines, monkeypatch):
-    monkeypatch.setattr(journal, "SEGMENT", 4)
-    written = Journal(str(tmp_path), HEAD)
-    for i in range(lines):
-        written.add({"i": i})
-
-    class Full:
-        def write(self, content):
-            with max(tmp_path.iterdir()).open("ab") as file:
-                file.write(content[: len(content) // 2])
-            raise OSError("no space left")
-
-    written._open = Full()
-    with pytest.raises(OSError, match="no space left"):
-        written.add({"i": lines})
-    assert Journal(str(tmp_path), HEAD).lines == [{"i": i} for i in range(lines)]
-    written.add({"i": lines + 1})
-    assert Journal(str(tmp_path), HEAD).lines == [{"i": i} for i in range(lines + 2)]
-
-
-def test_another_experiments_journal_is_not_gone_on_with(tmp_path, monkeypatch):
-    monkeypatch.setattr(journal, "SEGMENT", 2)
-    old = Journal(str(tmp_path), HEAD)
-    for i in range(7):
-        old.add({"i": i})
-    new = Journal(str(tmp_path), {"experiment": "f"})
-    assert new.lines == []
-    for i in range(2):  # a whole file, behind which lie old ones
-        new.add({"new": i})
-    assert Journal(str(tmp_path), {"experiment": "f"}).lines == [{"new": 0}, {"new": 1}]
-
-
-def test_what_the_storage_did_not_take_goes_with_the_next_line(tmp_path):
-    path = tmp_path / "j"
-    kept = Journal(str(path), HEAD)
-    path.write_text("in the way")
-    with pytest.raises(OSError, match=r"in the way|exists|directory"):
-        kept.add({"i": 0})
-    path.unlink()
-    kept.add({"i": 1})
-    assert Journal(str(path), HEAD).lines == [{"i": 0}, {"i": 1}]
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("{\n", "Expecting"),
-        ('{"format": 2}\n', "format must be at most 1"),
-        ("[]\n", "list"),
-        ('{"head": 1}\n', "format must be at most 1"),
-    ],
-)
-def test_a_journal_that_cannot_be_read_is_named(text, reason, tmp_path):
-    (tmp_path / "journal-000000.jsonl").write_text(text)
-    with pytest.raises(
-        ValueError, match=rf"journal .* must be one of this version, got .*{reason}"
-    ):
-        Journal(str(tmp_path), HEAD)

@@ -290,9 +290,7 @@ def test_the_gain_is_the_hypervolume_that_a_point_adds(costs, point):
     before = hypervolume((everything - low) / width, ("min", "min"), corner)
     place = (np.array(point) - low) / width
     both = np.vstack([(everything - low) / width, place])
-    assert gain(history, place) == pytest.approx(
-        hypervolume(both, ("min", "min"), corner) - before
-    )
+    assert gain(history, place) == pytest.approx(hypervolume(both, ("min", "min"), corner) - before)
 
 
 def test_an_unknown_rule_is_refused():

@@ -16,6 +16,7 @@ from pyarrow import fs
 
 from snas_tune.files import first_line, write_whole
 from snas_tune.front.dominance import hypervolume, nondominated
+from snas_tune.front.objectives import check_objectives
 from snas_tune.front.storage import STORAGE_ERRORS, resolve
 from snas_tune.front.table import FILE_NAME, SCHEMA, check_columns, read_table, rows_to_table
 from snas_tune.front.text import front_text
@@ -46,9 +47,11 @@ class ParetoFront:
 
     def __init__(self, table: pa.Table, objectives: Sequence[tuple[str, str]] = OBJECTIVES) -> None:
         check_columns(table.schema)
-        _check_objectives(objectives)
+        self.objectives = check_objectives(objectives)
+        for name, _ in self.objectives:
+            if name not in NUMERIC:
+                raise ValueError(f"objective must be a numeric column of the front, got {name!r}")
         self.table = table.select(SCHEMA.names)
-        self.objectives = tuple((name, mode) for name, mode in objectives)
         self.mask = nondominated(self._points, self._modes)
         """(n,) bools: which rows of the table are on the front."""
 
@@ -268,14 +271,6 @@ class ParetoFront:
         row = self._row(int(known[np.nanargmin(values)]))
         has = " and ".join(f"{name} {row[name]:.15g}" for name, *_ in limits)
         return f"no point has {wanted}; {'the cheapest' if sign > 0 else 'the highest'} has {has}"
-
-
-def _check_objectives(objectives: Sequence[tuple[str, str]]) -> None:
-    if len(objectives) < 2:
-        raise ValueError(f"objectives must be two or more, got {list(objectives)}")
-    for name, _ in objectives:
-        if name not in NUMERIC:
-            raise ValueError(f"objective must be a numeric column of the front, got {name!r}")
 
 
 def _bound(name: str, value: float) -> tuple[str, int, float]:

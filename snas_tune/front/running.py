@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from snas_tune.front.dominance import hypervolume, nondominated
+from snas_tune.front.dominance import hypervolume, nondominated, signs
 
 
 def joined(
@@ -30,12 +30,11 @@ class RunningFront:
     """
 
     def __init__(self, modes: Sequence[str], reference: Sequence[float]) -> None:
-        self.modes = tuple(modes)
-        self.reference = tuple(reference)
-        self.points: npt.NDArray[np.float64] = np.empty((0, len(self.modes)))
+        self.points: npt.NDArray[np.float64] = np.empty((0, len(signs(modes))))
         """(k, m), equal ones once."""
-        self.hypervolume = hypervolume(self.points, self.modes, self.reference)
+        self.hypervolume = hypervolume(self.points, modes, reference)
         """See :func:`snas_tune.front.dominance.hypervolume`; it never falls."""
+        self.modes, self.reference = tuple(modes), tuple(reference)
 
     def add(self, point: Sequence[float]) -> bool:
         """Add a point of m numbers; whether it is on the front and new. One with NaN never is."""

@@ -21,7 +21,6 @@ from snas_tune.front.dominance import hypervolume, nondominated_rank
 from snas_tune.stopping.history import Costs, History, Report, nearest, unit_range
 from snas_tune.stopping.predict import predict
 
-
 COPIES = 16
 """Copies of a trial that go on whatever the share has room for. Trials that are equal early need
 not stay so; docs/scheduling.md has the replay."""
