@@ -79,7 +79,9 @@ def _new_file(folder: Path) -> io.FileIO:
     """
     folder.mkdir(parents=True, exist_ok=True)
     now = time.time_ns()
-    name = f"events.out.tfevents.{now // 10**9:010d}.{socket.gethostname()}.{now:020d}.{os.getpid()}"
+    name = (
+        f"events.out.tfevents.{now // 10**9:010d}.{socket.gethostname()}.{now:020d}.{os.getpid()}"
+    )
     return io.FileIO(folder / name, "a")
 
 
