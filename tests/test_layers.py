@@ -58,7 +58,23 @@ ROOMS = {
         ("torch", "tyro", "yaml", "tomli"),
     ),
 }
-WORDS = ("annealing", "architecture", "checks", "config", "events", "files", "results")
+WORDS = (
+    "annealing",
+    "architecture",
+    "arguments",
+    "checks",
+    "config",
+    "documents",
+    "events",
+    "files",
+    "objective_checks",
+    "owned",
+    "results",
+    "setting_checks",
+    "text_checks",
+    "values",
+    "zips",
+)
 
 
 def room_of(module: str) -> str:

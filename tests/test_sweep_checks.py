@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
 import subprocess
@@ -41,7 +40,10 @@ def one_class(folder: Path) -> str:
         (lambda p: {"data": one_class(p)}, r"data must have at least two classes, got 1"),
         (lambda p: {"ops": ("none", "warp")}, "op must be one of none, .*, got 'warp'"),
         (lambda p: {"latency_table": str(p / "t.json")}, "latency table .*t.json cannot be read"),
-        (lambda p: {"device": "nonsense"}, "device must be one of this machine, got 'nonsense'"),
+        (
+            lambda p: {"device": "nonsense"},
+            "device must be auto, or one of cpu, .*, got 'nonsense'",
+        ),
     ],
 )
 def test_what_can_be_known_is_refused_before_any_trial(changes, message, tmp_path):
@@ -78,54 +80,12 @@ def test_a_corrupt_image_anywhere_in_a_folder_is_refused_before_any_trial(tmp_pa
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "..", 3])
-def test_a_name_that_is_no_directory_is_refused(name):
-    with pytest.raises(ValueError, match="name must be that of a directory, without a slash, got"):
-        SweepSettings(name=name)
-
-
 def test_a_storage_path_without_permission_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match=r"storage path .*file/results/x is not writable"):
         run_sweep(
             tiny_space(), SweepSettings(name="x", storage_path=str(tmp_path / "file" / "results"))
         )
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"trials": 0}, "trials must be a positive whole number, got 0"),
-        ({"trials": True}, "trials must be a positive whole number, got True"),
-        ({"trials": 1.5}, "trials must be a positive whole number, got 1.5"),
-        ({"trials": "3"}, "trials must be a positive whole number, got '3'"),
-        ({"cpus_per_trial": 0}, "cpus_per_trial must be positive, got 0"),
-        ({"cpus_per_trial": math.nan}, "cpus_per_trial must be positive, got nan"),
-        ({"cpus_per_trial": math.inf}, "cpus_per_trial must be positive, got inf"),
-        ({"cpus_per_trial": "two"}, "cpus_per_trial must be positive, got 'two'"),
-        ({"gpus_per_trial": -1}, "gpus_per_trial must be 0 or more, got -1"),
-        ({"gpus_per_trial": math.nan}, "gpus_per_trial must be 0 or more, got nan"),
-        ({"gpus_per_trial": 1.5}, "gpus_per_trial must be whole above 1, got 1.5"),
-        ({"searcher": "grid"}, "searcher must be one of pareto, tpe, nsga2, gp, random, got 'grid"),
-        ({"rule": "best"}, "rule must be one of pareto, .*, fifo, got 'best'"),
-        ({"grace_period": 0}, "grace_period must be a positive whole number, got 0"),
-        ({"reduction_factor": 1}, "reduction_factor must be above 1, got 1"),
-        ({"reduction_factor": math.inf}, "reduction_factor must be above 1, got inf"),
-        ({"seed": -1}, "seed must be a whole number from 0 to 4294967295, got -1"),
-        ({"seed": 2**32}, "seed must be a whole number from 0 to 4294967295, got 4294967296"),
-        ({"concurrent": 0}, "concurrent must be a positive whole number, got 0"),
-        ({"concurrent": True}, "concurrent must be a positive whole number, got True"),
-        ({"checkpoint_every": 0}, "checkpoint_every must be a positive whole number, got 0"),
-        ({"keep_checkpoints": 0}, "keep_checkpoints must be a positive whole number, got 0"),
-        ({"machines": 0}, "machines must be a positive whole number, got 0"),
-        ({"max_failures": -1}, "max_failures must be a whole number, 0 or more, got -1"),
-        ({"resume": "yes"}, "resume must be true or false, got 'yes'"),
-        ({"storage_path": ""}, "storage_path must be a text, got ''"),
-    ],
-)
-def test_wrong_settings_of_a_sweep_are_refused(arguments, message):
-    with pytest.raises(ValueError, match=f"^{message}"):
-        SweepSettings(**{"name": "x", **arguments})
 
 
 def test_what_a_setting_may_be_depends_on_where_the_sweep_runs(tmp_path):

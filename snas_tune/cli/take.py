@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg, create_mutex_group
 
+from snas_tune.cli.output import check_output
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -38,6 +40,12 @@ class Take:
 
     epochs: int = 0
     """Epochs of the child's own training."""
+
+    new_weights: Annotated[bool, arg(help_behavior_hint="")] = False
+    """Train from new weights, even if the supernet's were kept."""
+
+    learning_rate: float = 0.025
+    """Of SGD, at the first step; falls along a cosine to 0."""
 
     drop_path: Annotated[float | None, arg(help_behavior_hint="")] = None
     """Drop path of the training; the search's if not given."""
@@ -83,14 +91,20 @@ class Take:
         from snas_tune.architecture import read_architecture
         from snas_tune.export.program import check_export
         from snas_tune.front import ParetoFront
-        from snas_tune.front.storage import check_writable
         from snas_tune.training.train import Training
 
-        training = Training(epochs=self.epochs, seed=self.seed, drop_path=self.drop_path or 0.0)
+        training = Training(
+            epochs=self.epochs,
+            seed=self.seed,
+            learning_rate=self.learning_rate,
+            drop_path=self.drop_path or 0.0,
+        )
         if self.export is not None:
             check_export(self.export)
-            check_writable(str(self.export.parent))
+            check_output("export", self.export)
         row = self.chosen(ParetoFront.read(self.sweep))
+        if self.new_weights:
+            row["checkpoint"] = None
         search = self.search_of(row)
         config = search.config
         training = replace(
@@ -112,8 +126,8 @@ class Take:
         from snas_tune.front import ParetoFront
 
         if self.max_mflops is not None:
-            with_weights = ParetoFront.from_rows(row for row in front.rows if row["checkpoint"])
-            return with_weights.best(max_flops=self.max_mflops * 1e6)
+            rows = (row for row in front.rows if row["checkpoint"] or self.new_weights)
+            return ParetoFront.from_rows(rows).best(max_flops=self.max_mflops * 1e6)
         for row in front.rows:
             if f"{row['trial']}:{row['epoch']}" == self.pick:
                 return dict(row)
@@ -135,10 +149,11 @@ class Take:
             return load_search(folder / row["checkpoint"], **changes)
         if not self.epochs:
             raise ValueError(
-                "epochs must be positive for a child whose checkpoint was not kept, "
-                f"got {self.epochs}"
+                "epochs must be positive for a child with new weights, as of one whose checkpoint "
+                f"was not kept, got {self.epochs}"
             )
-        print("the checkpoint of this child was not kept: its training begins with new weights")
+        reason = "" if self.new_weights else ", as its checkpoint was not kept"
+        print(f"the training of this child begins with new weights{reason}")
         return Search(SearchConfig.from_dict({**json.loads(row["config"]), **changes}))
 
     def say(self, report: EpochReport) -> None:
@@ -188,6 +203,7 @@ def test_images(search: Search) -> Images | None:
             root=config.data_root,
             image_size=train.side,
             channels=train.channels,
+            bad_images=config.bad_images,
             cache_dir=config.data_cache,
         )
     except NoTestImages as error:

@@ -18,10 +18,11 @@ from snas_tune.checks import COUNT, check_value, choice
 from snas_tune.front.dominance import signs
 from snas_tune.results import EPOCH, OBJECTIVES
 from snas_tune.stopping import Outcome, widest_gap
+from snas_tune.sweep.sampler import BoundedTPE
 from snas_tune.sweep.settings import SEARCHERS
 
 SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
-    "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed),
+    "tpe": lambda seed: BoundedTPE(seed),
     "nsga2": lambda seed: optuna.samplers.NSGAIISampler(seed=seed),
     "gp": lambda seed: optuna.samplers.GPSampler(seed=seed),
     "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
