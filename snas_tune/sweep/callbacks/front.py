@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from ray.tune.experiment import Trial
 
 from snas_tune.files import first_line
-from snas_tune.front import FILE_NAME, SCHEMA, FrontFile, RunningFront
+from snas_tune.front import FILE_NAME, SCHEMA, FrontFile, ParetoFront, RunningFront
 from snas_tune.front.storage import STORAGE_ERRORS
 from snas_tune.results import CHILDREN, EPOCH, HYPERVOLUME, OBJECTIVES
 from snas_tune.sweep.lines import say
@@ -151,6 +151,14 @@ class SweepFront:
         if self._front is None:
             return 0
         return sum(self._equal[tuple(point)] for point in self._front.points.tolist())
+
+    def read(self, trial: Trial) -> ParetoFront:
+        """All that the file holds, as far as this process knows.
+
+        Raises:
+            FrontUnreadable: the storage is away.
+        """
+        return ParetoFront(self._opened(trial).table)
 
     @property
     def table(self) -> pa.Table:
