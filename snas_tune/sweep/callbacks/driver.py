@@ -15,7 +15,7 @@ from snas_tune.sweep.callbacks.failures import failure_of, give_up
 from snas_tune.sweep.callbacks.front import SweepFront
 from snas_tune.sweep.callbacks.progress import Progress
 from snas_tune.sweep.callbacks.tensorboard import TensorboardLog
-from snas_tune.sweep.callbacks.trials import sweep_trial
+from snas_tune.sweep.callbacks.trials import slim, sweep_trial
 from snas_tune.sweep.callbacks.view import Guard
 from snas_tune.sweep.lines import say
 from snas_tune.sweep.trainable import FAILURE
@@ -84,6 +84,7 @@ class SweepDriver(TBXLoggerCallback):  # type: ignore[misc]  # Ray's classes are
     ) -> None:
         """Close the trial's run and write the front as it now is."""
         self._end(trials, trial)
+        slim(trial)
         self._counted = len(self._ended)
         self._log.front(trial, self.front, self._counted)
 
