@@ -32,7 +32,7 @@ HERE = Path(__file__).resolve()
 PARTS = {
     "pictures": "snas_tune.tensorboard_log.sweep_log:SweepLog.draw_front",
     "events": "snas_tune.tensorboard_log.sweep_log:SweepLog.add_result",
-    "front file": "snas_tune.front.table:FrontFile.add",
+    "front file": "snas_tune.sweep.callbacks.front:SweepFront.add",
     "Tune's state": "ray.tune.execution.tune_controller:TuneController.save_to_dir",
     "proposals": "ray.tune.search.search_generator:SearchGenerator.create_trial_if_possible",
     "decisions": "snas_tune.sweep.scheduler:ParetoScheduler.on_trial_result",
@@ -43,7 +43,6 @@ PARTS = {
 
 EARLIER = {
     "snas_tune.tensorboard_log.sweep_log": "snas_tune.report.tensorboard",
-    "snas_tune.front.table": "snas_tune.report.front",
     "snas_tune.sweep.callbacks.driver": "snas_tune.sweep.callbacks",
 }
 """Where cd67db4 has some of them; one that is not there at all is not timed."""

@@ -137,7 +137,7 @@ def test_event_files_wait_for_their_storage_and_are_whole_at_the_end(
         f"{NAME} are written again",
     ]
     assert whole(tmp_path / "sweep", trials)
-    assert not [thread for thread in threading.enumerate() if thread.name == NAME]
+    assert driver._log._view._thread is None
 
 
 def test_what_had_no_room_to_wait_is_made_anew_from_the_front_file(

@@ -104,6 +104,11 @@ class SweepDriver(TBXLoggerCallback):  # type: ignore[misc]  # Ray's classes are
         self._log.end(trial, name)
         self._show(lambda: self._progress.end(trial))
 
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        """Bring the front file up to date, if results came faster than it may be replaced."""
+        if trials:
+            self.front.settle(trials[0])
+
     def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
         """Write what still waits, draw the last front, and close everything."""
         self.front.close(trials)

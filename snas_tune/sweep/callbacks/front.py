@@ -88,18 +88,25 @@ class SweepFront:
             if self._front is not None:
                 self.changes += self._front.add(point)
 
-    def _write(self, trial: Trial, rows: list[Row]) -> None:
-        """Write rows, and those that wait."""
+    def _write(self, trial: Trial, rows: list[Row], *, last: bool = False) -> None:
+        """Write rows, and those that wait; the last ones into the file itself."""
         self._waiting += rows
         try:
             file = self._opened(trial)
             if self._waiting:
-                file.add(self._waiting)
+                file.append(self._waiting)
+            if last or file.due:
+                file.settle()
             self._waiting, self._complained = [], False
         except (FrontUnreadable, *STORAGE_ERRORS) as error:
             if not self._complained:
                 say(f"the front file waits for its storage: {first_line(error)}")
             self._complained = True
+
+    def settle(self, trial: Trial) -> None:
+        """Take the rows beside the file into it, if there are any and it is time."""
+        if self._file is not None and self._file.behind and self._file.due:
+            self._write(trial, [])
 
     def _opened(self, trial: Trial) -> FrontFile:
         """The file; what it holds of an earlier run is noted when it is opened."""
@@ -166,8 +173,8 @@ class SweepFront:
         return SCHEMA.empty_table() if self._file is None else self._file.table
 
     def close(self, trials: list[Trial]) -> None:
-        """Write what still waits, or say that it is lost."""
-        if self._waiting and trials:
-            self._write(trials[0], [])
+        """Write what still waits into the file itself, or say that it is lost."""
+        if trials and (self._waiting or self._file is not None):
+            self._write(trials[0], [], last=True)
         if self._waiting:
             say(f"{len(self._waiting)} rows of the front file could not be written")
