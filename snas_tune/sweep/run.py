@@ -15,6 +15,7 @@ from snas_tune.files import first_line
 from snas_tune.front.storage import STORAGE_ERRORS, join
 from snas_tune.sweep.callbacks import SweepDriver
 from snas_tune.sweep.callbacks.trials import sweep_trial
+from snas_tune.sweep.callbacks.tune_files import tune_files
 from snas_tune.sweep.prepare import absolute_storage, prepare
 from snas_tune.sweep.ray_watch import SweepWatch
 from snas_tune.sweep.result import SweepResult, sweep_result
@@ -76,7 +77,7 @@ def _run(
             trial_dirname_creator=_name_of,
             checkpoint_config=_checkpoints(settings),
             max_failures=settings.max_failures,
-            callbacks=[driver, watch],
+            callbacks=[driver, watch, *tune_files()],
             resume="AUTO+ERRORED" if ready.restore else None,
             reuse_actors=ready.reuse_actors,
             raise_on_failed_trial=False,
@@ -157,7 +158,7 @@ def make_tuner(space: Mapping[str, Any], settings: SweepSettings) -> tune.Tuner:
         run_config=tune.RunConfig(
             name=settings.name,
             storage_path=ready.storage,
-            callbacks=[driver, SweepWatch(ready.path, driver.front)],
+            callbacks=[driver, SweepWatch(ready.path, driver.front), *tune_files()],
             failure_config=tune.FailureConfig(max_failures=settings.max_failures),
             checkpoint_config=_checkpoints(settings),
             verbose=0,

@@ -23,10 +23,11 @@ from snas_tune.objective_checks import check_objectives, check_own
 from snas_tune.results import EPOCH, OBJECTIVES
 from snas_tune.stopping import Outcome, widest_gap
 from snas_tune.sweep.reports import read_number
+from snas_tune.sweep.sampler import BoundedTPE
 from snas_tune.sweep.settings import SEARCHERS
 
 SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
-    "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed),
+    "tpe": lambda seed: BoundedTPE(seed),
     "nsga2": lambda seed: optuna.samplers.NSGAIISampler(seed=seed),
     "gp": lambda seed: optuna.samplers.GPSampler(seed=seed),
     "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
