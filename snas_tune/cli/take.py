@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -138,6 +137,7 @@ class Take:
     def search_of(self, row: dict[str, Any]) -> Search:
         """The search that derived the child, from its checkpoint if that was kept."""
         from snas_tune.config import SearchConfig
+        from snas_tune.front import row_settings
         from snas_tune.search.checkpoint import load_search
         from snas_tune.search.search import Search
 
@@ -154,7 +154,7 @@ class Take:
             )
         reason = "" if self.new_weights else ", as its checkpoint was not kept"
         print(f"the training of this child begins with new weights{reason}")
-        return Search(SearchConfig.from_dict({**json.loads(row["config"]), **changes}))
+        return Search(SearchConfig.from_dict({**row_settings(row), **changes}))
 
     def say(self, report: EpochReport) -> None:
         """Print an epoch of the training."""

@@ -17,7 +17,7 @@ from snas_tune.front.dominance import hypervolume, nondominated, nondominated_ra
 from snas_tune.front.pareto_front import ParetoFront
 from snas_tune.front.running import RunningFront
 from snas_tune.front.storage import check_writable
-from snas_tune.front.table import FILE_NAME, FORMAT, SCHEMA, FrontFile, read_table
+from snas_tune.front.table import FILE_NAME, FORMAT, SCHEMA, FrontFile, read_table, row_settings
 from snas_tune.front.text import front_text
 
 __all__ = [
@@ -33,4 +33,5 @@ __all__ = [
     "nondominated",
     "nondominated_rank",
     "read_table",
+    "row_settings",
 ]

@@ -17,16 +17,16 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from snas_tune.architecture import upgraded_json
-from snas_tune.files import first_line
-from snas_tune.front.storage import STORAGE_ERRORS, replace_file, resolve
+from snas_tune.files import first_line, read_json
+from snas_tune.front.storage import STORAGE_ERRORS, read_whole, replace_file, resolve
 from snas_tune.front.whole import (
     DIGEST,
+    MOST_BYTES,
     check_architectures,
     check_claims,
     check_values,
     check_whole,
     read_columns,
-    read_whole,
     sealed,
 )
 from snas_tune.results import ARCHITECTURE
@@ -132,6 +132,24 @@ def read_table(path: str, filesystem: fs.FileSystem | None = None) -> pa.Table:
     return _read(*resolve(path, filesystem), path)
 
 
+def row_settings(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of the search of a row, by name.
+
+    Raises:
+        ValueError: its ``config`` is no JSON object.
+    """
+    try:
+        settings = read_json(row["config"])
+        if not isinstance(settings, dict):
+            raise ValueError(f"it is a {type(settings).__name__}")
+    except ValueError as error:
+        place = " ".join(f"{name} {row[name]}" for name in KEY)
+        raise ValueError(
+            f"config of {place} must be a JSON object of settings, got none ({first_line(error)})"
+        ) from error
+    return settings
+
+
 class FrontFile:
     """A front file that one process adds rows to, and that any number of others may read.
 
@@ -234,7 +252,7 @@ def _read(store: fs.FileSystem, inside: str, path: str) -> pa.Table:
         raise _unreadable(path, error) from error
     with opened as source:
         try:
-            content = read_whole(source)
+            content = read_whole(source, MOST_BYTES)
             digest = check_whole(content)
             parquet = pq.ParquetFile(pa.BufferReader(content))
             version = _version(parquet.schema_arrow.metadata)

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from snas_tune.checks import check_value
 from snas_tune.config import VARIED, SearchConfig
-from snas_tune.front import ParetoFront
+from snas_tune.front import ParetoFront, row_settings
 from snas_tune.tensorboard_log.sweep_log import SweepLog
+from snas_tune.text_checks import DIRECTORY
 
 
 def write_front(front: ParetoFront, directory: str | Path, experiment: str = "") -> None:
@@ -19,11 +21,16 @@ def write_front(front: ParetoFront, directory: str | Path, experiment: str = "")
         front: its rows.
         directory: a local folder; pass it to ``tensorboard --logdir``.
         experiment: the path of the sweep's directory, for the command that takes a child from it.
+
+    Raises:
+        ValueError: a trial's name is that of no folder, or a row has no settings of a search.
     """
     trials: dict[str, list[dict[str, Any]]] = {}
     for row in front.rows:
-        trials.setdefault(row["trial"], []).append(row)
-    configs = {trial: json.loads(rows[0]["config"]) for trial, rows in trials.items()}
+        # A trial's log is a folder of its name.
+        trial = check_value("trial of the front file", row["trial"], DIRECTORY)
+        trials.setdefault(trial, []).append(row)
+    configs = {trial: row_settings(rows[0]) for trial, rows in trials.items()}
     log = SweepLog(directory, _varied(configs), experiment)
     for trial, rows in trials.items():
         log.start_trial(trial, SearchConfig.from_dict(configs[trial]))
