@@ -36,7 +36,7 @@ def _whole_address(value: Any) -> bool:
 
 
 def _is_directory_name(value: str) -> bool:
-    return value not in (".", "..") and "/" not in value and len(encoded(value)) <= MOST_BYTES
+    return value not in (".", "..") and "/" not in value
 
 
 def _is_device(value: str) -> bool:
@@ -64,16 +64,19 @@ TEXT_PATH = (A_TEXT, *_LIES_SOMEWHERE)
 PATH = (A_PATH, *_LIES_SOMEWHERE)
 """A path of a file or folder."""
 
+NO_FOLDER = Check(lambda value: not Path(value).is_dir(), "a file and no folder")
+IN_A_FOLDER = Check(
+    lambda value: Path(value).absolute().parent.is_dir(), "in a folder that is there"
+)
+
 STORAGE = (*TEXT_PATH, Check(_whole_address, "a folder, or a URI such as s3://bucket/sweeps"))
 """A local folder, or a URI of an object store."""
 
 DIRECTORY = (
     A_TEXT,
     ON_ONE_LINE,
-    Check(
-        _is_directory_name,
-        f"that of a directory, without a slash and of at most {MOST_BYTES} bytes",
-    ),
+    Check(_is_directory_name, "that of a directory, without a slash"),
+    Check(_short_parts, f"of at most {MOST_BYTES} bytes"),
 )
 """The name of an experiment."""
 

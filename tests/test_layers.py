@@ -67,6 +67,7 @@ WORDS = (
     "documents",
     "events",
     "files",
+    "objective_checks",
     "owned",
     "results",
     "setting_checks",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from snas_tune.architecture import read_architecture
+from snas_tune.arguments import checked
+from snas_tune.checks import COUNT, Check
 from snas_tune.results import ARCHITECTURE
 
 HEADER = ("acc %", "MFLOPs", "params", "strength", "temperature", "epoch", "trial", "architecture")
@@ -16,6 +18,13 @@ CAPTION = "acc %: validation top-1 of the child; MFLOPs: millions of multiply-ad
 
 SMALL = 10.0
 """MFLOPs below which two decimals would not tell children apart."""
+
+ROWS = Check(
+    lambda value: (
+        isinstance(value, (list, tuple)) and all(isinstance(row, Mapping) for row in value)
+    ),
+    "a list of rows, values by name of the column",
+)
 
 LEFT = ("temperature", "trial", "architecture")
 """Its columns that are set to the left; numbers are set to the right."""
@@ -30,7 +39,11 @@ def schedule_text(row: Mapping[str, Any]) -> str:
     return f"{kind} {start:.3g}" + ("" if kind == "constant" else f" -> {end:.3g}")
 
 
-def front_text(front: Sequence[Mapping[str, Any]], limit: int | None = None) -> str:
+@checked
+def front_text(
+    front: Annotated[Sequence[Mapping[str, Any]], ROWS],
+    limit: Annotated[int | None, COUNT] = None,
+) -> str:
     """Rows of the front file as a fixed-width table, one line each below a caption and a header.
 
     The columns are the child network's accuracy in percent, its FLOPs (multiply-adds of one image)
@@ -45,8 +58,6 @@ def front_text(front: Sequence[Mapping[str, Any]], limit: int | None = None) -> 
     Raises:
         ValueError: the limit is not positive, or a row's architecture is none.
     """
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit must be positive, got {limit}")
     places = list(range(len(front)))
     if limit is not None and limit < len(front):
         last = len(front) - 1

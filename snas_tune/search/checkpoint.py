@@ -28,6 +28,10 @@ KEYS = {
 }
 """What a saved state of each format has besides it."""
 
+LATER = ("images", "normalise", "statistics")
+"""What states of format 2 have, too, unless they are old: the record of the images, and with it the
+normalisation and the child's batch-norm statistics, so that a child needs no images."""
+
 
 def save_search(search: Search, directory: str | Path) -> Path:
     """Write the whole state of a search into a directory, replacing the file in one move."""
@@ -73,33 +77,48 @@ def _reason(error: Exception) -> str:
     return f"it is no file of torch.save ({type(error).__name__})"
 
 
-def load_search(directory: str | Path, images: ImageSet | None = None, **changes: object) -> Search:
+def load_search(
+    directory: str | Path,
+    images: ImageSet | None = None,
+    *,
+    same_images: bool = True,
+    **changes: object,
+) -> Search:
     """The search that a checkpoint holds, ready to go on or to give its child.
 
     Args:
         directory: of the checkpoint.
         images: its training images; loaded as its config says if not given.
+        same_images: refuse other images of the same classes.
         changes: settings that may differ from the saved ones, such as ``device`` or ``data_root``.
 
     Raises:
-        ValueError: no readable checkpoint, or of another search space.
+        ValueError: no readable checkpoint, or of another search space, or of other images.
     """
     state = read_state(directory)
     config = SearchConfig.from_dict({**state["config"], **changes})
     search = Search(config, images, state["implementation"])
-    restore(search, state, directory)
+    restore(search, state, directory, same_images=same_images)
     return search
 
 
-def restore(search: Search, state: dict[str, Any], directory: str | Path) -> None:
+def restore(
+    search: Search, state: dict[str, Any], directory: str | Path, *, same_images: bool = True
+) -> None:
     """Let a search go on from the state in a checkpoint's directory.
+
+    Args:
+        search: of the same settings.
+        state: of :func:`read_state`.
+        directory: of the checkpoint, for messages.
+        same_images: refuse other images than those of the state.
 
     Raises:
         ValueError: the state is of another search, or of none.
     """
     try:
         _check_tensors(search, state)
-        search.load_state_dict(state)
+        search.load_state_dict(state, same_images=same_images)
     except _OF_OTHER_STATES as error:
         raise _unfit(directory, error) from error
 

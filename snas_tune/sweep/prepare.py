@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,11 +14,14 @@ import torch
 from snas_tune.config import SearchConfig
 from snas_tune.data import check
 from snas_tune.search.footprint import footprint
+from snas_tune.search.images import form_of, load_images
 from snas_tune.search.methods.table import method_class
 from snas_tune.search.search import Search
+from snas_tune.space.latency import read_latencies
 from snas_tune.space.space import space_class
 from snas_tune.sweep.cluster import check_resources, joined, quiet_ray, save_states_of
-from snas_tune.sweep.domains import absolute_paths, first_config, starting_points
+from snas_tune.sweep.domain_checks import check_images, check_importable, check_space
+from snas_tune.sweep.domains import absolute_paths, starting_points
 from snas_tune.sweep.experiment import Description, can_restore, check_experiment
 from snas_tune.sweep.machines import (
     Answer,
@@ -34,7 +37,7 @@ from snas_tune.sweep.settings import SweepSettings
 from snas_tune.training.runtime import choose_device
 
 
-def check_settings(space: Mapping[str, Any], address: str | None = None) -> SearchConfig:
+def check_settings(space: Mapping[str, Any], address: str | None = None) -> list[SearchConfig]:
     """Check the settings of a space, and the data as far as that takes no time.
 
     Args:
@@ -42,23 +45,30 @@ def check_settings(space: Mapping[str, Any], address: str | None = None) -> Sear
         address: of a cluster, whose machines may have devices that this machine lacks.
 
     Returns:
-        A config of the space, its varied settings at their lower ends.
+        As :func:`snas_tune.sweep.domain_checks.check_space`: the config of the first members of all
+        domains, and one for each other member.
 
     Raises:
-        ValueError: a setting, the data or an op is wrong.
+        ValueError: a setting, the data, an op or the latency table is wrong.
     """
-    config = SearchConfig.from_dict(first_config(space))
-    space_class(config.space).check(config)
-    method_class(config.method)
-    if address is None:
-        choose_device(config.device)
-    check(
-        config.data,
-        root=config.data_root,
-        image_size=config.image_size,
-        channels=config.image_channels,
-    )
-    return config
+    configs = check_space(space)
+    check_importable(configs)
+    for config in configs:
+        space_class(config.space).check(config)
+    for method in {config.method for config in configs}:
+        method_class(method)
+    for device in {config.device for config in configs} if address is None else ():
+        choose_device(device)
+    for table in {config.latency_table for config in configs}:
+        if table is not None:
+            read_latencies(table)
+    for config in {_data_of(config): config for config in configs}.values():
+        check(config.data, root=config.data_root, **form_of(config))
+    return configs
+
+
+def _data_of(config: SearchConfig) -> tuple[object, ...]:
+    return config.data, config.data_root, *form_of(config).values()
 
 
 def check_sweep(space: Mapping[str, Any], address: str | None = None) -> SearchConfig:
@@ -74,23 +84,31 @@ def check_sweep(space: Mapping[str, Any], address: str | None = None) -> SearchC
         address: likewise.
 
     Returns:
-        As :func:`check_settings`.
+        The first config of the space.
 
     Raises:
-        ValueError: a setting, the data, an op or the latency table is wrong.
+        ValueError: as :func:`check_settings`, or a member of a domain does not fit the images.
     """
-    config = check_settings(space, address)
-    _build_search(config)
-    return config
+    configs = check_settings(space, address)
+    _build_search(configs[0], others=configs)
+    return configs[0]
 
 
-def _build_search(config: SearchConfig, gpus: float = 0) -> Search:
-    """Build a search on the CPU; trials on a GPU measure its implementations there."""
+def _build_search(
+    config: SearchConfig, gpus: float = 0, others: Sequence[SearchConfig] = ()
+) -> Search:
+    """Build a search on the CPU; trials on a GPU measure its implementations there.
+
+    The images must fit other configs, too, where these are of the same data.
+    """
     changes: dict[str, Any] = {"device": "cpu"} | ({"supernet": "plain"} if gpus else {})
     if config.compile:  # under which the plain one runs; to compile it here would take minutes
         changes |= {"supernet": "plain", "compile": False}
     with _threads_of(config):
-        return Search(SearchConfig.from_dict({**config.to_dict(), **changes}))
+        images = load_images(config)
+        same = [other for other in others if _data_of(other) == _data_of(config)]
+        check_images(same, images.labels, images.classes)
+        return Search(SearchConfig.from_dict({**config.to_dict(), **changes}), images)
 
 
 @contextmanager
@@ -152,7 +170,8 @@ def prepare(space: Mapping[str, Any], settings: SweepSettings) -> Prepared:
         )
     space = absolute_paths(space)
     space["threads"] = space.get("threads") or max(1, int(settings.cpus_per_trial))
-    config = check_settings(space, settings.address)
+    configs = check_settings(space, settings.address)
+    config = configs[0]
     scheduler = make_scheduler(
         config,
         rule=settings.rule,
@@ -166,7 +185,7 @@ def prepare(space: Mapping[str, Any], settings: SweepSettings) -> Prepared:
         settings = _as_recorded(path, space, settings)
     machines, answers = _cluster(settings, storage)
     concurrent = settings.concurrent or _slots(settings, machines)
-    _say_what_fits(settings, config, machines, answers)
+    _say_what_fits(settings, configs, machines, answers)
     if not settings.resume:
         Description.of(space, replace(settings, concurrent=concurrent)).write(path)
     return Prepared(
@@ -223,11 +242,12 @@ def _slots(settings: SweepSettings, machines: list[Machine]) -> int:
 
 def _say_what_fits(
     settings: SweepSettings,
-    config: SearchConfig,
+    configs: Sequence[SearchConfig],
     machines: list[Machine],
     answers: Mapping[str, Answer],
 ) -> None:
-    search = _build_search(config, settings.gpus_per_trial)
+    config = configs[0]
+    search = _build_search(config, settings.gpus_per_trial, configs)
     if not settings.progress:
         return
     with _threads_of(config):

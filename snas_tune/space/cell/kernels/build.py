@@ -13,6 +13,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -92,6 +93,7 @@ def _compile() -> bytes:
     with tempfile.TemporaryDirectory(prefix="snas_tune-") as folder:
         path = Path(folder) / "fused.so"
         command = [compiler, *FLAGS, str(SOURCE), "-o", str(path)]
+        sys.stderr.write("compiling the kernels, once for this machine, up to a minute ...\n")
         subprocess.run(command, check=True, capture_output=True, text=True)
         return path.read_bytes()
 
