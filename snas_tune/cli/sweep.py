@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import UseAppendAction, arg
 
+from snas_tune.checks import POSITIVE, check_value
 from snas_tune.cli.flags import Flag, Flags, defaults_of, flag, flags_of
 from snas_tune.cli.recipe import RANGES, Recipe, read_recipe, recipe_text
 from snas_tune.cli.start import end
@@ -156,8 +157,8 @@ class Sweep(Flags):
         found = {**recipe.search, **{name: getattr(self, name) for name in OF_SEARCH}}
         found["penalty_strength"] = list(self.penalty)
         if self.target_mflops is not None:
-            budget = 1e6 * self.target_mflops
-            found["target_flops"] = float(round(budget)) if math.isfinite(budget) else budget
+            target = check_value("target_mflops", self.target_mflops, POSITIVE)
+            found["target_flops"] = float(max(1, round(1e6 * target)))
         found.setdefault("data_cache", f"{self.data_root}/cache")
         return found
 
@@ -245,6 +246,7 @@ def write_recipe(path: str, recipe: Recipe) -> None:
 def show(result: SweepResult, name: str) -> None:
     """Print the front and where everything is."""
     from snas_tune.front.storage import join
+    from snas_tune.front.text import over_target
     from snas_tune.sweep import write_pictures
 
     front = result.front
@@ -268,7 +270,11 @@ def show(result: SweepResult, name: str) -> None:
     if remote:
         lines.append(f"then          copy all of {result.path} into the folder {name}:")
     lines.append(f"TensorBoard   tensorboard --logdir {shlex.quote(f'{local}/tensorboard')}")
+    over = [row for row in front.distinct if over_target(row) is not None]
+    if over:
+        lines.insert(2, f"over target   {len(over)} of the front's {len(front.distinct)}, see *")
     kept = [row for row in front.front if row["checkpoint"]]
+    kept = [row for row in kept if over_target(row) is None] or kept
     if kept:
         # Rounded up, so that the child in the middle of the front is within the budget.
         budget = math.ceil(kept[len(kept) // 2]["flops"] / 1e3) / 1e3
