@@ -35,7 +35,7 @@ Settings that --set and --config take: see `snas-tune settings`."""
 TEXTS = {
     "name": "Name; DATA-PRESET-seedSEED if not given, numbered if taken.",
     "seed": "Fixes the searcher and the searches.",
-    "resume": "Go on with the sweep of that name, or the newest of this data, preset and seed.",
+    "resume": "Go on with that sweep, or the newest of this data, preset and seed.",
 }
 """Where the command does more than the setting of that name."""
 
@@ -43,6 +43,9 @@ OF_SEARCH = (
     "data",
     "data_root",
     "image_size",
+    "fit",
+    "bad_images",
+    "limit_images",
     "flip",
     "epochs",
     "batch_size",
@@ -234,13 +237,26 @@ def write_recipe(path: str, recipe: Recipe) -> None:
         raise ValueError(f"storage path {path} is not writable: {first_line(error)}") from error
 
 
+def majority_lines(result: SweepResult) -> list[str]:
+    """What a network that always gives the same answer reaches, to read the table by."""
+    from snas_tune.data.summary import majority_line
+    from snas_tune.results import metric_of
+    from snas_tune.sweep.recorded import recorded_images
+
+    images = recorded_images(result.path)
+    if images is None:
+        return []
+    metric = metric_of(result.front.rows)
+    return [f"({majority_line(images['classes'], images['counts'], metric)})"]
+
+
 def show(result: SweepResult, name: str) -> None:
     """Print the front and where everything is."""
     from snas_tune.front.storage import join
     from snas_tune.sweep import write_pictures
 
     front = result.front
-    print(front.table_text())
+    print("\n".join([front.table_text(), *majority_lines(result)]))
     remote = "://" in result.path
     local = name if remote else result.path
     write_pictures(result, f"{local}/pictures")

@@ -8,13 +8,19 @@ from typing import Annotated, Any
 from snas_tune.architecture import read_architecture
 from snas_tune.arguments import checked
 from snas_tune.checks import COUNT, Check
-from snas_tune.results import ARCHITECTURE
+from snas_tune.results import ARCHITECTURE, metric_of
 
 HEADER = ("acc %", "MFLOPs", "params", "strength", "temperature", "epoch", "trial", "architecture")
 """The columns of :func:`front_text`."""
 
-CAPTION = "acc %: validation top-1 of the child; MFLOPs: millions of multiply-adds of one image"
-"""The line above the header."""
+CAPTION = "acc %: {} of the child; MFLOPs: millions of multiply-adds of one image"
+"""The line above the header, for one of :data:`MEANINGS`."""
+
+MEANINGS = {
+    "accuracy": "validation top-1",
+    "balanced_accuracy": "balanced validation accuracy (each class alike)",
+}
+"""What the accuracy is, by the metric of the searches."""
 
 SMALL = 10.0
 """MFLOPs below which two decimals would not tell children apart."""
@@ -70,7 +76,8 @@ def front_text(
     text = ["  ".join(map(_padded, line, HEADER, widths)).rstrip() for line in lines]
     hidden = len(front) - len(places)
     rest = [f"({hidden} more not shown)"] if hidden else []
-    return "\n".join([CAPTION, *text, *rest])
+    caption = CAPTION.format(MEANINGS[metric_of(front)])
+    return "\n".join([caption, *text, *rest])
 
 
 def _line(row: Mapping[str, Any], decimals: int) -> tuple[str, ...]:

@@ -120,6 +120,10 @@ class Description:
     """The settings of the sweep that a resume must ask for again, :data:`ASKED`. ``concurrent`` is
     the number of trials of a batch of the searcher; ``None`` where any number would do."""
 
+    images: Mapping[str, Any] | None = None
+    """The :func:`snas_tune.search.images.image_record` of its training images; None where it is
+    older than these."""
+
     @staticmethod
     def of(space: Mapping[str, Any], settings: SweepSettings) -> Description:
         """The description of a sweep over a space; settings that it leaves out have their default.
@@ -145,13 +149,13 @@ class Description:
                 values = json.loads(stream.read())
             if values.pop("format") != FORMAT:
                 raise ValueError(f"its format must be {FORMAT}")
-            space = {**values.pop("space")}
+            space, images = {**values.pop("space")}, values.pop("images", None)
             if space.get("supernet") == "fast":  # its name until 0.1
                 space["supernet"] = "fused"
             asked = {**BEFORE_RULES, **values}
             if set(asked) != set(ASKED):
                 raise ValueError(f"its settings must be {', '.join(ASKED)}")
-            return Description(space, asked)
+            return Description(space, asked, images)
         except (*STORAGE_ERRORS, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"{DESCRIPTION} must describe the sweep to resume, got none that can be read in "
@@ -165,6 +169,7 @@ class Description:
             ValueError: that cannot be written.
         """
         values = {"format": FORMAT, "space": self.space, **self.asked}
+        values |= {} if self.images is None else {"images": self.images}
         text = json.dumps(values, indent=1, sort_keys=True)
         store, inside = resolve(join(path, DESCRIPTION))
         try:

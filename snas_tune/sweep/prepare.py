@@ -12,9 +12,9 @@ from typing import Any
 import torch
 
 from snas_tune.config import SearchConfig
-from snas_tune.data import check
+from snas_tune.data import ImageSet, check
 from snas_tune.search.footprint import footprint
-from snas_tune.search.images import form_of, load_images
+from snas_tune.search.images import form_of, image_lines, load_images
 from snas_tune.search.methods.table import method_class
 from snas_tune.search.search import Search
 from snas_tune.space.latency import read_latencies
@@ -31,6 +31,7 @@ from snas_tune.sweep.machines import (
     wait_for_machines,
 )
 from snas_tune.sweep.packing import packing_line
+from snas_tune.sweep.recorded import check_recorded
 from snas_tune.sweep.scheduler import ParetoScheduler, make_scheduler
 from snas_tune.sweep.searcher import BatchedOptuna, ParetoSearch, check_searcher, make_searcher
 from snas_tune.sweep.settings import SweepSettings
@@ -95,7 +96,10 @@ def check_sweep(space: Mapping[str, Any], address: str | None = None) -> SearchC
 
 
 def _build_search(
-    config: SearchConfig, gpus: float = 0, others: Sequence[SearchConfig] = ()
+    config: SearchConfig,
+    gpus: float = 0,
+    others: Sequence[SearchConfig] = (),
+    images: ImageSet | None = None,
 ) -> Search:
     """Build a search on the CPU; trials on a GPU measure its implementations there.
 
@@ -105,9 +109,9 @@ def _build_search(
     if config.compile:  # under which the plain one runs; to compile it here would take minutes
         changes |= {"supernet": "plain", "compile": False}
     with _threads_of(config):
-        images = load_images(config)
+        images = load_images(config) if images is None else images
         same = [other for other in others if _data_of(other) == _data_of(config)]
-        check_images(same, images.labels, images.classes)
+        check_images(same, images.labels, images.classes, images.validation)
         return Search(SearchConfig.from_dict({**config.to_dict(), **changes}), images)
 
 
@@ -185,9 +189,14 @@ def prepare(space: Mapping[str, Any], settings: SweepSettings) -> Prepared:
         settings = _as_recorded(path, space, settings)
     machines, answers = _cluster(settings, storage)
     concurrent = settings.concurrent or _slots(settings, machines)
-    _say_what_fits(settings, configs, machines, answers)
+    images = load_images(config)
+    record = check_recorded(path, images, settings)
+    if settings.progress:
+        sys.stderr.writelines(f"{line}\n" for line in image_lines(config, images))
+    _say_what_fits(settings, configs, images, machines, answers)
     if not settings.resume:
-        Description.of(space, replace(settings, concurrent=concurrent)).write(path)
+        description = Description.of(space, replace(settings, concurrent=concurrent))
+        replace(description, images=record).write(path)
     return Prepared(
         path=path,
         storage=storage,
@@ -243,11 +252,12 @@ def _slots(settings: SweepSettings, machines: list[Machine]) -> int:
 def _say_what_fits(
     settings: SweepSettings,
     configs: Sequence[SearchConfig],
+    images: ImageSet,
     machines: list[Machine],
     answers: Mapping[str, Answer],
 ) -> None:
     config = configs[0]
-    search = _build_search(config, settings.gpus_per_trial, configs)
+    search = _build_search(config, settings.gpus_per_trial, configs, images)
     if not settings.progress:
         return
     with _threads_of(config):
