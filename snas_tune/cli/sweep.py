@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import UseAppendAction, arg
 
+from snas_tune.cli.exits import end
 from snas_tune.cli.flags import Flag, Flags, defaults_of, flag, flags_of
 from snas_tune.cli.recipe import RANGES, Recipe, read_recipe, recipe_text
-from snas_tune.cli.start import end
 from snas_tune.cli.usage import parse_known
 from snas_tune.config import SearchConfig
 from snas_tune.sweep.settings import SweepSettings

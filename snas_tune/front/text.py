@@ -71,7 +71,7 @@ def front_text(
     shown = [front[place] for place in places]
     # One number of decimals for the whole column, so that the points stand below each other.
     decimals = 3 if any(row["flops"] < SMALL * 1e6 for row in shown) else 2
-    lines = [HEADER, *(_line(row, decimals) for row in shown)]
+    lines = [HEADER, *(tuple(map(_printable, _line(row, decimals))) for row in shown)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     text = ["  ".join(map(_padded, line, HEADER, widths)).rstrip() for line in lines]
     hidden = len(front) - len(places)
@@ -91,6 +91,11 @@ def _line(row: Mapping[str, Any], decimals: int) -> tuple[str, ...]:
         row["trial"],
         read_architecture(row[ARCHITECTURE]).summary(),
     )
+
+
+def _printable(text: str) -> str:
+    """A text without what would move a terminal's cursor or change its colours."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
 def _padded(text: str, name: str, width: int) -> str:

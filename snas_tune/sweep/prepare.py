@@ -20,6 +20,7 @@ from snas_tune.search.search import Search
 from snas_tune.space.latency import read_latencies
 from snas_tune.space.space import space_class
 from snas_tune.sweep.cluster import check_resources, joined, quiet_ray, save_states_of
+from snas_tune.sweep.decisions import check_journal
 from snas_tune.sweep.domain_checks import check_images, check_importable, check_space
 from snas_tune.sweep.domains import absolute_paths, starting_points
 from snas_tune.sweep.experiment import Description, can_restore, check_experiment
@@ -185,8 +186,11 @@ def prepare(space: Mapping[str, Any], settings: SweepSettings) -> Prepared:
     points = starting_points(space, settings.trials, settings.seed)
     storage = absolute_storage(settings.storage_path)
     path = check_experiment(storage, settings.name, resume=settings.resume)
+    restore = settings.resume and can_restore(path)
     if settings.resume:
         settings = _as_recorded(path, space, settings)
+    if restore:
+        check_journal(path, scheduler.settings, scheduler.judge.levels[0])
     machines, answers = _cluster(settings, storage)
     concurrent = settings.concurrent or _slots(settings, machines)
     images = load_images(config)
@@ -209,7 +213,7 @@ def prepare(space: Mapping[str, Any], settings: SweepSettings) -> Prepared:
             max_t=None if settings.rule == "fifo" else config.epochs,
         ),
         scheduler=scheduler,
-        restore=settings.resume and can_restore(path),
+        restore=restore,
         reuse_actors=not answers,
     )
 

@@ -12,10 +12,11 @@ from ray import tune
 from ray.tune.experiment import Trial
 
 from snas_tune.files import first_line
-from snas_tune.front.storage import STORAGE_ERRORS
+from snas_tune.front.storage import STORAGE_ERRORS, join
 from snas_tune.sweep.callbacks import SweepDriver
 from snas_tune.sweep.callbacks.trials import sweep_trial
-from snas_tune.sweep.prepare import prepare
+from snas_tune.sweep.callbacks.tune_files import tune_files
+from snas_tune.sweep.prepare import absolute_storage, prepare
 from snas_tune.sweep.ray_watch import SweepWatch
 from snas_tune.sweep.result import SweepResult, sweep_result
 from snas_tune.sweep.settings import SweepSettings
@@ -45,12 +46,24 @@ def run_sweep(
         ValueError: an input is wrong, and no trial has started; or the storage went away.
         SweepLost: Ray's own processes or the results' folder are gone; what is saved is said.
     """
+    path = join(absolute_storage(settings.storage_path), settings.name)
+    watch = SweepWatch(path, stuck=on_stuck)
+    with watch.over_all():
+        return _run(space, settings, watch, on_start)
+
+
+def _run(
+    space: Mapping[str, Any],
+    settings: SweepSettings,
+    watch: SweepWatch,
+    on_start: Callable[[str], None] | None,
+) -> SweepResult:
     ready = prepare(space, settings)
     if on_start is not None:
         on_start(ready.path)
     driver = SweepDriver(settings.trials, progress=settings.progress, space=ready.space)
-    watch = SweepWatch(ready.path, driver.front, on_stuck)
-    with _termination_as_interrupt(), _storage_errors_named(ready.storage), watch.over_all():
+    watch.front = driver.front
+    with _termination_as_interrupt(), _storage_errors_named(ready.storage):
         analysis = tune.run(
             SnasTrainable,
             name=settings.name,
@@ -64,7 +77,7 @@ def run_sweep(
             trial_dirname_creator=_name_of,
             checkpoint_config=_checkpoints(settings),
             max_failures=settings.max_failures,
-            callbacks=[driver, watch],
+            callbacks=[driver, watch, *tune_files()],
             resume="AUTO+ERRORED" if ready.restore else None,
             reuse_actors=ready.reuse_actors,
             raise_on_failed_trial=False,
@@ -145,7 +158,7 @@ def make_tuner(space: Mapping[str, Any], settings: SweepSettings) -> tune.Tuner:
         run_config=tune.RunConfig(
             name=settings.name,
             storage_path=ready.storage,
-            callbacks=[driver, SweepWatch(ready.path, driver.front)],
+            callbacks=[driver, SweepWatch(ready.path, driver.front), *tune_files()],
             failure_config=tune.FailureConfig(max_failures=settings.max_failures),
             checkpoint_config=_checkpoints(settings),
             verbose=0,
