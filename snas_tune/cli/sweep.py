@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import UseAppendAction, arg
 
+from snas_tune.checks import POSITIVE, check_value
+from snas_tune.cli.exits import end
 from snas_tune.cli.flags import Flag, Flags, defaults_of, flag, flags_of
 from snas_tune.cli.recipe import RANGES, Recipe, read_recipe, recipe_text
-from snas_tune.cli.start import end
 from snas_tune.cli.usage import parse_known
 from snas_tune.config import SearchConfig
 from snas_tune.sweep.settings import ALL, RECIPE, SweepSettings
@@ -34,7 +35,7 @@ Settings that --set and --config take: see `snas-tune settings`."""
 TEXTS = {
     "name": "Name; DATA-PRESET-seedSEED if not given, numbered if taken.",
     "seed": "Fixes the searcher and the searches.",
-    "resume": "Go on with the sweep of that name, or the newest of this data, preset and seed.",
+    "resume": "Go on with that sweep, or the newest of this data, preset and seed.",
 }
 """Where the command does more than the setting of that name."""
 
@@ -43,6 +44,7 @@ OF_SEARCH = (
     "data_root",
     "image_size",
     "fit",
+    "bad_images",
     "limit_images",
     "flip",
     "epochs",
@@ -158,8 +160,8 @@ class Sweep(Flags):
         found = {**recipe.search, **{name: getattr(self, name) for name in OF_SEARCH}}
         found["penalty_strength"] = list(self.penalty)
         if self.target_mflops is not None:
-            budget = 1e6 * self.target_mflops
-            found["target_flops"] = float(round(budget)) if math.isfinite(budget) else budget
+            target = check_value("target_mflops", self.target_mflops, POSITIVE)
+            found["target_flops"] = float(max(1, round(1e6 * target)))
         found.setdefault("data_cache", f"{self.data_root}/cache")
         return found
 
@@ -260,6 +262,7 @@ def majority_lines(result: SweepResult) -> list[str]:
 def show(result: SweepResult, name: str) -> None:
     """Print the front and where everything is."""
     from snas_tune.front.storage import join
+    from snas_tune.front.text import over_target
     from snas_tune.sweep import write_pictures
 
     front = result.front
@@ -283,7 +286,11 @@ def show(result: SweepResult, name: str) -> None:
     if remote:
         lines.append(f"then          copy all of {result.path} into the folder {name}:")
     lines.append(f"TensorBoard   tensorboard --logdir {shlex.quote(f'{local}/tensorboard')}")
+    over = [row for row in front.distinct if over_target(row) is not None]
+    if over:
+        lines.insert(2, f"over target   {len(over)} of the front's {len(front.distinct)}, see *")
     kept = [row for row in front.front if row["checkpoint"]]
+    kept = [row for row in kept if over_target(row) is None] or kept
     if kept:
         # Rounded up, so that the child in the middle of the front is within the budget.
         budget = math.ceil(kept[len(kept) // 2]["flops"] / 1e3) / 1e3

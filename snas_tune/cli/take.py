@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -173,8 +172,9 @@ class Take:
     def config_of(self, row: Mapping[str, Any]) -> SearchConfig:
         """The settings of the search that derived the child, with the flags' in their place."""
         from snas_tune.config import SearchConfig
+        from snas_tune.front import row_settings
 
-        return SearchConfig.from_dict({**json.loads(row["config"]), **self.changes})
+        return SearchConfig.from_dict({**row_settings(row), **self.changes})
 
     def images_of(self, row: Mapping[str, Any]) -> ImageSet | None:
         """The training images; None if they cannot be read where no more is asked than an export.

@@ -17,8 +17,8 @@ def scan(path: Path) -> Entries:
     """List a folder and all folders below it.
 
     Hidden folders are not entered. Folders are told apart by device and number: real ones come
-    first, then links to others, the ones at the top before those below, by name. A link to a folder that is read already, or to one that
-    holds ``path``, is left out, so links in a circle end.
+    first, then links to others, the ones at the top before those below, by name. A link to a folder
+    that is read already, or to one that holds ``path``, is left out, so links in a circle end.
 
     Raises:
         ValueError: the folder itself cannot be listed.

@@ -16,14 +16,17 @@ from ray.tune.search.sample import Categorical, Domain, Quantized
 
 from snas_tune.checks import marked
 from snas_tune.config import PLACES, SINCE_FORMAT_1, SearchConfig
-from snas_tune.files import first_line
-from snas_tune.front.storage import STORAGE_ERRORS, join, replace_file, resolve
+from snas_tune.files import first_line, read_json
+from snas_tune.front.storage import STORAGE_ERRORS, join, read_whole, replace_file, resolve
 from snas_tune.search.images import read_record
 from snas_tune.sweep.domains import domains_of, first_config
 from snas_tune.sweep.settings import FIXED, OPEN, SweepSettings
 
 DESCRIPTION = "sweep.json"
 """The name of the description in the directory of an experiment."""
+
+MOST_BYTES = 1 << 24
+"""Most bytes of :data:`DESCRIPTION`."""
 
 FORMAT = 1
 """Version of the description."""
@@ -75,7 +78,7 @@ class Description:
         store, inside = resolve(join(path, DESCRIPTION))
         try:
             with store.open_input_file(inside) as stream:
-                values = json.loads(stream.read())
+                values = read_json(read_whole(stream, MOST_BYTES))
             if values.pop("format") != FORMAT:
                 raise ValueError(f"its format must be {FORMAT}")
             space, images = {**values.pop("space")}, read_record(values.pop("images", None))

@@ -27,6 +27,7 @@ from snas_tune.search.search import Search
 from snas_tune.space.latency import read_latencies
 from snas_tune.space.space import space_class
 from snas_tune.sweep.cluster import check_resources, joined, quiet_ray, save_states_of
+from snas_tune.sweep.decisions import check_journal
 from snas_tune.sweep.directory import Earlier
 from snas_tune.sweep.disk import checkpoint_bytes, disk_line, disk_need
 from snas_tune.sweep.domain_checks import check_images, check_importable, check_space
@@ -199,6 +200,8 @@ def prepare(space: Mapping[str, Any], settings: SweepSettings) -> Prepared:
         settings = earlier.resumed(space, settings, path)
         if settings.progress and (line := earlier.beginning(settings.name, storage)):
             sys.stderr.write(f"{line}\n")
+        if earlier.restores:
+            check_journal(path, scheduler.settings, scheduler.judge.levels[0])
     machines, answers = _cluster(settings, storage)
     concurrent = settings.concurrent or _slots(settings, machines)
     settings = replace(settings, concurrent=concurrent)

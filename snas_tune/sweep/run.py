@@ -13,9 +13,10 @@ from ray import tune
 from ray.tune.experiment import Trial
 
 from snas_tune.files import first_line
-from snas_tune.front.storage import STORAGE_ERRORS
+from snas_tune.front.storage import STORAGE_ERRORS, join
 from snas_tune.sweep.callbacks import SweepDriver
 from snas_tune.sweep.callbacks.trials import sweep_trial
+from snas_tune.sweep.callbacks.tune_files import tune_files
 from snas_tune.sweep.claim import Claim
 from snas_tune.sweep.directory import claim_experiment
 from snas_tune.sweep.prepare import absolute_storage, prepare
@@ -71,12 +72,26 @@ def run_claimed(
     on_stuck: Callable[[str], None] = say,
 ) -> SweepResult:
     """:func:`run_sweep` in a directory that this process has claimed."""
+    path = join(absolute_storage(settings.storage_path), settings.name)
+    watch = SweepWatch(path, stuck=on_stuck)
+    with watch.over_all():
+        return _run(space, settings, held, watch, on_start)
+
+
+def _run(
+    space: Mapping[str, Any],
+    settings: SweepSettings,
+    held: Claim,
+    watch: SweepWatch,
+    on_start: Callable[[str], None] | None,
+) -> SweepResult:
     ready = prepare(space, settings)
     if on_start is not None:
         on_start(ready.path)
     checkpoints = _checkpoints(settings)
     begin = partial(renew, checkpoints=checkpoints, max_failures=settings.max_failures)
     driver = SweepDriver(settings.trials, progress=settings.progress, space=ready.space)
+    watch.front = driver.front
     driver.run_for(held, keep_front=settings.keep_checkpoints == FRONT, begin=begin)
     changes = {
         "num_samples": settings.trials,
@@ -85,8 +100,7 @@ def run_claimed(
         "max_failures": settings.max_failures,
     }
     generator = SweepGenerator(ready.search_alg, settings.trials, changes, restores=ready.restore)
-    watch = SweepWatch(ready.path, driver.front, on_stuck)
-    with _termination_as_interrupt(), _storage_errors_named(ready.storage), watch.over_all():
+    with _termination_as_interrupt(), _storage_errors_named(ready.storage):
         analysis = tune.run(
             SnasTrainable,
             name=settings.name,
@@ -100,7 +114,7 @@ def run_claimed(
             trial_dirname_creator=_name_of,
             checkpoint_config=checkpoints,
             max_failures=settings.max_failures,
-            callbacks=[driver, watch],
+            callbacks=[driver, watch, *tune_files()],
             resume="AUTO+ERRORED" if ready.restore else None,
             reuse_actors=ready.reuse_actors,
             raise_on_failed_trial=False,
@@ -188,7 +202,7 @@ def make_tuner(space: Mapping[str, Any], settings: SweepSettings) -> tune.Tuner:
         run_config=tune.RunConfig(
             name=settings.name,
             storage_path=ready.storage,
-            callbacks=[driver, SweepWatch(ready.path, driver.front)],
+            callbacks=[driver, SweepWatch(ready.path, driver.front), *tune_files()],
             failure_config=tune.FailureConfig(max_failures=settings.max_failures),
             checkpoint_config=_checkpoints(settings),
             verbose=0,

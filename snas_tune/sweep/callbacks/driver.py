@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from ray.tune.experiment import Trial
@@ -13,10 +14,12 @@ from snas_tune.results import CHILD_ACCURACY, LARGEST_FLOPS
 from snas_tune.sweep.callbacks.checkpoints import KeptCheckpoints, kept_checkpoints
 from snas_tune.sweep.callbacks.failures import failure_of, give_up
 from snas_tune.sweep.callbacks.front import SweepFront
-from snas_tune.sweep.callbacks.progress import Progress, say
+from snas_tune.sweep.callbacks.progress import Progress
 from snas_tune.sweep.callbacks.tensorboard import TensorboardLog
-from snas_tune.sweep.callbacks.trials import sweep_trial
+from snas_tune.sweep.callbacks.trials import slim, sweep_trial
+from snas_tune.sweep.callbacks.view import Guard
 from snas_tune.sweep.claim import Claim, claim
+from snas_tune.sweep.lines import say
 from snas_tune.sweep.trainable import FAILURE
 
 Begin = Callable[[list[Trial]], None]
@@ -51,10 +54,17 @@ class SweepDriver(TBXLoggerCallback):  # type: ignore[misc]  # Ray's classes are
         self._saved = False
         """Whether nothing has happened since Tune last saved the state of all trials."""
         self._trials: list[Trial] = []
-        self._ended = 0
-        """Trials that had ended when the last one did."""
+        self._ended: set[str] = set()
+        """The trials that have ended, by Tune's identifier."""
+        self._counted = 0
+        """How many of them had when a trial last ended well."""
         self._log = TensorboardLog(space or {})
-        self._progress = Progress(trials) if progress else None
+        self._progress = Progress(trials)
+        self._lines = Guard("lines of progress") if progress else None
+
+    def _show(self, work: Callable[[], None]) -> None:
+        if self._lines is not None:
+            self._lines.do(work)
 
     def __getstate__(self) -> dict[str, Any]:
         """Of a new one: ``tune.Tuner`` keeps it for a sweep that is restored."""
@@ -121,9 +131,8 @@ class SweepDriver(TBXLoggerCallback):  # type: ignore[misc]  # Ray's classes are
             result.update(self.front.add(trial, row, result[LARGEST_FLOPS]))
             if self.kept is not None:
                 self.kept.add(trial, row)
-        self._log.of(trial).add_result(known.name, result)
-        if self._progress is not None:
-            self._progress.result(trials, trial, result)
+        self._log.result(trial, known.name, result)
+        self._show(partial(self._progress.result, trials, trial, result))
 
     def on_trial_save(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Note where each child's checkpoint lies, as far as it is still kept."""
@@ -131,7 +140,7 @@ class SweepDriver(TBXLoggerCallback):  # type: ignore[misc]  # Ray's classes are
             self.kept.saved(trial)
         name, kept = sweep_trial(trial).name, kept_checkpoints(trial)
         self.front.name_checkpoints(name, kept)
-        self._log.of(trial).add_checkpoints(name, kept)
+        self._log.checkpoints(trial, name, kept)
 
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
@@ -139,23 +148,33 @@ class SweepDriver(TBXLoggerCallback):  # type: ignore[misc]  # Ray's classes are
         """Close the trial's run and write the front as it now is."""
         if self._owner.refused:
             return
-        name = sweep_trial(trial).name
-        self.front.end_trial(trial, name)
+        self._end(trials, trial)
         if self.kept is not None:
             self.kept.end_trial(trial)
-        self._log.of(trial).end_trial(name)
-        self._ended = sum(each is trial or each.is_finished() for each in trials)
-        self._log.front(trial, self.front, self._ended)
+        slim(trial)
+        self._counted = len(self._ended)
+        self._log.front(trial, self.front, self._counted)
 
     def on_trial_error(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
         """Close the trial's run, and say why it failed."""
+        self._end(trials, trial)
+        self._show(lambda: say(f"trial {sweep_trial(trial).name} failed: {failure_of(trial)}"))
+
+    def _end(self, trials: list[Trial], trial: Trial) -> None:
+        if not self._ended:  # a resumed sweep has a part behind it
+            self._ended = {each.trial_id for each in trials if each.is_finished()}
+        self._ended.add(trial.trial_id)
         name = sweep_trial(trial).name
         self.front.end_trial(trial, name)
-        self._log.of(trial).end_trial(name)
-        if self._progress is not None:
-            say(f"trial {name} failed: {failure_of(trial)}")
+        self._log.end(trial, name)
+        self._show(lambda: self._progress.end(trial))
+
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        """Bring the front file up to date, if results came faster than it may be replaced."""
+        if trials:
+            self.front.settle(trials[0])
 
     def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
         """Write what still waits, draw the last front, and give the sweep up."""
@@ -168,7 +187,7 @@ class SweepDriver(TBXLoggerCallback):  # type: ignore[misc]  # Ray's classes are
         self.front.close(trials)
         if self.kept is not None:
             self.kept.delete()
-        self._log.close(trials, self.front, self._ended)
+        self._log.close(trials, self.front, self._counted)
         self._owner.release()
 
 
