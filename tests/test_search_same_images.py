@@ -71,7 +71,13 @@ def test_images_of_a_module_are_known_by_shape_and_labels() -> None:
     assert len({prints([0, 1, 0, 1]), prints([0, 1, 1, 0]), prints([0, 1, 0, 1], 3)}) == 3
 
 
-THREE = {"classes": ["cat", "dog", "owl"], "counts": [2, 2, 2], "fingerprint": "f"}
+THREE = {
+    "classes": ["cat", "dog", "owl"],
+    "counts": [2, 2, 2],
+    "shape": [1, 8, 8],
+    "bits": 8,
+    "fingerprint": "f",
+}
 
 
 @pytest.mark.parametrize(
@@ -97,6 +103,15 @@ def test_other_files_are_refused_where_a_search_goes_on_and_taken_where_it_does_
     with pytest.raises(ValueError, match=message):
         check_same_images(THREE, other, same=True)
     check_same_images(None, other, same=True)  # from before there were records
+
+
+@pytest.mark.parametrize(
+    "record",
+    [3, {}, {**THREE, "classes": "abc"}, {**THREE, "counts": [1]}, {**THREE, "counts": [0] * 3}],
+)
+def test_what_is_no_record_is_refused_in_one_line(record: object) -> None:
+    with pytest.raises(ValueError, match=r"^record of images must hold classes, counts, "):
+        check_same_images(record, THREE, same=False)
 
 
 def test_a_checkpoint_is_gone_on_from_with_the_same_images_only(pets: Path, tmp_path: Path) -> None:
