@@ -20,7 +20,7 @@ from snas_tune.front.file import FrontFile
 from snas_tune.front.pareto_front import ParetoFront
 from snas_tune.front.running import RunningFront
 from snas_tune.front.storage import check_writable
-from snas_tune.front.table import FILE_NAME, FORMAT, SCHEMA, read_table
+from snas_tune.front.table import FILE_NAME, FORMAT, SCHEMA, read_table, row_settings
 from snas_tune.front.text import front_text
 
 __all__ = [
@@ -36,4 +36,5 @@ __all__ = [
     "nondominated",
     "nondominated_rank",
     "read_table",
+    "row_settings",
 ]

@@ -17,16 +17,16 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from snas_tune.architecture import upgraded_json
-from snas_tune.files import first_line
+from snas_tune.files import first_line, read_json
 from snas_tune.front.recent import read_recent
-from snas_tune.front.storage import STORAGE_ERRORS, resolve
+from snas_tune.front.storage import STORAGE_ERRORS, read_whole, resolve
 from snas_tune.front.whole import (
+    MOST_BYTES,
     check_architectures,
     check_claims,
     check_values,
     check_whole,
     read_columns,
-    read_whole,
 )
 from snas_tune.results import ARCHITECTURE
 
@@ -127,6 +127,24 @@ def read_table(path: str, filesystem: fs.FileSystem | None = None) -> pa.Table:
     return read_resolved(*resolve(path, filesystem), path)
 
 
+def row_settings(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of the search of a row, by name.
+
+    Raises:
+        ValueError: its ``config`` is no JSON object.
+    """
+    try:
+        settings = read_json(row["config"])
+        if not isinstance(settings, dict):
+            raise ValueError(f"it is a {type(settings).__name__}")
+    except ValueError as error:
+        place = " ".join(f"{name} {row[name]}" for name in KEY)
+        raise ValueError(
+            f"config of {place} must be a JSON object of settings, got none ({first_line(error)})"
+        ) from error
+    return settings
+
+
 def latest_rows(rows: Iterable[Mapping[str, Any]]) -> dict[Key, dict[str, Any]]:
     """Checked rows by trial and epoch; of equal keys the last one."""
     checked = map(_checked_row, rows)
@@ -210,7 +228,7 @@ def _read_file(store: fs.FileSystem, inside: str, path: str) -> pa.Table:
         raise _unreadable(path, error) from error
     with opened as source:
         try:
-            content = read_whole(source)
+            content = read_whole(source, MOST_BYTES)
             digest = check_whole(content)
             parquet = pq.ParquetFile(pa.BufferReader(content))
             version = _version(parquet.schema_arrow.metadata)

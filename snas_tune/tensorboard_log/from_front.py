@@ -7,9 +7,11 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from snas_tune.checks import check_value
 from snas_tune.config import VARIED, SearchConfig
-from snas_tune.front import ParetoFront
+from snas_tune.front import ParetoFront, row_settings
 from snas_tune.tensorboard_log.sweep_log import SweepLog
+from snas_tune.text_checks import DIRECTORY
 
 
 def write_front(front: ParetoFront, directory: str | Path, experiment: str = "") -> None:
@@ -19,9 +21,13 @@ def write_front(front: ParetoFront, directory: str | Path, experiment: str = "")
         front: its rows.
         directory: a local folder; pass it to ``tensorboard --logdir``.
         experiment: the path of the sweep's directory, for the command that takes a child from it.
+
+    Raises:
+        ValueError: a trial's name is that of no folder, or a row has no settings of a search.
     """
-    log = SweepLog(directory, _varied(_configs(front)), experiment)
-    trials = set(_configs(front))
+    configs = _configs(front)
+    log = SweepLog(directory, _varied(configs), experiment)
+    trials = set(configs)
     write_trials(log, front, trials)
     log.add_front_size(len(front.front), len(trials))
     log.draw_front(front, len(trials))
@@ -45,7 +51,7 @@ def write_trials(log: SweepLog, front: ParetoFront, trials: Collection[str]) -> 
             rows.setdefault(row["trial"], []).append(row)
     for trial, found in rows.items():
         with log.anew(trial):
-            log.start_trial(trial, SearchConfig.from_dict(json.loads(found[0]["config"])))
+            log.start_trial(trial, SearchConfig.from_dict(row_settings(found[0])))
             for row in found:
                 log.add_result(trial, row)
             kept = {row["epoch"]: row["checkpoint"] for row in found if row["checkpoint"]}
@@ -53,8 +59,11 @@ def write_trials(log: SweepLog, front: ParetoFront, trials: Collection[str]) -> 
 
 
 def _configs(front: ParetoFront) -> dict[str, dict[str, Any]]:
-    """The settings of each trial."""
-    return {row["trial"]: json.loads(row["config"]) for row in front.rows}
+    """The settings of each trial, whose log is a folder of its name."""
+    first = {row["trial"]: row for row in reversed(front.rows)}
+    for trial in first:
+        check_value("trial of the front file", trial, DIRECTORY)
+    return {trial: row_settings(row) for trial, row in first.items()}
 
 
 def _varied(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

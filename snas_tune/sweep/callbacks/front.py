@@ -138,6 +138,38 @@ class SweepFront:
                 if not any(row is each for each in self._waiting):
                     self._waiting.append(row)
 
+    def unname(self, trial: Trial, keys: Iterable[tuple[str, int]]) -> None:
+        """Name no checkpoint any more for some children, also of trials that have ended.
+
+        They are written as :meth:`name_checkpoints` says.
+
+        Args:
+            trial: one of the sweep; it knows the storage.
+            keys: trials' names and epochs.
+        """
+        for name, epoch in keys:
+            row = self._row(trial, name, epoch)
+            if row is not None and row["checkpoint"] is not None:
+                row["checkpoint"] = None
+                if not any(row is each for each in self._waiting):
+                    self._waiting.append(row)
+
+    def _row(self, trial: Trial, name: str, epoch: int) -> Row | None:
+        """The row of a child: of a trial that runs, one that waits, or a copy of the file's."""
+        if epoch in self._open.get(name, {}):
+            return self._open[name][epoch]
+        for row in reversed(self._waiting):
+            if (row["trial"], row[EPOCH]) == (name, epoch):
+                return row
+        table = self._opened(trial).table
+        rows = table.filter((pc.field("trial") == name) & (pc.field(EPOCH) == epoch)).to_pylist()
+        return rows[0] if rows else None
+
+    @property
+    def waits(self) -> bool:
+        """Whether rows wait that the file does not have yet."""
+        return bool(self._waiting)
+
     def _rows_of(self, name: str) -> dict[int, Row]:
         """The rows of a trial that runs, by epoch."""
         rows = self._open.setdefault(name, {})
