@@ -1,8 +1,9 @@
-"""Optuna's TPE with a bounded memory: a proposal costs the same however many trials have ended."""
+"""Optuna's samplers; TPE looks at so many trials at the most that a proposal's cost is bounded."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -84,3 +85,12 @@ class _Bounded:
         kept = {trial.number for trial in kept_of(ended, modes)}
         self._left |= {trial.number for trial in ended} - kept
         return [trial for trial in seen if trial.number not in self._left]
+
+
+SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
+    "tpe": BoundedTPE,
+    "nsga2": lambda seed: optuna.samplers.NSGAIISampler(seed=seed),
+    "gp": lambda seed: optuna.samplers.GPSampler(seed=seed),
+    "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
+}
+"""Optuna's multi-objective samplers by name."""
