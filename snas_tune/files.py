@@ -7,7 +7,7 @@ import os
 import stat
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -84,6 +84,27 @@ def locked(path: Path) -> Iterator[None]:
                 sys.stderr.write(f"waiting for another process, which holds {path}\n")
                 stack.enter_context(lock.acquire(timeout=LATE))
         yield
+
+
+def lock_if_free(path: Path) -> Callable[[], object] | None:
+    """Take the lock of a file, unless another one holds it, which may be in this process, too.
+
+    The system releases it when the process ends, however it ends; a program that this process
+    starts does not keep it.
+
+    Returns:
+        What releases it; ``None`` if another one holds it.
+
+    Raises:
+        OSError: the file cannot be made, or the file system has no locks.
+        NotImplementedError: the file system has no locks.
+    """
+    lock = FileLock(path, timeout=0, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        return None
+    return lock.release
 
 
 def open_bounded(path: str | Path, most: int) -> IO[bytes]:
