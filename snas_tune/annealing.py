@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from snas_tune.checks import check_value, choice
+
 SCHEDULES: dict[str, Callable[[float, float, float], float]] = {
     "linear": lambda start, end, done: start + (end - start) * done,
     "exponential": lambda start, end, done: start * (end / start) ** done,
@@ -20,10 +22,7 @@ SCHEDULES: dict[str, Callable[[float, float, float], float]] = {
 
 def check_schedule(kind: str) -> None:
     """Raise ``ValueError`` unless ``kind`` is in :data:`SCHEDULES`."""
-    if kind not in SCHEDULES:
-        raise ValueError(
-            f"temperature_schedule must be one of {', '.join(SCHEDULES)}, got {kind!r}"
-        )
+    check_value("temperature_schedule", kind, choice(SCHEDULES))
 
 
 def temperature_at(kind: str, start: float, end: float, step: int, steps: int) -> float:

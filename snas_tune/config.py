@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from snas_tune.annealing import SCHEDULES
 from snas_tune.checks import (
-    COLOURS,
+    CHANNELS,
     COUNT,
     COUNT_OR_ZERO,
     FLAG,
@@ -23,42 +23,45 @@ from snas_tune.checks import (
     POSITIVE,
     SHARE,
     TEXT,
-    Check,
-    are_different_names,
     at_least,
+    at_most,
     check_fields,
+    check_value,
     choice,
-    is_number,
 )
-
-DARTS_OPS = (
-    "none",
-    "max_pool_3x3",
-    "avg_pool_3x3",
-    "skip_connect",
-    "sep_conv_3x3",
-    "sep_conv_5x5",
-    "dil_conv_3x3",
-    "dil_conv_5x5",
+from snas_tune.documents import documented
+from snas_tune.setting_checks import (
+    A_FLOP,
+    ACCURACIES,
+    BAD_IMAGES,
+    COST_WEIGHTS,
+    DARTS_OPS,
+    FITS,
+    MOST_NODES,
+    MOST_OPS,
+    MOST_SIDE,
+    MOST_STEPS,
+    MOST_THREADS,
+    NAMES,
+    PENALTY_FORMS,
+    PENALTY_GRADIENTS,
+    PRECISIONS,
+    SAMPLINGS,
+    SETTINGS,
+    STEMS,
+    SUPERNETS,
+    check_together,
 )
-"""The op set of DARTS and SNAS, in the published order."""
+from snas_tune.text_checks import DEVICE, TEXT_PATH
+from snas_tune.values import plain, shown
 
-STEMS = ("cifar", "imagenet")
-PENALTY_FORMS = ("linear", "log")
-PENALTY_GRADIENTS = ("sample", "expectation", "score")
-COSTS = ("flops", "params", "memory", "latency_ms")
-"""What a penalty may be made of. FLOPs are multiply-adds of one image, memory is in elements."""
-
-SAMPLINGS = ("concrete", "gdas", "dsnas", "top_k")
-"""How an architecture is drawn, see :func:`snas_tune.search.sampling.draw_architecture`."""
-
-SUPERNETS = ("auto", "plain", "fused")
-PRECISIONS = ("float32", "float64", "bfloat16", "float16")
-
-NAMES = Check(are_different_names, "two or more different names")
-COST_WEIGHTS = Check(lambda value: isinstance(value, Mapping), "weights by name of the cost")
-
-SINCE_FORMAT_1 = {"space": "cell", "method": "snas"}
+SINCE_FORMAT_1 = {
+    "space": "cell",
+    "method": "snas",
+    "bad_images": "error",
+    "fit": "crop",
+    "metric": "accuracy",
+}
 """Settings that the first configs did not have, and their one meaning then. They are left out of
 the JSON where they have it, so that a search keeps its fingerprint, and a trial its name."""
 
@@ -72,6 +75,7 @@ PATHS = (*PLACES, "latency_table")
 """Settings that are always paths."""
 
 
+@documented
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchConfig:
     """One SNAS search. All of it is recorded with the front, so a row can be searched again.
@@ -106,12 +110,12 @@ class SearchConfig:
     the one by which pooling and skip connections cost anything, so without it no strength empties a
     cell."""
 
-    target_flops: Annotated[float | None, POSITIVE] = None
+    target_flops: Annotated[float | None, POSITIVE, A_FLOP] = None
     """A budget in multiply-adds of one image. If given, the penalty is on FLOPs alone
     (``penalty_costs`` and ``penalty_form`` do not matter) and acts only while the derived child, or
     the expectation, is above what is allowed, which falls to the budget during the search."""
 
-    latency_table: Annotated[str | None, TEXT] = None
+    latency_table: Annotated[str | None, TEXT_PATH] = None
     """Path of a table measured by ``snas_tune.space.latency``; needed for ``latency_ms``."""
 
     temperature_schedule: Annotated[str, choice(tuple(SCHEDULES))] = "linear"
@@ -124,52 +128,65 @@ class SearchConfig:
     """Temperature of the last step (published: 0.03). A ``constant`` schedule ignores it."""
 
     sampling: Annotated[str, choice(SAMPLINGS)] = "concrete"
-    """How a step samples: ``concrete``, ``gdas``, ``dsnas`` or ``top_k``. ``concrete``: every op
+    """Sample of a step: ``concrete``, ``gdas``, ``dsnas`` or ``top_k``. ``concrete``: every op
     runs, weighted by a concrete sample (SNAS). The others run few ops, so a step costs a fraction:
     ``gdas`` and ``dsnas`` one of each edge, with a straight-through or a score-function gradient;
     ``top_k`` the ``sampled_ops`` heaviest."""
 
-    sampled_ops: Annotated[int, at_least(2)] = 2
+    sampled_ops: Annotated[int, at_least(2), at_most(MOST_OPS)] = 2
     """Ops of an edge that run in a step, for ``top_k``."""
 
     seed: Annotated[int, COUNT_OR_ZERO] = 0
     """Fixes the initial weights, the split, the data order, augmentation and every sample."""
 
-    data: Annotated[str, TEXT] = "digits"
-    """``digits``, ``cifar10``, ``cifar100``, ``fashion-mnist``, a folder or archive of class
-    folders, or ``module:function``."""
+    data: Annotated[str, TEXT_PATH] = "digits"
+    """``digits``, ``cifar10``, ``cifar100``, ``fashion-mnist``, a folder, archive or table,
+    ``module:function`` or ``hf:name``. Folders and archives hold one folder for each class, tables
+    paths and labels; see docs/data.md."""
 
-    data_root: Annotated[str, TEXT] = "data"
+    data_root: Annotated[str, TEXT_PATH] = "data"
     """Folder of named data sets, downloaded if missing."""
 
-    data_cache: Annotated[str | None, TEXT] = None
+    data_cache: Annotated[str | None, TEXT_PATH] = None
     """Folder for decoded images, shared by the trials of a machine. No cache if not given, and none
     of ``module:function``, which may answer anew every time."""
 
-    image_size: Annotated[int | None, at_least(4)] = None
+    image_size: Annotated[int | None, at_least(4), at_most(MOST_SIDE)] = None
     """Side of the images in pixels; the source's own if not given."""
 
-    image_channels: Annotated[int | None, COLOURS] = None
-    """1 or 3; the source's own if not given."""
+    image_channels: Annotated[int | None, CHANNELS] = None
+    """1 (grey) or 3 (RGB), or the number that arrays have; the source's own if not given."""
+
+    fit: Annotated[str, choice(FITS)] = "crop"
+    """How images become square: ``crop``, ``pad`` or ``squash``. Their largest centred square is
+    taken, or the whole image between black bands, or the whole image with another ratio."""
+
+    bad_images: Annotated[str, choice(BAD_IMAGES)] = "error"
+    """Images that cannot be read: ``error`` or ``skip``. ``error`` names them all before the first
+    trial; ``skip`` leaves them out and says how many and which."""
 
     limit_images: Annotated[int | None, COUNT] = None
-    """Use a stratified subset of that many images; all of them if not given."""
+    """Use a stratified subset of so many images; all if not given."""
 
     validation_fraction: Annotated[float, OPEN_SHARE] = 0.2
     """Share of the training images that is held out to measure accuracy. The test set is never
     used by a search."""
 
-    cells: Annotated[int, at_least(3)] = 8
+    metric: Annotated[str, choice(ACCURACIES)] = "accuracy"
+    """How accuracy is measured: ``accuracy`` or ``balanced_accuracy``. The first is the share of
+    the validation images that are right, the second the mean of the classes' shares."""
+
+    cells: Annotated[int, at_least(3), at_most(1000)] = 8
     """Depth. Reduction cells stand at 1/3 and 2/3 of it."""
 
-    channels: Annotated[int, at_least(2)] = 16
+    channels: Annotated[int, at_least(2), at_most(65_536)] = 16
     """Channels of the first cells; each reduction cell doubles them."""
 
-    partial_channels: Annotated[int, COUNT] = 1
+    partial_channels: Annotated[int, COUNT, at_most(65_536)] = 1
     """K of PC-DARTS: each op sees 1/K of the channels. The others bypass it (published: 4), in the
     children as well. ``channels`` must be a multiple of it."""
 
-    nodes: Annotated[int, COUNT] = 4
+    nodes: Annotated[int, COUNT, at_most(MOST_NODES)] = 4
     """Intermediate nodes of a cell."""
 
     ops: Annotated[tuple[str, ...], NAMES] = DARTS_OPS
@@ -181,13 +198,13 @@ class SearchConfig:
     stem: Annotated[str, choice(STEMS)] = "cifar"
     """``cifar`` (one 3x3 convolution) or ``imagenet`` (three with stride 2)."""
 
-    epochs: Annotated[int, COUNT] = 150
+    epochs: Annotated[int, COUNT, at_most(MOST_STEPS)] = 150
     """Length of the search. Both schedules span exactly this horizon."""
 
-    batch_size: Annotated[int, at_least(2)] = 64
+    batch_size: Annotated[int, at_least(2), at_most(MOST_STEPS)] = 64
     """Images per step."""
 
-    evaluation_batch_size: Annotated[int, COUNT] = 250
+    evaluation_batch_size: Annotated[int, COUNT, at_most(MOST_STEPS)] = 250
     """Images per forward pass of an evaluation."""
 
     weights_learning_rate: Annotated[float, POSITIVE] = 0.025
@@ -221,19 +238,19 @@ class SearchConfig:
     drop_path: Annotated[float, SHARE] = 0.0
     """Probability that an image loses an edge in a step (published search: 0.3)."""
 
-    crop_padding: Annotated[int, COUNT_OR_ZERO] = 0
+    crop_padding: Annotated[int, COUNT_OR_ZERO, at_most(MOST_SIDE)] = 0
     """Random crops out of the image padded by this many pixels (CIFAR: 4)."""
 
     flip: Annotated[bool, FLAG] = False
     """Mirror half of the images. Wrong for digits and text."""
 
-    cutout: Annotated[int, COUNT_OR_ZERO] = 0
+    cutout: Annotated[int, COUNT_OR_ZERO, at_most(MOST_SIDE)] = 0
     """Side of a square set to zero at a random place; 0 for none (CIFAR: 16)."""
 
-    child_every: Annotated[int, COUNT] = 1
+    child_every: Annotated[int, COUNT, at_most(MOST_STEPS)] = 1
     """Derive and evaluate the child every so many epochs, and always after the last."""
 
-    recalibration_batches: Annotated[int, COUNT] = 20
+    recalibration_batches: Annotated[int, COUNT, at_most(MOST_STEPS)] = 20
     """Training batches that set the child's batch-norm statistics."""
 
     supernet: Annotated[str, choice(SUPERNETS)] = "auto"
@@ -245,10 +262,10 @@ class SearchConfig:
     """Keep only what goes from cell to cell and compute the rest again in the backward pass: the
     same results with less memory, for a forward pass more."""
 
-    device: Annotated[str, TEXT] = "auto"
+    device: Annotated[str, DEVICE] = "auto"
     """``auto`` (a GPU if there is one), or a torch device such as ``cpu`` or ``cuda:0``."""
 
-    threads: Annotated[int | None, COUNT] = None
+    threads: Annotated[int | None, COUNT, at_most(MOST_THREADS)] = None
     """Threads of torch on the CPU, set in the process of a trial; torch's own choice if not given.
     It is part of what fixes results."""
 
@@ -266,8 +283,9 @@ class SearchConfig:
     def __post_init__(self) -> None:
         check_fields(self)
         object.__setattr__(self, "ops", tuple(self.ops))
-        object.__setattr__(self, "penalty_costs", dict(self.penalty_costs))
-        _check_together(self)
+        costs = {name: plain(weight) for name, weight in self.penalty_costs.items()}
+        object.__setattr__(self, "penalty_costs", costs)
+        check_together(self)
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> SearchConfig:
@@ -276,10 +294,11 @@ class SearchConfig:
         Raises:
             ValueError: a name is not a field.
         """
+        check_value("settings", values, SETTINGS)
         known = {f.name for f in dataclasses.fields(SearchConfig)}
         unknown = sorted(set(values) - known)
         if unknown:
-            raise ValueError(f"unknown settings {unknown}; SearchConfig has {sorted(known)}")
+            raise ValueError(f"unknown settings {shown(unknown)}; SearchConfig has {sorted(known)}")
         renamed = {"supernet": "fused"} if values.get("supernet") == "fast" else {}  # until 0.1
         return SearchConfig(**{**values, **renamed})
 
@@ -302,29 +321,3 @@ class SearchConfig:
         """
         values = {k: v for k, v in self.to_dict().items() if k not in PLACES}
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:6]
-
-
-def _check_together(config: SearchConfig) -> None:
-    if config.channels % config.partial_channels:
-        raise ValueError(
-            f"channels must be a multiple of partial_channels, which is {config.partial_channels}, "
-            f"got {config.channels}"
-        )
-    if config.target_flops is not None and config.penalty_strength == 0:
-        raise ValueError("penalty_strength must be positive where target_flops is given, got 0")
-    costs = config.penalty_costs
-    unknown = sorted(set(costs) - set(COSTS))
-    if unknown:
-        raise ValueError(f"penalty_costs must be of {', '.join(COSTS)}, got {unknown}")
-    if any(not is_number(weight) or weight < 0 for weight in costs.values()) or not any(
-        costs.values()
-    ):
-        raise ValueError(f"penalty_costs must be weights with a positive sum, got {dict(costs)}")
-    of_cells = config.space == "cell"  # which alone reads `ops`
-    if of_cells and config.sampling == "top_k" and config.sampled_ops > len(config.ops):
-        raise ValueError(
-            f"sampled_ops must be at most the number of ops, {len(config.ops)}, "
-            f"got {config.sampled_ops}"
-        )
-    if costs.get("latency_ms") and config.latency_table is None:
-        raise ValueError("latency_table must be given for a penalty on latency_ms, got None")

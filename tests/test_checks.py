@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, make_dataclass
 from typing import Annotated
 
@@ -77,7 +78,10 @@ def test_positive_is_every_finite_number_above_0_and_nothing_else(value):
     try:
         check_fields(Settings(rate=value))
     except ValueError as error:
-        assert str(error) == f"rate must be positive, got {value!r}"  # noqa: PT017
+        message = str(error)
+        assert re.fullmatch(r"rate must be positive( and (finite|below 2\*\*63))?, got .*", message)
+        assert "\n" not in message
+        assert len(message) < 120
         assert not plain or value > 1e308
     else:
         assert plain

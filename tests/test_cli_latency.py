@@ -31,7 +31,7 @@ def measure(*arguments: str) -> int:
 def test_what_the_command_measures_is_what_a_search_of_that_space_adds_up(
     tmp_path, capsys, partial, shape
 ):
-    path = tmp_path / "new" / "table.json"
+    path = tmp_path / "table.json"
     assert measure(*shape, *SPACE, "--output", str(path)) == 0
     told = capsys.readouterr().out.splitlines()
     line = next(line for line in told if "snas-tune sweep" in line)
@@ -69,7 +69,8 @@ def test_what_the_command_measures_is_what_a_search_of_that_space_adds_up(
         (("--ops", "none", "warp"), "op must be one of none, "),
         (("--device", "nonsense"), "device must be one of this machine, got 'nonsense'"),
         (("--threads", "0"), "threads must be a positive whole number, got 0"),
-        (("--output", "file/x.json"), "storage path file is not writable: "),
+        (("--output", "file/x.json"), "output must lie in a folder that is there, got file/x.js"),
+        (("--output", "typo/x.json"), "output must lie in a folder that is there, got typo/x.js"),
         (("--output", "."), "output must be a file, got the directory ."),
     ],
 )

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snas_tune.config import COSTS, DARTS_OPS, SearchConfig
+from snas_tune.config import DARTS_OPS, SearchConfig
+from snas_tune.setting_checks import COSTS
+from snas_tune.values import shown
 
 NAN, INF = math.nan, math.inf
 NO_COUNT = (0, -1, 1.0, True, "3", NAN, [2])
@@ -67,9 +69,16 @@ FIELDS = {
     "data_root": ("a text", NO_TEXT, ("data", "elsewhere")),
     "data_cache": ("a text", NO_TEXT, (None, "cache")),
     "image_size": ("a whole number, 4 or more", (*NO_COUNT, 3), (None, 4)),
-    "image_channels": ("1 or 3", (0, 2, 3.0, True, "1", NAN, [1]), (1, 3)),
+    "image_channels": ("a whole number from 1 to 64", (0, 65, 3.0, True, "1", NAN, [1]), (3, 5)),
+    "fit": ("one of crop, pad, squash", NO_CHOICE, ("crop", "pad")),
+    "bad_images": ("one of error, skip", NO_CHOICE, ("error", "skip")),
     "limit_images": ("a positive whole number", NO_COUNT, (None, 1)),
     "validation_fraction": ("above 0 and below 1", (0, *NO_SHARE), (0.2, 0.99)),
+    "metric": (
+        "one of accuracy, balanced_accuracy",
+        NO_CHOICE,
+        ("accuracy", "balanced_accuracy"),
+    ),
     "cells": ("a whole number, 3 or more", (*NO_COUNT, 2), (3, 20)),
     "channels": ("a whole number, 2 or more", (*NO_COUNT, 1), (2, 36)),
     "partial_channels": ("a positive whole number", NO_COUNT, (1, 2)),
@@ -101,7 +110,7 @@ FIELDS = {
     "recalibration_batches": ("a positive whole number", NO_COUNT, (1, 20)),
     "supernet": ("one of auto, plain, fused", (*NO_CHOICE, "fast"), ("plain", "fused")),
     "activation_checkpointing": ("true or false", NO_FLAG, (False, True)),
-    "device": ("a text", NO_TEXT, ("auto", "cpu")),
+    "device": ("auto, or one of cpu", (*NO_TEXT, "tpu", "cuda:99", "cuda:"), ("auto", "cpu")),
     "threads": ("a positive whole number", NO_COUNT, (None, 1)),
     "precision": ("one of float32, float64, bfloat16, float16", NO_CHOICE, ("float32", "float16")),
     "channels_last": ("true or false", NO_FLAG, (False, True)),
@@ -126,7 +135,7 @@ def test_every_field_is_in_the_table():
 def test_a_value_that_breaks_its_fields_rule_is_refused_in_one_line(name, rule, value):
     with pytest.raises(ValueError, match=f"^{name} must be {re.escape(rule)}.*, got ") as error:
         config(**{name: value})
-    assert str(error.value).endswith(f"got {value!r}")
+    assert str(error.value).endswith(f"got {shown(value)}")
     assert "\n" not in str(error.value)
 
 

@@ -99,6 +99,21 @@ def test_a_one_hot_sample_the_genotype_and_the_built_child_cost_the_same(space):
         assert cost == genotype_cost(name, genotype, skeleton, keep_dead=True) == whole[name]
         assert genotype_cost(name, genotype, skeleton) == live[name] <= whole[name]
         assert genotype_cost(name, skeleton.live(genotype), skeleton) == live[name]
+    kept = skeleton.live(genotype)
+    assert skeleton.plan(kept) == skeleton.plan(genotype)
+    assert skeleton.live(kept) == kept
+    assert {*kept.normal.edges} <= {*genotype.normal.live().edges}
+
+
+def test_networks_that_an_empty_cell_cuts_are_one_architecture():
+    edge = Edge("skip_connect", 0, 2)
+    full, empty = Cell(1, (edge,), (2,)), Cell(1, (), ())
+    three, eight = (Skeleton(cells, 2, "cifar", 8, 1, 2) for cells in (3, 8))
+    for genotype in (Genotype(full, empty), Genotype(empty, empty)):
+        assert three.live(genotype) == Genotype(empty, empty)
+    # Of eight cells the fourth and the seventh read past the empty reduction cells.
+    past = Genotype(Cell(1, (Edge("skip_connect", 0, 2), Edge("skip_connect", 1, 2)), (2,)), empty)
+    assert eight.live(past) == past
 
 
 def test_the_expected_cost_is_the_mean_over_all_architectures():

@@ -98,7 +98,7 @@ def test_a_limit_keeps_both_ends_and_counts_the_rest(n, limit):
 
 
 def test_a_limit_below_one_is_refused():
-    with pytest.raises(ValueError, match=r"^limit must be positive, got 0$"):
+    with pytest.raises(ValueError, match=r"^limit must be a positive whole number, got 0$"):
         ParetoFront.read(OLD).table_text(limit=0)
 
 

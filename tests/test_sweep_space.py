@@ -98,10 +98,10 @@ def test_a_discrete_space_gives_every_config_once():
     ("arguments", "message"),
     [
         ({"penalty": (-1.0, 1.0)}, "range of penalty_strength must be positive and ascending, got"),
-        ({"penalty": (math.nan, 1.0)}, "range of penalty_strength must be positive and ascending"),
+        ({"penalty": (math.nan, 1.0)}, "penalty must be a pair of numbers, got"),
         ({"penalty": 1.0}, "penalty must be a pair of ends, low and high, got 1.0"),
         ({"penalty": ("a", "b")}, r"penalty must be a pair of numbers, got \('a', 'b'\)"),
-        ({"schedules": ()}, "schedules must name one kind or more, got none"),
+        ({"schedules": ()}, "schedules must be a list of one kind or more, got"),
         ({"schedules": ("steps",)}, "temperature_schedule must be one of linear, .*, got 'steps'"),
         ({"penalty_strength": 1.0}, r"settings must not fix what the sweep varies, got \['pena"),
         ({"epoch": 1}, r"unknown settings \['epoch'\]; SearchConfig has"),

@@ -70,9 +70,10 @@ def take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Take:
 def test_without_test_images_a_cell_is_taken_trained_and_exported_with_validation_alone(
     sweep: Path, take: Take, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    Path("new").mkdir()
     assert take(sweep, "--epochs", "2", "--seed", "3", "--export", "new/cell.pt2") == 0
     out = capsys.readouterr().out
-    assert "validation images only: test images must be in test/ or val/ beside train/" in out
+    assert "the test accuracy is not measured: test images must be in test/" in out
     for line in ("with the supernet's weights: validation", "epoch 2 of 2: loss", "trained: valid"):
         assert f"\n{line}" in out
     assert "exported to new/cell.pt2: uint8 pixels from 0 to 255 of shape (B, 3, 8, 8)" in out
@@ -105,6 +106,20 @@ def test_the_seed_fixes_the_training(
     assert said[0] == said[1] != said[2]
 
 
+def test_a_child_with_kept_weights_is_trained_from_new_ones_at_another_rate(
+    sweep: Path, take: Take, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = []
+    for rate in ("2", "1e-12"):
+        assert take(sweep, "--epochs", "1", "--new-weights", "--learning-rate", rate) == 0
+        said.append(capsys.readouterr().out)
+        assert "training of this child begins with new weights\n" in said[-1]
+        assert "with the supernet's weights" not in said[-1]
+    assert said[0] != said[1]
+    assert take(sweep, "--new-weights") == 2
+    assert "epochs must be positive for a child with new weights" in capsys.readouterr().err
+
+
 def test_test_images_that_are_there_are_measured_and_broken_ones_are_an_error(
     tmp_path: Path, take: Take, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -125,7 +140,9 @@ def test_test_images_that_are_there_are_measured_and_broken_ones_are_an_error(
         (("--seed", "-1"), "seed must be a whole number, 0 or more, got -1"),
         (("--drop-path", "1"), "drop_path must be at least 0 and below 1, got 1.0"),
         (("--export", "cell.onnx"), "exported program must end in .pt2, got cell.onnx"),
-        (("--export", "file/cell.pt2"), "storage path file is not writable: "),
+        (("--export", "file/cell.pt2"), "export must lie in a folder that is there, got file/cel"),
+        (("--export", "typo/cell.pt2"), "export must lie in a folder that is there, got typo/cel"),
+        (("--learning-rate", "0"), "learning_rate must be positive, got 0.0"),
     ],
 )
 def test_a_wrong_argument_is_refused_before_anything_is_read(
@@ -163,12 +180,12 @@ def test_a_cell_whose_checkpoint_was_not_kept_begins_with_new_weights(
     bare = without_checkpoint(sweep, tmp_path)
     assert take(bare, "--pick", "trial:1") == 2
     assert (
-        "epochs must be positive for a child whose checkpoint was not kept, got 0"
+        "epochs must be positive for a child with new weights, as of one whose checkpoint was not"
         in capsys.readouterr().err
     )
     assert take(bare, "--pick", "trial:1", "--epochs", "1") == 0
     out = capsys.readouterr().out
-    assert "its training begins with new weights" in out
+    assert "begins with new weights, as its checkpoint was not kept" in out
     assert "with the supernet's weights" not in out
     assert "\ntrained: validation" in out
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
-import inspect
-import re
-import textwrap
 import typing
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import arg
+
+from snas_tune.documents import documents, first_sentence
 
 Flag = tuple[str, Any, Any]
 """Name, type and default (a ``dataclasses.field``) of a field that tyro makes a flag of."""
@@ -23,32 +21,6 @@ class Flags:
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any: ...
-
-
-def documents(kind: type) -> dict[str, str]:
-    """The text below each field of a dataclass, as one line of plain text, by the field's name."""
-    body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
-    assert isinstance(body, ast.ClassDef)
-    return {
-        field.target.id: plain(text.value.value)
-        for field, text in zip(body.body, body.body[1:], strict=False)
-        if isinstance(field, ast.AnnAssign)
-        and isinstance(field.target, ast.Name)
-        and isinstance(text, ast.Expr)
-        and isinstance(text.value, ast.Constant)
-        and isinstance(text.value.value, str)
-    }
-
-
-def plain(text: str) -> str:
-    """A docstring on one line, without the marks of reStructuredText."""
-    text = re.sub(r":\w+:`~?([^`]+)`", r"\1", text)
-    return " ".join(text.replace("``", "").split())
-
-
-def first_sentence(text: str) -> str:
-    """Up to the first full stop that ends a sentence."""
-    return re.split(r"(?<=\.)\s", text, maxsplit=1)[0]
 
 
 def flag(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snas_tune.cli.flags import Flags, flag, flags_of
+from snas_tune.cli.output import check_output
 from snas_tune.config import SearchConfig
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Latency(Flags):
         config = SearchConfig(data=self.data or "digits", **settings)
         space_class(config.space).check(config)
         device = choose_device(config.device)
-        self.check_output()
+        check_output("output", self.output)
         if config.threads is not None:
             torch.set_num_threads(config.threads)
         layers = self.layers(config)
@@ -88,14 +89,6 @@ class Latency(Flags):
         print(f"  {self.sweep_line(config)}")
         print("and every child's latency_ms is then in the front file")
         return 0
-
-    def check_output(self) -> None:
-        """Refuse a table that could not be written, before anything is measured."""
-        from snas_tune.front.storage import check_writable
-
-        if self.output.is_dir():
-            raise ValueError(f"output must be a file, got the directory {self.output}")
-        check_writable(str(self.output.parent))
 
     def layers(self, config: SearchConfig) -> Sequence[Layer]:
         """Every layer of the search, its shapes from the data or from the flags."""

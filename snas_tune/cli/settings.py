@@ -9,9 +9,10 @@ from typing import Annotated, Any
 from tyro.conf import Positional, arg
 
 from snas_tune.checks import demands_of
-from snas_tune.cli.flags import defaults_of, documents, first_sentence
+from snas_tune.cli.flags import defaults_of
 from snas_tune.cli.recipe import check_names
 from snas_tune.config import SearchConfig
+from snas_tune.documents import documents, first_sentence
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -46,6 +46,59 @@ def split(
     return np.setdiff1d(np.arange(len(labels)), validation), validation
 
 
+def split_rows(
+    labels: npt.NDArray[Any],
+    given: npt.NDArray[np.bool_] | None = None,
+    *,
+    validation_fraction: float,
+    seed: int,
+    limit: int | None = None,
+    classes: Sequence[str] | None = None,
+) -> tuple[Indices, Indices]:
+    """The rows of the training and of the validation images.
+
+    Args:
+        labels: integers of shape (N,).
+        given: shape (N,), which are validation images; :func:`split` chooses if None.
+        validation_fraction: as for :func:`split`.
+        seed: fixes the parts, and the subset where there is a limit.
+        limit: take a stratified subset of so many images, of given parts each by its share.
+        classes: as for :func:`split`.
+
+    Raises:
+        ValueError: as :func:`split` and :func:`subset`.
+    """
+    if given is not None:
+        return _given_rows(labels, given, limit, seed)
+
+    def parts(rows: Indices) -> tuple[Indices, Indices]:
+        return split(
+            labels[rows], validation_fraction=validation_fraction, seed=seed, classes=classes
+        )
+
+    train, validation = parts(np.arange(len(labels)))  # also with a limit: refuses one image
+    if limit is None:
+        return train, validation
+    keep = subset(labels, limit=limit, seed=seed, least=2)
+    train, validation = parts(keep)
+    return keep[train], keep[validation]
+
+
+def _given_rows(
+    labels: npt.NDArray[Any], given: npt.NDArray[np.bool_], limit: int | None, seed: int
+) -> tuple[Indices, Indices]:
+    train, validation = np.flatnonzero(~given), np.flatnonzero(given)
+    if limit is None or limit >= len(labels):
+        return train, validation
+    share = round(limit * len(validation) / len(labels))
+    wanted = (limit - share, share)
+    train, validation = (
+        rows[subset(labels[rows], limit=count, seed=seed)]
+        for rows, count in zip((train, validation), wanted, strict=True)
+    )
+    return train, validation
+
+
 def require_two(
     labels: npt.NDArray[Any], classes: Sequence[str] | None = None, where: str = ""
 ) -> None:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-MODES = ("max", "min")
-"""The directions of an objective."""
+from snas_tune.objective_checks import MODES, check_modes
+from snas_tune.values import shown
+
+__all__ = ["MODES", "hypervolume", "nondominated", "nondominated_rank", "signs"]
 
 
 def nondominated(points: npt.ArrayLike, modes: Sequence[str]) -> npt.NDArray[np.bool_]:
@@ -89,10 +92,10 @@ def hypervolume(points: npt.ArrayLike, modes: Sequence[str], reference: npt.Arra
         ValueError: as :func:`nondominated`, or the reference is not m finite numbers.
     """
     costs = _costs(points, modes)
-    corner = np.asarray(reference, dtype=np.float64)
+    corner = _numbers("reference", reference)
     if corner.shape != (costs.shape[1],) or not np.isfinite(corner).all():
         raise ValueError(
-            f"reference must be {costs.shape[1]} finite numbers, got {corner.tolist()}"
+            f"reference must be {costs.shape[1]} finite numbers, got {shown(reference)}"
         )
     corner = corner * signs(modes)
     inside = costs[(costs < corner).all(axis=1)]  # a comparison with NaN is false
@@ -107,24 +110,27 @@ def signs(modes: Sequence[str]) -> npt.NDArray[np.float64]:
     Raises:
         ValueError: the modes are no list, or one is neither.
     """
-    if isinstance(modes, str) or not isinstance(modes, Sequence):
-        raise ValueError(f"modes must be a list of {' or '.join(MODES)}, got {modes!r}")
-    wrong = [mode for mode in modes if mode not in MODES]
-    if wrong:
-        raise ValueError(f"mode of an objective must be max or min, got {wrong[0]!r}")
+    check_modes(modes)
     return np.array([1.0 if mode == "min" else -1.0 for mode in modes])
 
 
 def _costs(points: npt.ArrayLike, modes: Sequence[str]) -> npt.NDArray[np.float64]:
     """The points with every objective to be minimised."""
     factors = signs(modes)
-    array = np.asarray(points, dtype=np.float64)
+    array = _numbers("points", points)
     if array.ndim != 2 or array.shape[1] != len(modes) or not modes:
         raise ValueError(
             f"points must have one row a point and one column for each of {len(modes)} modes, "
             f"got shape {array.shape}"
         )
     return array * factors
+
+
+def _numbers(name: str, values: Any) -> npt.NDArray[np.float64]:
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{name} must be numbers, got {shown(values)}") from error
 
 
 def _distinct(

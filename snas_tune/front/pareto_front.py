@@ -7,20 +7,24 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from pyarrow import fs
 
+from snas_tune.arguments import checked
+from snas_tune.checks import FLAG, check_value, holds, is_instance
 from snas_tune.files import first_line, write_whole
 from snas_tune.front.dominance import hypervolume, nondominated
-from snas_tune.front.objectives import check_objectives
-from snas_tune.front.storage import STORAGE_ERRORS, resolve
+from snas_tune.front.storage import FILE_SYSTEM, STORAGE_ERRORS, resolve
 from snas_tune.front.table import FILE_NAME, SCHEMA, check_columns, read_table, rows_to_table
 from snas_tune.front.text import front_text
+from snas_tune.objective_checks import NUMBERS, check_objectives
 from snas_tune.results import ARCHITECTURE, OBJECTIVES
+from snas_tune.text_checks import IN_A_FOLDER, NO_FOLDER, PATH
+from snas_tune.values import plain, shown
 
 NUMERIC = tuple(field.name for field in SCHEMA if field.type != pa.string())
 """The columns that can be objectives or bounds."""
@@ -45,22 +49,30 @@ class ParetoFront:
         ValueError: the table has other columns, or an objective is not as above.
     """
 
-    def __init__(self, table: pa.Table, objectives: Sequence[tuple[str, str]] = OBJECTIVES) -> None:
+    @checked
+    def __init__(
+        self,
+        table: Annotated[pa.Table, is_instance(pa.Table)],
+        objectives: Sequence[tuple[str, str]] = OBJECTIVES,
+    ) -> None:
         check_columns(table.schema)
         self.objectives = check_objectives(objectives)
         for name, _ in self.objectives:
             if name not in NUMERIC:
-                raise ValueError(f"objective must be a numeric column of the front, got {name!r}")
+                raise ValueError(
+                    f"objective must be a numeric column of the front, got {shown(name)}"
+                )
         self.table = table.select(SCHEMA.names)
         self.mask = nondominated(self._points, self._modes)
         """(n,) bools: which rows of the table are on the front."""
 
     @classmethod
+    @checked
     def read(
         cls,
-        path: str | Path,
+        path: Annotated[str | Path, PATH],
         objectives: Sequence[tuple[str, str]] = OBJECTIVES,
-        filesystem: fs.FileSystem | None = None,
+        filesystem: Annotated[fs.FileSystem | None, FILE_SYSTEM] = None,
     ) -> ParetoFront:
         """The front of a front file.
 
@@ -150,8 +162,11 @@ class ParetoFront:
             for mode, values in zip(self._modes, self._points.T, strict=True)
         )
 
+    @checked
     def hypervolume(
-        self, reference: Sequence[float] | None = None, normalised: bool = False
+        self,
+        reference: Annotated[Sequence[float] | None, NUMBERS] = None,
+        normalised: Annotated[bool, FLAG] = False,
     ) -> float:
         """The volume between the front and a reference point, see :func:`pareto.hypervolume`.
 
@@ -221,17 +236,26 @@ class ParetoFront:
             raise ImportError("to_pandas needs pandas: pip install pandas") from error
         return self._exported().to_pandas()
 
-    def to_csv(self, path: str | Path) -> None:
+    @checked
+    def to_csv(self, path: Annotated[str | Path, PATH]) -> None:
         """Write all points to a local CSV file, with the column ``on_front``.
 
         NaN is written as ``nan``, a missing checkpoint as an empty field.
+
+        Raises:
+            ValueError: the path is a folder, or lies in one that is not there or not writable.
         """
+        path = Path(path).expanduser()
+        check_value("path of the CSV file", path, NO_FOLDER, IN_A_FOLDER)
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         exported = self._exported()
         writer.writerow(exported.column_names)
         writer.writerows(zip(*(column.to_pylist() for column in exported.columns), strict=True))
-        write_whole(Path(path), text.getvalue().encode(), to_disk=True)
+        try:
+            write_whole(path, text.getvalue().encode(), to_disk=True)
+        except OSError as error:
+            raise ValueError(f"CSV file {path} cannot be written: {first_line(error)}") from error
 
     @cached_property
     def _points(self) -> npt.NDArray[np.float64]:
@@ -279,8 +303,11 @@ def _bound(name: str, value: float) -> tuple[str, int, float]:
     column = "child_accuracy" if column == "accuracy" else column
     if mode not in ("max", "min") or column not in NUMERIC:
         raise ValueError(
-            f"bound must be max_ or min_ and a numeric column of the front, got {name!r}"
+            f"bound must be max_ or min_ and a numeric column of the front, got {shown(name)}"
         )
-    if value != value:
-        raise ValueError(f"bound {name} must be a number, got {value}")
+    value = plain(value)
+    if not holds(lambda each: each == each and float(each) == each, value) or isinstance(
+        value, (bool, str)
+    ):
+        raise ValueError(f"bound {name} must be a number, got {shown(value)}")
     return column, 1 if mode == "max" else -1, float(value)

@@ -7,7 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from snas_tune.front.dominance import hypervolume, nondominated, signs
+from snas_tune.checks import check_value
+from snas_tune.front.dominance import hypervolume, nondominated
+from snas_tune.objective_checks import NUMBERS, check_modes
+from snas_tune.values import shown
 
 
 def joined(
@@ -27,10 +30,15 @@ class RunningFront:
     Args:
         modes: m of ``max`` or ``min``.
         reference: (m,), the worst corner of the hypervolume.
+
+    Raises:
+        ValueError: a mode is neither, or the reference is not m finite numbers.
     """
 
     def __init__(self, modes: Sequence[str], reference: Sequence[float]) -> None:
-        self.points: npt.NDArray[np.float64] = np.empty((0, len(signs(modes))))
+        check_modes(modes)
+        check_value("reference", reference, NUMBERS)
+        self.points: npt.NDArray[np.float64] = np.empty((0, len(modes)))
         """(k, m), equal ones once."""
         self.hypervolume = hypervolume(self.points, modes, reference)
         """See :func:`snas_tune.front.dominance.hypervolume`; it never falls."""
@@ -38,6 +46,8 @@ class RunningFront:
 
     def add(self, point: Sequence[float]) -> bool:
         """Add a point of m numbers; whether it is on the front and new. One with NaN never is."""
+        if np.shape(point) != (len(self.modes),):
+            raise ValueError(f"point must be {len(self.modes)} numbers, got {shown(point)}")
         front = joined(self.points, point, self.modes)
         if front is None:
             return False

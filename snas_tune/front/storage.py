@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Annotated
 
 import pyarrow as pa
 from pyarrow import fs
 
+from snas_tune.arguments import checked
+from snas_tune.checks import check_value, is_instance
 from snas_tune.files import first_line, write_whole
+from snas_tune.text_checks import STORAGE
 
 STORAGE_ERRORS = (OSError, pa.ArrowException)
 """The errors of pyarrow's file systems."""
@@ -17,7 +21,13 @@ OBJECT_STORES = ("s3", "gcs", "abfs")
 """pyarrow's type names of the stores that have no directories."""
 
 
-def resolve(path: str, filesystem: fs.FileSystem | None = None) -> tuple[fs.FileSystem, str]:
+FILE_SYSTEM = is_instance(fs.FileSystem)
+
+
+@checked
+def resolve(
+    path: str, filesystem: Annotated[fs.FileSystem | None, FILE_SYSTEM] = None
+) -> tuple[fs.FileSystem, str]:
     """The file system of a path, and the path inside it.
 
     Args:
@@ -27,6 +37,7 @@ def resolve(path: str, filesystem: fs.FileSystem | None = None) -> tuple[fs.File
     Raises:
         ValueError: the URI has an unknown scheme, or is none.
     """
+    check_value("storage path", path, STORAGE)
     if filesystem is None:
         if "://" not in path:
             return fs.LocalFileSystem(), Path(path).absolute().as_posix()
@@ -52,7 +63,10 @@ def join(path: str, name: str) -> str:
     return f"{path.rstrip('/')}/{name}{options}"
 
 
-def check_writable(path: str, filesystem: fs.FileSystem | None = None) -> None:
+@checked
+def check_writable(
+    path: str, filesystem: Annotated[fs.FileSystem | None, FILE_SYSTEM] = None
+) -> None:
     """Create a directory, and write and remove a small file in it.
 
     A sweep calls this before its first trial, so that a wrong path costs no search.
@@ -100,3 +114,15 @@ def replace_file(
         filesystem.create_dir(parent, recursive=True)
     with filesystem.open_output_stream(path) as stream:
         stream.write(content)
+
+
+def read_whole(source: pa.NativeFile, most: int) -> bytes:
+    """The bytes of an open file.
+
+    Raises:
+        ValueError: they are more than ``most``; the line does not name the file.
+    """
+    if source.size() > most:
+        raise ValueError(f"it must have at most {most} bytes, got {source.size()}")
+    content: bytes = source.read()
+    return content

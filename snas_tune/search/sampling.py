@@ -63,7 +63,7 @@ class Draw:
 def draw_architecture(
     logits: Tensor, temperature: float, noise: Tensor, sampling: str, sampled_ops: int
 ) -> Draw:
-    """Draw an architecture in one of the ways of :data:`snas_tune.config.SAMPLINGS`.
+    """Draw an architecture in one of the ways of :data:`snas_tune.setting_checks.SAMPLINGS`.
 
     * ``concrete``: ``Z`` itself, every op runs (SNAS eq. 5).
     * ``top_k``: the ``sampled_ops`` largest of each row of ``Z``, scaled to sum to 1.

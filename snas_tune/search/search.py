@@ -19,11 +19,12 @@ from snas_tune.config import SearchConfig
 from snas_tune.data import ImageSet
 from snas_tune.results import ARCHITECTURE
 from snas_tune.search.autotune import choose_implementation, recorded_implementation
-from snas_tune.search.images import load_images
+from snas_tune.search.images import check_same_images, image_record, load_images
+from snas_tune.search.kept import check_child
 from snas_tune.search.methods.method import Batch, StepResult, Task
 from snas_tune.search.methods.table import build_method, method_class
-from snas_tune.search.penalty import Penalty, TargetPenalty
-from snas_tune.search.report import training_report
+from snas_tune.search.penalty import Penalty, TargetPenalty, smallest_child
+from snas_tune.search.report import step_text, training_report
 from snas_tune.search.sampling import entropy_share
 from snas_tune.search.state import FORMAT, check_state, implementation_record
 from snas_tune.space.choices import one_hot
@@ -32,7 +33,7 @@ from snas_tune.space.space import ImageShape, Implementation, build_space
 from snas_tune.training.augment import Augmentation, augment
 from snas_tune.training.batches import batch_indices, parts_of, split_images, steps_per_epoch
 from snas_tune.training.diverged import Diverged
-from snas_tune.training.evaluate import accuracy
+from snas_tune.training.evaluate import accuracies
 from snas_tune.training.recalibrate import recalibrate
 from snas_tune.training.runtime import choose_runtime
 from snas_tune.training.seeds import generator_for
@@ -76,6 +77,8 @@ class Search:
         self.steps_per_epoch = steps_per_epoch(len(self.parts[0]), config.batch_size)
         self.steps = config.epochs * self.steps_per_epoch
         self.step = 0
+        self.images = image_record(images)
+        self.statistics: Mapping[str, Tensor] | None = None
         self._build_costs()
         self._build_network(choose_implementation(self.space, self.runtime, config, began))
 
@@ -89,7 +92,8 @@ class Search:
         config = self.config
         strength, gradient = config.penalty_strength, config.penalty_gradient
         if config.target_flops is not None:
-            return TargetPenalty(strength, gradient, self.flops, config.target_flops)
+            least = smallest_child(self.space, self.flops)
+            return TargetPenalty(strength, gradient, self.flops, config.target_flops, least)
         if strength == 0:  # then options that cost nothing are fine
             return Penalty(0.0, torch.zeros_like(self.flops.prices("linear")), gradient)
         prices = self.space.prices(costs, weights, config.penalty_form)
@@ -108,19 +112,9 @@ class Search:
                 f"drop_path must be 0 in space {self.space.name}, which has no paths to drop, "
                 f"got {config.drop_path}"
             )
-        self._check_child()
+        check_child(self.space)
         task = Task(config, self.space, self.runtime, self.penalty, self.steps)
         self.method = build_method(task, self.supernet)
-
-    def _check_child(self) -> None:
-        """Refuse, before any step, a child that could not take over weights."""
-        with torch.random.fork_rng(devices=[]):
-            child = self.space.child(self.space.derive([0] * len(self.space.choices)))
-        if not callable(getattr(child, "inherit", None)):
-            raise ValueError(
-                f"child of space {self.space.name} must have a method inherit(supernet), "
-                f"got a {type(child).__name__} without it"
-            )
 
     @property
     def epoch(self) -> int:
@@ -183,7 +177,7 @@ class Search:
             results.append(self.take_step())
         report = {
             "temperature": self.method.temperature(self.step - 1),
-            **training_report(results, self.space.choices, self._settings_from(first)),
+            **training_report(results, self.space.choices, step_text(self.method, first)),
         }
         trained = time.perf_counter()
         report |= self.evaluate()
@@ -191,26 +185,13 @@ class Search:
         report["seconds_training"] = trained - start
         return report
 
-    def _settings_from(self, first: int) -> Callable[[int], str]:
-        """Describes a step of an epoch for messages; ``first`` is the epoch's first step."""
-
-        def settings(number: int) -> str:
-            step = first + number
-            return (
-                f"step {step} (penalty strength {self.config.penalty_strength:g}, temperature "
-                f"{self.method.temperature(step):.4g}, "
-                f"learning rate {self.method.learning_rate(step):.4g})"
-            )
-
-        return settings
-
     def evaluate(self) -> dict[str, Any]:
         """Measure supernet and child as they are now: the report's part that trains nothing.
 
         Raises:
             Diverged: the supernet or the child answers with NaN or infinity.
         """
-        derived = self.derive()
+        derived, self.statistics = self.derive(), None
         live = self.space.live(derived)
         logits = self.method.option_logits()
         report: dict[str, Any] = {
@@ -230,8 +211,10 @@ class Search:
         if self.space.latency is not None:
             report["latency_ms"] = self.space.child_cost("latency_ms", live)
         if self.finished or self.epoch % self.config.child_every == 0:
-            report["child_accuracy"] = self.child_accuracy(self.child(derived))
+            child = self.child(derived)
+            report["child_accuracy"] = self.child_accuracy(child)
             self._check_finite("child_accuracy", report)
+            self.statistics = dict(child.named_buffers())
         self._check_finite("accuracy", report)
         return report
 
@@ -284,12 +267,16 @@ class Search:
         return child
 
     def child_accuracy(self, child: Any) -> float:
-        """Validation top-1 of a child network."""
+        """Validation accuracy of a child network, by the config's metric."""
+        return self.child_accuracies(child)[self.config.metric]
+
+    def child_accuracies(self, child: Any) -> dict[str, float]:
+        """Validation accuracy of a child network, by each metric."""
         child.eval()
-        return self._accuracy(child)
+        return self._accuracies(child)
 
     def supernet_accuracy(self) -> float:
-        """Validation top-1 of the supernet, a new draw of the last step's kind for each batch.
+        """Validation accuracy of the supernet, a new draw of the last step's kind for each batch.
 
         Batches are small enough for :data:`SAMPLES` of them, as one draw would measure luck.
         """
@@ -302,19 +289,22 @@ class Search:
             predicted: Tensor = self.supernet(images, draw.sample, None, draw.active)
             return predicted
 
-        return self._accuracy(predict, SAMPLES)
+        return self._accuracies(predict, SAMPLES)[self.config.metric]
 
     def picks_accuracy(self, picks: Sequence[int]) -> float:
-        """Validation top-1 of the supernet under one option for each choice, by position."""
+        """Validation accuracy of the supernet under one option for each choice, by position."""
         self.supernet.eval()
         sample = one_hot(picks, self.space.choices).to(self.runtime.device, self.runtime.dtype)
         active = [[pick] for pick in picks]
-        return self._accuracy(lambda images: self.supernet(images, sample, None, active))
+        found = self._accuracies(lambda images: self.supernet(images, sample, None, active))
+        return found[self.config.metric]
 
-    def _accuracy(self, predict: Callable[[Tensor], Tensor], batches: int = 1) -> float:
-        most = -(-len(self.data.validation) // batches)
-        size = min(self.config.evaluation_batch_size, most)
-        return accuracy(predict, self.data.validation, self.data.normalise, self.runtime, size)
+    def _accuracies(
+        self, predict: Callable[[Tensor], Tensor], batches: int = 1
+    ) -> dict[str, float]:
+        images = self.data.validation
+        size = min(self.config.evaluation_batch_size, -(-len(images) // batches))
+        return accuracies(predict, images, self.data.normalise, self.runtime, size)
 
     def state_dict(self) -> dict[str, Any]:
         """All that a search needs to go on bit for bit.
@@ -330,16 +320,26 @@ class Search:
             # Under names that all implementations share, so that another one may go on.
             "supernet": dict(self.supernet.named_tensors()),
             "method": self.method.state_dict(),
+            "images": self.images,
+            "normalise": {
+                "mean": self.data.normalise.mean,
+                "deviation": self.data.normalise.deviation,
+            },
+            "statistics": self.statistics,
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any], *, same_images: bool = True) -> None:
         """Go on from a saved state of format :data:`snas_tune.search.state.FORMAT`.
 
+        Args:
+            state: the saved state.
+            same_images: refuse other images of the same classes, with which it is another search.
+
         Raises:
-            ValueError: it is of another search space, method or horizon; the message names the
-                first difference.
+            ValueError: it is of another space, method, horizon or images; the first is named.
         """
         check_state(state, self.config, self.space)
+        check_same_images(state.get("images"), self.images, same=same_images)
         began = recorded_implementation(
             self.space, self.runtime, self.config, state["implementation"]
         )
@@ -348,3 +348,4 @@ class Search:
         self.supernet.load_tensors(state["supernet"])
         self.method.load_state_dict(state["method"])
         self.step = state["step"]
+        self.statistics = state.get("statistics")

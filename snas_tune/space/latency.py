@@ -16,12 +16,21 @@ from pathlib import Path
 import torch
 from torch.utils.benchmark import Timer
 
-from snas_tune.files import write_whole
+from snas_tune.architecture import one_line
+from snas_tune.checks import NOT_NEGATIVE, Check, check_value
+from snas_tune.files import read_bounded, read_json, write_whole
 from snas_tune.space.space import Layer
 from snas_tune.training.runtime import choose_device
+from snas_tune.values import shown
 
 FORMAT = 1
 """Version of the table file."""
+
+MOST_BYTES = 1 << 26
+"""Most bytes of the file: hundreds of thousands of layers."""
+
+MEASURED = (NOT_NEGATIVE, Check(lambda value: value <= 1e9, "at most 1e9"))
+"""Milliseconds of a layer."""
 
 
 def measure_latencies(
@@ -94,10 +103,18 @@ def read_latencies(path: str | Path) -> dict[str, float]:
         ValueError: the file is missing, no latency table, or of a newer format.
     """
     try:
-        value = json.loads(Path(path).read_text())
+        value = read_json(read_bounded(path, MOST_BYTES))
         version = value["format"]
         if version == FORMAT:
-            return {str(key): float(ms) for key, ms in value["milliseconds"].items()}
+            table = value["milliseconds"].items()
+            if not table:
+                raise ValueError("it must have one layer or more")
+            return {key: check_value(f"latency of {shown(key)}", ms, MEASURED) for key, ms in table}
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"latency table {path} cannot be read: {error!r}") from error
+        raise ValueError(f"latency table {path} cannot be read: {_named(error)}") from error
     raise ValueError(f"latency table {path} must have format {FORMAT}, got {version!r}")
+
+
+def _named(error: Exception) -> str:
+    """Kind and message of an error, of which a missing key's message alone says little."""
+    return f"{type(error).__name__}({one_line(str(error), 200)})"

@@ -5,7 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import re
+import secrets
 import socket
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -22,6 +27,12 @@ _periods: set[str] = set()
 NOISY = ("ray.tune", "ray.train", "ray.air")
 """Loggers whose tracebacks would drown the one line that says why a trial failed."""
 
+OF_A_SOCKET = "/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+"""As long as what Ray puts behind its folder to name a socket."""
+
+PLACES = ("/tmp", "/var/tmp", "/dev/shm")
+"""Where Ray's folder may be if the usual place will not do."""
+
 
 def quiet_ray(*, address: str | None = None, cpus: int | None = None) -> None:
     """Start Ray on this machine, or join a cluster, if this process has not yet.
@@ -31,7 +42,7 @@ def quiet_ray(*, address: str | None = None, cpus: int | None = None) -> None:
         cpus: cores that a local one may use; all of them if not given.
 
     Raises:
-        ValueError: there is no cluster at the address.
+        ValueError: there is no cluster at the address, or Ray cannot start here.
     """
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # our own lines show progress
     os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "0")
@@ -47,12 +58,74 @@ def quiet_ray(*, address: str | None = None, cpus: int | None = None) -> None:
         options: dict[str, Any] = {"address": address}
         if not joined(address):  # without an address Ray joins whatever ran here last
             options = {"address": "local", "num_cpus": cpus, "include_dashboard": False}
+            options["_temp_dir"] = ray_folder()
+            _own_token()
         try:
             ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
-        except (ConnectionError, RuntimeError) as error:
-            raise _no_cluster(address, error) from error
+        except (OSError, RuntimeError, ValueError) as error:
+            if joined(address):
+                raise _no_cluster(address, error) from error
+            raise ValueError(
+                f"RAY_TMPDIR and HOME must be folders in which Ray can start, got "
+                f"{options['_temp_dir'] or _usual_folder()} and {os.environ.get('HOME')} "
+                f"({first_line(error)})"
+            ) from error
+        with suppress(AttributeError):  # else it prints twenty lines of a log if a process dies
+            ray._private.worker.global_worker_stdstream_dispatcher.remove_handler("ray_print_logs")
     for name in NOISY:  # after init, which sets up Ray's loggers
         logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def ray_folder() -> str | None:
+    """The folder for what a Ray on this machine writes; None if its usual one will do.
+
+    The names of its sockets lie below, and the system takes no long ones.
+
+    Raises:
+        ValueError: no folder will do.
+    """
+    limit = 107 if sys.platform == "linux" else 103
+    room = limit - len(OF_A_SOCKET)
+    usual = _usual_folder()
+    if _takes(usual, room):
+        return None
+    for folder in (f"{place}/ray-{os.getuid()}" for place in PLACES):
+        if _takes(folder, room):
+            return folder
+    raise ValueError(
+        f"RAY_TMPDIR must be a folder that can be written and has at most {room - len('/ray')} "
+        f"bytes in its path, got {usual.removesuffix('/ray')}"
+    )
+
+
+def _own_token() -> None:
+    """Give Ray the word by which its processes know each other, if HOME cannot keep one."""
+    names = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+    if any(name in os.environ for name in names):
+        return
+    try:
+        folder = Path.home() / ".ray"
+        if not (folder / "auth_token").exists() and not _takes(str(folder), sys.maxsize):
+            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    except (OSError, RuntimeError):  # no home, or one that cannot be looked into
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+def _usual_folder() -> str:
+    """Where Ray writes if it is not told."""
+    return f"{os.environ.get('RAY_TMPDIR') or os.environ.get('TMPDIR') or '/tmp'}/ray"
+
+
+def _takes(folder: str, room: int) -> bool:
+    """Whether a folder can be written, and its path has at most ``room`` bytes."""
+    if len(os.fsencode(folder)) > room or not folder.startswith("/"):
+        return False
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
 
 
 def save_states_of(trials: int) -> None:

@@ -14,11 +14,22 @@ from ray.tune import choice, loguniform
 from ray.tune.search.sample import Categorical, Domain, Float, Integer, LogUniform, Uniform
 
 from snas_tune.annealing import check_schedule
+from snas_tune.checks import Check, check_value, holds, is_number
 from snas_tune.config import PATHS, VARIED, SearchConfig
 from snas_tune.data import SOURCES
+from snas_tune.sweep.domain_checks import check_space
+from snas_tune.values import plain, shown
 
 SPREAD = 16
 """Most starting points that :func:`starting_points` spreads; a searcher proposes the others."""
+
+RANGE_NAMES = {"penalty": "penalty_strength"}
+"""The settings whose range has a name of its own."""
+
+KINDS = Check(
+    lambda value: isinstance(value, (list, tuple)) and bool(value),
+    "a list of one kind or more",
+)
 
 ENUMERATED = 4096
 """Most combinations of a discrete space that are listed, so that no trial comes twice."""
@@ -38,7 +49,7 @@ def sweep_space(
         penalty: range of the penalty strength, sampled log-uniformly. Under uniform logits a
             strength is what the cost adds to the loss in nats, so cross-entropy, which starts at
             the logarithm of the number of classes, is the scale to think in.
-        schedules: kinds of temperature schedule to choose from.
+        schedules: kinds of temperature schedule to choose from, or one of them.
         temperature_start: range of the first temperature, log-uniform.
         temperature_end: range of the last temperature, log-uniform.
         settings: fields of :class:`snas_tune.config.SearchConfig` that all trials share; relative
@@ -55,35 +66,37 @@ def sweep_space(
         "temperature_start": _ends("temperature_start", temperature_start),
         "temperature_end": _ends("temperature_end", temperature_end),
     }
-    for name, (low, high) in ranges.items():
-        if not 0 < low <= high < math.inf:
-            raise ValueError(f"range of {name} must be positive and ascending, got {low} to {high}")
-    if not schedules:
-        raise ValueError("schedules must name one kind or more, got none")
-    for kind in schedules:
-        check_schedule(kind)
+    kinds = [schedules] if isinstance(schedules, str) else schedules
+    check_value("schedules", kinds, KINDS)
+    for each in kinds:
+        check_schedule(each)
     varied = sorted(set(settings) & set(VARIED))
     if varied:
         raise ValueError(f"settings must not fix what the sweep varies, got {varied}")
-    constants = SearchConfig.from_dict(
-        {**settings, "penalty_strength": ranges["penalty_strength"][0]}
-    ).to_dict()
     domains = {
         name: loguniform(low, high) if low < high else low for name, (low, high) in ranges.items()
     }
-    kind = choice(list(schedules)) if len(schedules) > 1 else schedules[0]
-    return {**absolute_paths(constants), **domains, "temperature_schedule": kind}
+    kind = choice(list(kinds)) if len(kinds) > 1 else kinds[0]
+    varying = {**domains, "temperature_schedule": kind}
+    first = check_space({**settings, **varying})[0]
+    return {**absolute_paths(first.to_dict()), **varying}
 
 
 def _ends(name: str, value: Any) -> tuple[float, float]:
-    """The two ends of a range."""
+    """The two ends of a range that is sampled in the logarithm."""
     try:
-        low, high = value
+        low, high = map(plain, value)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be a pair of ends, low and high, got {value!r}") from error
-    for end in (low, high):
-        if not isinstance(end, (int, float)):
-            raise ValueError(f"{name} must be a pair of numbers, got {value!r}")
+        raise ValueError(
+            f"{name} must be a pair of ends, low and high, got {shown(value)}"
+        ) from error
+    if isinstance(value, (str, Mapping)) or not all(holds(is_number, end) for end in (low, high)):
+        raise ValueError(f"{name} must be a pair of numbers, got {shown(value)}")
+    if not 0 < low <= high:
+        raise ValueError(
+            f"range of {RANGE_NAMES.get(name, name)} must be positive and ascending, "
+            f"got {shown(low)} to {shown(high)}"
+        )
     return low, high
 
 

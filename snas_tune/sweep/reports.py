@@ -11,7 +11,7 @@ from ray.tune.experiment import Trial
 from ray.tune.result import DEBUG_METRICS, DONE
 
 from snas_tune.front.dominance import signs
-from snas_tune.front.objectives import Objectives
+from snas_tune.objective_checks import Objectives
 
 NOT_STRICT = "TUNE_DISABLE_STRICT_METRIC_CHECKING"
 """Tune's own switch: if it is 1, the first result need not hold every name."""

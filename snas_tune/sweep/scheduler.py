@@ -17,8 +17,8 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from snas_tune.checks import TEXT, check_value
 from snas_tune.config import SearchConfig
 from snas_tune.files import first_line
-from snas_tune.front.objectives import check_own, named_objectives
 from snas_tune.front.storage import STORAGE_ERRORS
+from snas_tune.objective_checks import check_own, named_objectives
 from snas_tune.results import EPOCH, OBJECTIVES
 from snas_tune.stopping import Journal, Judge, Rule, make_rule, name_of, rung_levels
 from snas_tune.stopping.rules import Fifo

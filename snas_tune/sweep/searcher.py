@@ -19,14 +19,15 @@ from ray.tune.search.sample import Domain, Float
 from snas_tune.checks import COUNT, check_value, choice
 from snas_tune.files import first_line
 from snas_tune.front.dominance import signs
-from snas_tune.front.objectives import check_objectives, check_own
+from snas_tune.objective_checks import check_objectives, check_own
 from snas_tune.results import EPOCH, OBJECTIVES
 from snas_tune.stopping import Outcome, widest_gap
 from snas_tune.sweep.reports import read_number
+from snas_tune.sweep.sampler import BoundedTPE
 from snas_tune.sweep.settings import SEARCHERS
 
 SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
-    "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed),
+    "tpe": lambda seed: BoundedTPE(seed),
     "nsga2": lambda seed: optuna.samplers.NSGAIISampler(seed=seed),
     "gp": lambda seed: optuna.samplers.GPSampler(seed=seed),
     "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
@@ -79,6 +80,7 @@ class _TwoObjectives(OptunaSearch):  # type: ignore[misc]  # Ray's classes are u
             points_to_evaluate=[dict(point) for point in points] or None,
         )
         self._concurrent = concurrent
+        self._points_to_evaluate: list[dict[str, Any]]
         self._refusal: str | None = None
 
     def set_search_properties(
@@ -95,12 +97,23 @@ class _TwoObjectives(OptunaSearch):  # type: ignore[misc]  # Ray's classes are u
         taken: bool = super().set_search_properties(None, None, config, **spec)
         return taken
 
+    def _ask(self, trial_id: str) -> dict[str, Any]:
+        if self._refusal is not None:
+            raise ValueError(self._refusal)
+        if not self._space:
+            return {}  # nothing varies, which Tune's own searcher refuses
+        config: dict[str, Any] = super().suggest(trial_id)
+        return config
+
     def restore(self, checkpoint_path: str) -> None:
         """Read what ``save`` wrote, also of 0.1, whose classes were in another room.
 
-        Nothing is raised here, where Tune would go on without the trials that it is restoring, and
-        write that over its saved state. What is wrong ends the sweep at the next proposal.
+        What is asked for now counts: how many trials run at once, and first points behind those
+        that were there. Nothing is raised here, where Tune would go on without the trials that it
+        is restoring, and write that over its saved state. What is wrong ends the sweep at the next
+        proposal.
         """
+        concurrent, points = self._concurrent, self._points_to_evaluate
         try:
             with Path(checkpoint_path).open("rb") as stream:
                 self.__dict__.update(_Moved(stream).load())
@@ -110,14 +123,13 @@ class _TwoObjectives(OptunaSearch):  # type: ignore[misc]  # Ray's classes are u
                 f"{first_line(error)}"
             )
             sys.stderr.write(f"{self._refusal}\n")
-
-    def _ask(self, trial_id: str) -> dict[str, Any]:
-        if self._refusal is not None:
-            raise ValueError(self._refusal)
-        if not self._space:
-            return {}  # nothing varies, which Tune's own searcher refuses
-        config: dict[str, Any] = super().suggest(trial_id)
-        return config
+            return
+        self._concurrent = concurrent
+        known = len(self._points_to_evaluate)
+        if self._space and points[:known] == self._points_to_evaluate:
+            for point in points[known:]:
+                self._ot_study.enqueue_trial(point)
+            self._points_to_evaluate = points
 
     def _values(self, result: Mapping[str, Any] | None, error: bool) -> list[float] | None:
         """The objectives of a result; ``None`` if one is not known or not finite."""
@@ -176,11 +188,20 @@ class BatchedOptuna(_TwoObjectives):
             return
         failed = self._values(result, error) is None
         self._open[trial_id] = (None if failed else result, failed)
-        if len(self._open) == self._concurrent and all(self._open.values()):
+        self._end_batch()
+
+    def _end_batch(self) -> None:
+        """Tell Optuna of a batch that has ended; it is longer than now asked for after a resume."""
+        if len(self._open) >= self._concurrent and all(self._open.values()):
             for name, ended in self._open.items():
                 assert ended is not None
                 self._tell(name, *ended)
             self._open.clear()
+
+    def restore(self, checkpoint_path: str) -> None:
+        """As of its base class; a batch of fewer trials than before may have ended."""
+        super().restore(checkpoint_path)
+        self._end_batch()
 
 
 class ParetoSearch(_TwoObjectives):
@@ -300,7 +321,7 @@ class ParetoSearch(_TwoObjectives):
         return 0.0 if time is None or not math.isfinite(time) else max(0.0, 1 - time / end)
 
     def restore(self, checkpoint_path: str) -> None:
-        """As of both; 0.1 kept the end of a trial under other names."""
+        """Read what ``save`` wrote, also of 0.1, which called some things otherwise."""
         super().restore(checkpoint_path)
         if "_max_t" in self.__dict__:
             time_attr, end = self.__dict__.pop("_time_attr"), self.__dict__.pop("_max_t")

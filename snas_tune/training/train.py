@@ -23,6 +23,7 @@ from snas_tune.checks import (
     check_fields,
     is_instance,
 )
+from snas_tune.documents import documented
 from snas_tune.training.augment import Augmentation, augment
 from snas_tune.training.batches import SplitImages, batch_indices, steps_per_epoch
 from snas_tune.training.diverged import Diverged
@@ -31,6 +32,7 @@ from snas_tune.training.runtime import Runtime
 from snas_tune.training.seeds import generator_for
 
 
+@documented
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
     """How a network is trained; the defaults of SGD are those of DARTS.

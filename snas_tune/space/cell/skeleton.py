@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from snas_tune.space.cell.genotype import Genotype
+from snas_tune.space.cell.graph import Cell, Edge
 from snas_tune.space.cell.layers import LayerSpec
 from snas_tune.space.cell.plan import EARLY_STEM, STEM, CellPlan, NetworkPlan, Source, plan_network
 
@@ -15,6 +16,15 @@ def halved(side: int, times: int = 1) -> int:
     for _ in range(times):
         side = (side + 1) // 2
     return side
+
+
+def _kept(cell: Cell, copies: Iterable[Cell]) -> Cell:
+    """A cell with the edges and outputs that at least one of its copies has."""
+    edges, concat = set[Edge](), set[int]()
+    for copy in copies:
+        edges.update(copy.edges)
+        concat.update(copy.concat)
+    return Cell(cell.nodes, tuple(edge for edge in cell.edges if edge in edges), tuple(concat))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +54,18 @@ class Skeleton:
         )
 
     def live(self, genotype: Genotype) -> Genotype:
-        """The genotype without its dead parts; in a partial network it has none."""
-        return genotype if self.partial > 1 else genotype.live()
+        """The genotype without the parts that change nothing in any cell of the network.
+
+        One empty cell may cut the network, and then both cells are empty: networks that always
+        give the same answer are one architecture. In a partial network no part is dead.
+        """
+        if self.partial > 1:
+            return genotype
+        plans = self.plan(genotype).cells
+        return Genotype(
+            _kept(genotype.normal, [plan.cell for plan in plans if not plan.reduction]),
+            _kept(genotype.reduction, [plan.cell for plan in plans if plan.reduction]),
+        )
 
     def stem_stages(self) -> list[tuple[int, LayerSpec]]:
         """The stages in order, each with the output (``STEM``, ``EARLY_STEM``) that it makes."""
