@@ -16,7 +16,7 @@ from ray.tune.result import DONE
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from snas_tune.config import SearchConfig
-from snas_tune.files import first_line
+from snas_tune.files import first_line, write_whole
 from snas_tune.front.dominance import MODES, signs
 from snas_tune.front.storage import STORAGE_ERRORS, join
 from snas_tune.results import EPOCH, OBJECTIVES
@@ -154,7 +154,7 @@ class ParetoScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's classes are
 
     def save(self, checkpoint_path: str) -> None:
         """Write all that it knows into a local file."""
-        Path(checkpoint_path).write_text(json.dumps(self.judge.lines))
+        write_whole(Path(checkpoint_path), json.dumps(self.judge.lines))
 
     def restore(self, checkpoint_path: str) -> None:
         """Read what :meth:`save` wrote, into a scheduler that knows nothing yet."""
