@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from snas_tune.checks import is_count
 from snas_tune.config import SearchConfig
 from snas_tune.data import ImageSet, load
 from snas_tune.data.found import counts_of
 from snas_tune.data.request import Form
-from snas_tune.data.split import require_two
+from snas_tune.data.split import require_two, split_rows
+from snas_tune.data.summary import advice_line, found_line
 from snas_tune.training.batches import require_square
+from snas_tune.values import shown
+
+RECORD = {"classes": list, "counts": list, "shape": list, "bits": int, "fingerprint": str}
+"""What a record holds."""
 
 SHOWN = 3
 """Classes that a message names."""
@@ -52,9 +58,50 @@ def image_record(images: ImageSet) -> dict[str, Any]:
     }
 
 
-def check_images(
-    recorded: Mapping[str, Any] | None, found: Mapping[str, Any], *, same: bool
-) -> None:
+def read_record(value: object) -> Mapping[str, Any] | None:
+    """A record from a file.
+
+    Raises:
+        ValueError: it is neither an :func:`image_record` nor None.
+    """
+    if value is None:
+        return None
+    if (
+        not isinstance(value, Mapping)
+        or not all(isinstance(value.get(name), kind) for name, kind in RECORD.items())
+        or len(value["classes"]) != len(value["counts"])
+        or not all(isinstance(name, str) for name in value["classes"])
+        or not all(is_count(count, 0) for count in value["counts"])
+        or not any(value["counts"])
+    ):
+        raise ValueError(f"record of images must hold {', '.join(RECORD)}, got {shown(value)}")
+    return value
+
+
+def image_lines(config: SearchConfig, images: ImageSet) -> list[str]:
+    """What was read, in one line, and more that is worth saying before a search."""
+    found = images.found
+    if found is None:
+        return []
+    used = split_rows(
+        images.labels,
+        images.validation,
+        validation_fraction=config.validation_fraction,
+        seed=config.seed,
+        limit=config.limit_images,
+        classes=images.classes,
+    )
+    training, validation = map(len, used)
+    side = images.images.shape[-1]
+    lines = [
+        found_line(found, side, (training, validation), config.fit, images.bits),
+        *found.notes,
+        advice_line(found.classes, found.counts, config.metric),
+    ]
+    return [line for line in lines if line]
+
+
+def check_same_images(recorded: object, found: Mapping[str, Any], *, same: bool) -> None:
     """Refuse images that are not those of a search.
 
     Args:
@@ -65,9 +112,10 @@ def check_images(
     Raises:
         ValueError: the classes differ, or, with ``same``, the files; one line that names them.
     """
+    recorded = read_record(recorded)
     if recorded is None:
         return
-    theirs, ours = recorded["classes"], found["classes"]
+    theirs, ours = list(recorded["classes"]), list(found["classes"])
     if theirs != ours:
         raise ValueError(f"classes must be those of the search, {_difference(theirs, ours)}")
     if same and (line := changed_line(recorded, found)):

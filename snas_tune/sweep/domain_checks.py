@@ -12,12 +12,13 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 from ray.tune.search.sample import Categorical, Domain, Float, Integer, Quantized
 
 from snas_tune.checks import check_value, holds, is_number
 from snas_tune.config import SearchConfig
-from snas_tune.data import split, subset
+from snas_tune.data import split_rows
 from snas_tune.search.methods.table import method_class
 from snas_tune.setting_checks import SETTINGS
 from snas_tune.training.batches import parts_of, steps_per_epoch
@@ -48,6 +49,11 @@ def check_space(space: Mapping[str, Any]) -> list[SearchConfig]:
     varied = {name: values for name, values in members.items() if len(values) > 1}
     for name, values in varied.items():
         configs += [_config(base, {name: value}) for value in values[1:]]
+    if len(metrics := sorted({config.metric for config in configs})) > 1:
+        raise ValueError(
+            f"metric must be the same in all trials, whose front compares it, "
+            f"got {' and '.join(metrics)}"
+        )
     for one, other in itertools.combinations(varied, 2):
         for pair in _pairs(varied[one], varied[other]):
             _config(base, dict(zip((one, other), pair, strict=True)))
@@ -138,7 +144,10 @@ def check_importable(configs: Sequence[SearchConfig]) -> None:
 
 
 def check_images(
-    configs: Sequence[SearchConfig], labels: npt.NDArray[Any], classes: Sequence[str]
+    configs: Sequence[SearchConfig],
+    labels: npt.NDArray[Any],
+    classes: Sequence[str],
+    given: npt.NDArray[np.bool_] | None = None,
 ) -> None:
     """Refuse members that do not fit the training images.
 
@@ -146,6 +155,7 @@ def check_images(
         configs: from :func:`check_space`.
         labels: of the images, ``(N,)``.
         classes: their names.
+        given: which of them are validation images, where the source says so.
 
     Raises:
         ValueError: a batch is larger than the images, or a part of the split lacks a class.
@@ -160,14 +170,22 @@ def check_images(
         )
         if key not in seen:
             seen.add(key)
-            _fit(config, labels, classes)
+            _fit(config, labels, classes, given)
 
 
-def _fit(config: SearchConfig, labels: npt.NDArray[Any], classes: Sequence[str]) -> None:
-    if config.limit_images is not None:
-        labels = labels[subset(labels, limit=config.limit_images, seed=config.seed, least=2)]
-    train, _ = split(
-        labels, validation_fraction=config.validation_fraction, seed=config.seed, classes=classes
+def _fit(
+    config: SearchConfig,
+    labels: npt.NDArray[Any],
+    classes: Sequence[str],
+    given: npt.NDArray[np.bool_] | None,
+) -> None:
+    train, _ = split_rows(
+        labels,
+        given,
+        validation_fraction=config.validation_fraction,
+        seed=config.seed,
+        limit=config.limit_images,
+        classes=classes,
     )
     parts = parts_of(len(train), method_class(config.method).parts, config.seed)
     steps_per_epoch(len(parts[0]), config.batch_size)
