@@ -41,6 +41,9 @@ LOST = re.compile(
     r"go on with the same command and --resume"
 )
 
+OF_RAY = re.compile(r".*Failed to (register worker to Raylet|connect to GCS).*")
+"""Ray's own line while the driver is starting it: the driver's threads cannot run then."""
+
 MINUTE = 60.0
 
 

@@ -61,6 +61,8 @@ def quiet_ray(*, address: str | None = None, cpus: int | None = None) -> None:
             options = {"address": "local", "num_cpus": cpus, "include_dashboard": False}
             options["_temp_dir"] = ray_folder()
             _own_token()
+            # The head of this Ray does not come back: what waits for it ends after this time.
+            os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "30")
         try:
             ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
         except (OSError, RuntimeError, ValueError) as error:
