@@ -41,8 +41,8 @@ LOST = re.compile(
     r"go on with the same command and --resume"
 )
 
-OF_RAY = re.compile(r".*Failed to (register worker to Raylet|connect to GCS).*")
-"""Ray's own line while the driver is starting it: the driver's threads cannot run then."""
+OF_RAY = re.compile(r".*Failed to (register worker to Raylet|connect to GCS).*|Ray did not start.*")
+"""Lines while the driver is starting Ray: its threads cannot run then, and the first is Ray's."""
 
 MINUTE = 60.0
 
