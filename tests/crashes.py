@@ -223,7 +223,8 @@ def disturbed(storage: Path, rule: str, crashes: list[tuple[str, float]]) -> Fig
         program = Program(storage, rule, resume=False)
         while crashes:
             made = program.crash(*crashes[0])
-            if made is None:
+            if made is None:  # it was whole before; the next one gets it earlier
+                crashes[0] = (crashes[0][0], crashes[0][1] / 2)
                 break
             crashes.pop(0)
             figures.crashes.append(made)
@@ -265,10 +266,12 @@ def measure(folder: Path, number: int, seed: int) -> list[Figures]:
     with own_ray_folder():
         for rule, share in zip(RULES, (number - number // 2, number // 2), strict=True):
             (folder / rule / "whole").mkdir(parents=True)
+            begin = time.monotonic()
             expected = undisturbed(folder / rule / "whole", rule)
+            span = 0.6 * (time.monotonic() - begin)
             kinds = [KINDS[place % len(KINDS)] for place in range(share)]
             generator.shuffle(kinds)
-            left = [(kind, generator.uniform(0, 12)) for kind in kinds]
+            left = [(kind, generator.uniform(0, span)) for kind in kinds]
             while left:
                 storage = folder / rule / f"sweep-{len(left)}"
                 storage.mkdir()
