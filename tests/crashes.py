@@ -273,7 +273,7 @@ def measure(folder: Path, number: int, seed: int) -> list[Figures]:
             generator.shuffle(kinds)
             left = [(kind, generator.uniform(0, span)) for kind in kinds]
             while left:
-                storage = folder / rule / f"sweep-{len(left)}"
+                storage = folder / rule / f"sweep-{len(found)}"
                 storage.mkdir()
                 figures = disturbed(storage, rule, left)
                 figures.equal = outcome(storage) == expected
