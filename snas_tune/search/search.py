@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -318,10 +318,7 @@ class Search:
             "supernet": dict(self.supernet.named_tensors()),
             "method": self.method.state_dict(),
             "images": self.images,
-            "normalise": {
-                "mean": self.data.normalise.mean,
-                "deviation": self.data.normalise.deviation,
-            },
+            "normalise": asdict(self.data.normalise),
             "statistics": self.statistics,
         }
 
