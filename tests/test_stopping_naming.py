@@ -81,5 +81,7 @@ def test_a_rule_that_a_resume_cannot_know_is_asked_for_a_name(shown):
 
 @pytest.mark.parametrize("rule", [None, 5, ["fifo"], MoAsha, Judge])
 def test_what_is_no_rule_is_refused(rule):
-    with pytest.raises(ValueError, match=r"^rule must be a name or called with a history and a rep"):
+    with pytest.raises(
+        ValueError, match=r"^rule must be a name or called with a history and a rep"
+    ):
         ParetoScheduler(rule=rule)
