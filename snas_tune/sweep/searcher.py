@@ -6,12 +6,11 @@ import importlib.util
 import math
 import pickle
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import optuna
 from ray.tune.result import TRIAL_ID
 from ray.tune.search.optuna import OptunaSearch
 from ray.tune.search.sample import Domain, Float
@@ -23,16 +22,8 @@ from snas_tune.objective_checks import check_objectives, check_own
 from snas_tune.results import EPOCH, OBJECTIVES
 from snas_tune.stopping import Outcome, widest_gap
 from snas_tune.sweep.reports import read_number
-from snas_tune.sweep.sampler import BoundedTPE
+from snas_tune.sweep.sampler import SAMPLERS
 from snas_tune.sweep.settings import SEARCHERS
-
-SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
-    "tpe": lambda seed: BoundedTPE(seed),
-    "nsga2": lambda seed: optuna.samplers.NSGAIISampler(seed=seed),
-    "gp": lambda seed: optuna.samplers.GPSampler(seed=seed),
-    "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
-}
-"""Optuna's multi-objective samplers by name."""
 
 
 def check_searcher(searcher: str, concurrent: int | None) -> None:
@@ -258,11 +249,7 @@ class ParetoSearch(_TwoObjectives):
         self._outcomes: dict[str, Outcome] = {}
 
     def set_search_properties(
-        self,
-        metric: str | None,
-        mode: str | None,
-        config: dict[str, Any],
-        **spec: Any,
+        self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any
     ) -> bool:
         """Take the search space."""
         domain: Domain | None = config.get(self._niche)
