@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from ray import tune
 
 from snas_tune.stopping import Outcome, widest_gap
-from snas_tune.sweep.searcher import SEARCHERS, BatchedOptuna, ParetoSearch, make_searcher
+from snas_tune.sweep.searcher import BatchedOptuna, ParetoSearch, make_searcher
+from snas_tune.sweep.settings import SEARCHERS
 
 LOW, HIGH = math.log(0.01), math.log(100)
 SPACE = {
