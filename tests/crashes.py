@@ -315,6 +315,23 @@ def summary(found: list[Figures]) -> dict[str, Any]:
     }
 
 
+def table(figures: dict[str, Any]) -> str:
+    """The same for a page of docs/."""
+    kinds, longest = figures["by_kind"], figures["longest_seconds"]
+    lines = [
+        "| killed | times | longest wait, s |",
+        "|:---|---:|---:|",
+        *(f"| {kind} | {kinds[kind]} | {longest[kind]} |" for kind in KINDS if kinds[kind]),
+        "",
+        f"{figures['crashes']} crashes ({dict(figures['by_rule'])}) of {figures['sweeps']} sweeps, "
+        f"{figures['rows']} children: {figures['lost']} lost, {figures['repeated']} twice; the "
+        f"front file was readable in {figures['looks']} of "
+        f"{figures['looks'] + figures['unreadable']} looks; {figures['equal']} of "
+        f"{figures['sweeps']} sweeps ended with the rows and decisions of the undisturbed one.",
+    ]
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--crashes", type=int, default=30)
@@ -325,7 +342,7 @@ def main() -> None:
         found = measure(Path(folder), asked.crashes, asked.seed)
     whole = {"summary": summary(found), "sweeps": [asdict(figures) for figures in found]}
     asked.output.write_text(json.dumps(whole, indent=1) + "\n")
-    print(json.dumps(whole["summary"], indent=1))
+    print(table(whole["summary"]))
 
 
 if __name__ == "__main__":
