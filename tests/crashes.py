@@ -86,11 +86,11 @@ def rows_of(storage: Path) -> list[dict[str, Any]]:
     return ParetoFront.read(storage / "k").rows
 
 
-def outcome(storage: Path) -> tuple[list[Any], list[str]]:
+def outcome(storage: Path) -> tuple[list[Any], list[Any]]:
     """What was reported, and what was decided."""
     keys = ("trial", "epoch", "architecture", "child_accuracy", "flops")
     lines = [
-        line
+        {name: value for name, value in json.loads(line).items() if name != "crc"}
         for file in sorted((storage / "k/scheduler").glob("*.jsonl"))
         for line in file.read_text().splitlines()[1:]
     ]
@@ -248,7 +248,7 @@ def disturbed(storage: Path, rule: str, crashes: list[tuple[str, float]]) -> Fig
     return figures
 
 
-def undisturbed(storage: Path, rule: str) -> tuple[list[Any], list[str]]:
+def undisturbed(storage: Path, rule: str) -> tuple[list[Any], list[Any]]:
     program = Program(storage, rule, resume=False)
     assert program.wait(10 * MINUTE) == 0, program.output[-2000:]
     return outcome(storage)
