@@ -40,6 +40,8 @@ WHOLE = [(10, "dog"), (20, "cat"), (30, "dog"), (40, "cat")]
         ("x.CSV", ROWS.replace("path,label", "Label Name,File Name").replace("path", "x")),
         ("x.tsv", ROWS.replace(",", "\t")),
         ("x.csv", ROWS.replace(",", ";").replace("\n", "\r\n")),
+        ("x.csv", ROWS.replace("\n", "\r")),
+        ("x.csv", ROWS.replace(",", " , ")),
         ("x.csv", b"\xef\xbb\xbf" + ROWS.encode()),
         ("x.csv", ROWS.encode("utf-16")),
         ("x.csv", ROWS.removeprefix("path,label\n")),
@@ -102,6 +104,17 @@ def test_a_column_of_parts_is_read(tmp_path: Path) -> None:
     assert named(load_test(str(path), root=".")) == [(40, "10"), (50, "1")]
 
 
+def test_a_column_of_parts_may_have_other_names_and_others_are_none_by_chance(
+    tmp_path: Path,
+) -> None:
+    birds = "class id,filepaths,labels,data set\n0,a.png,dog,train\n1,b.png,cat,train\n"
+    data = load(str(written(tmp_path, birds + "0,more/c.png,dog,valid\n")), root=".")
+    assert named(data) == WHOLE[:3]
+    assert data.validation is not None
+    fold = ROWS.replace("label", "label,set").replace("\n", ",north\n").replace("set,north", "set")
+    assert load(str(written(tmp_path, fold)), root=".").validation is None
+
+
 def test_a_table_without_test_images_says_so(tmp_path: Path) -> None:
     path = written(tmp_path, ROWS)
     with pytest.raises(
@@ -119,7 +132,11 @@ def test_a_table_without_test_images_says_so(tmp_path: Path) -> None:
             "table must have a column of paths (path, file, filename, file_name, filepath, "
             "file_path, image, image_path, img, img_path, image_file, image_name, image_id, id, "
             "name) and one of labels (label, class, target, category, label_name, class_name, "
-            "labels), got emotion, pixels, Usage in {path}",
+            "category_name), got emotion, pixels, Usage in {path}",
+        ),
+        (
+            ROWS.replace("a.png", '"a.png'),
+            "table must be readable, got {path} (unexpected end of data)",
         ),
         (
             ROWS + "more,c.png,dog\n",
@@ -135,7 +152,7 @@ def test_a_table_without_test_images_says_so(tmp_path: Path) -> None:
             "file); bad_images=skip leaves such out",
         ),
         (
-            ROWS.replace("b.png,cat", "b.png,"),
+            ROWS.replace("b.png,cat", "b.png,NaN"),
             "each row of a table must have a label, got 1 without (row 1) in {path}; "
             "bad_images=skip leaves such out",
         ),
@@ -145,8 +162,9 @@ def test_a_table_without_test_images_says_so(tmp_path: Path) -> None:
         ),
         (
             SPLITS.replace("VALID", "fold3").replace("Train", "train"),
-            "parts must have these names: train, training or trainval; val, valid, validation, dev "
-            "or eval; test or testing, got fold3 in {path}",
+            "parts must have these names: train, training, trainval or trainset; val, valid, "
+            "validation, validate, valset, dev, eval or evaluation; test, testing or testset, got "
+            "fold3 in {path}",
         ),
         (SPLITS, "training images must have one name, got Train and train in {path}"),
         (

@@ -77,6 +77,7 @@ THREE = {
     "shape": [1, 8, 8],
     "bits": 8,
     "fingerprint": "f",
+    "samples": ["a", "b", "c"],
 }
 
 
@@ -94,6 +95,15 @@ def test_other_classes_are_refused_and_named(classes: list[str], message: str) -
     with pytest.raises(ValueError, match=r"^classes must be those of the search, ") as caught:
         check_same_images(THREE, {**THREE, "classes": classes}, same=False)
     assert message in str(caught.value)
+
+
+def test_exchanged_classes_are_told_by_their_first_images() -> None:
+    exchanged = {**THREE, "samples": ["c", "b", "a"]}
+    message = r"^classes must be those .*, got images of 'owl' in 'cat', 'cat' in 'owl'$"
+    with pytest.raises(ValueError, match=message):
+        check_same_images(THREE, exchanged, same=False)
+    alike = {**THREE, "samples": ["a", "a", "c"]}  # of which nothing follows
+    check_same_images(alike, {**THREE, "samples": ["b", "a", "c"]}, same=False)
 
 
 def test_other_files_are_refused_where_a_search_goes_on_and_taken_where_it_does_not() -> None:

@@ -239,10 +239,12 @@ def test_no_exception_of_a_view_ends_a_sweep(
         request.getfixturevalue("no_pictures")
     monkeypatch.setattr(owner, name, fail)
     driver = SweepDriver(4, space={"penalty_strength": tune.loguniform(0.1, 10)})
+    driver.on_step_begin(0, trials)
     run(driver, trials[:2], settled=False)
     driver.on_trial_start(0, trials, trials[2])
     trials[2].error_file = None
     driver.on_trial_error(0, trials, trials[2])
+    driver.on_step_end(0, trials)
     driver.on_experiment_end(trials)
     said = capsys.readouterr().err
     assert 1 <= said.count("broken on purpose") <= 2  # once for each of two views at the most
@@ -254,11 +256,13 @@ def test_every_method_of_the_callback_was_walked():
     heard = {name for name in dir(tune.Callback) if name.startswith("on_")}
     own = {name for name in vars(SweepDriver) if name in heard}
     assert own == {
+        "on_step_begin",
         "on_trial_start",
         "on_trial_result",
         "on_trial_save",
         "on_trial_complete",
         "on_trial_error",
+        "on_step_end",
         "on_experiment_end",
     }
 
@@ -267,7 +271,7 @@ def test_an_error_of_the_front_file_is_no_view(trials, monkeypatch):
     def fail(*_):
         raise ValueError("front column must be")
 
-    monkeypatch.setattr(FrontFile, "add", fail)
+    monkeypatch.setattr(FrontFile, "append", fail)
     driver = SweepDriver(4, progress=False)
     with pytest.raises(ValueError, match="front column must be"):
         run(driver, trials[:1], settled=False)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 import torch
 from torch import nn
 
 from snas_tune.export.pixels import DTYPES, PixelNetwork
-from snas_tune.files import replacing
+from snas_tune.files import write_whole
 from snas_tune.training.batches import Normalisation
 
 CLASSES, ARCHITECTURE = "classes.json", "architecture.json"
@@ -69,12 +71,15 @@ def export_network(
     example = whole.example(2, side, dtype)
     program = torch.export.export(whole, (example,), dynamic_shapes=shapes)
     extra = {CLASSES: json.dumps(list(classes)), ARCHITECTURE: architecture}
-    with replacing(Path(path)) as temporary:
-        torch.export.save(program, temporary, extra_files=extra)
-        compare(temporary, whole, side, dtype)
+    content = io.BytesIO()
+    # torch's own writer ends the process on a full disk.
+    torch.export.save(program, content, extra_files=extra)
+    content.seek(0)
+    compare(content, whole, side, dtype)
+    write_whole(Path(path), content.getvalue())
 
 
-def compare(path: Path, network: PixelNetwork, side: int, dtype: torch.dtype) -> None:
+def compare(path: Path | IO[bytes], network: PixelNetwork, side: int, dtype: torch.dtype) -> None:
     """Read a program back and compare its logits of noise with the network's.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 from snas_tune.checks import COUNT_OR_ZERO, check_value
 from snas_tune.config import SearchConfig
 from snas_tune.data import ImageSet
-from snas_tune.files import first_line, replacing
+from snas_tune.files import first_line, write_whole
 from snas_tune.search.search import Search
 from snas_tune.search.state import FORMAT, check_state, upgraded
 from snas_tune.search.stored import open_stored
@@ -35,9 +36,10 @@ normalisation and the child's batch-norm statistics, so that a child needs no im
 
 def save_search(search: Search, directory: str | Path) -> Path:
     """Write the whole state of a search into a directory, replacing the file in one move."""
-    path = Path(directory) / FILE
-    with replacing(path) as partial:
-        torch.save(search.state_dict(), partial)
+    path, content = Path(directory) / FILE, io.BytesIO()
+    # torch's own writer ends the process, or gives an error without a reason, on a full disk.
+    torch.save(search.state_dict(), content)
+    write_whole(path, content.getvalue())
     return path
 
 

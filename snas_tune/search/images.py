@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from snas_tune.checks import is_count
 from snas_tune.config import SearchConfig
@@ -15,7 +18,14 @@ from snas_tune.data.summary import advice_line, found_line
 from snas_tune.training.batches import require_square
 from snas_tune.values import shown
 
-RECORD = {"classes": list, "counts": list, "shape": list, "bits": int, "fingerprint": str}
+RECORD = {
+    "classes": list,
+    "counts": list,
+    "shape": list,
+    "bits": int,
+    "fingerprint": str,
+    "samples": list,
+}
 """What a record holds."""
 
 SHOWN = 3
@@ -55,7 +65,17 @@ def image_record(images: ImageSet) -> dict[str, Any]:
         "shape": list(images.images.shape[1:]),
         "bits": images.bits,
         "fingerprint": images.fingerprint(),
+        "samples": _samples(images),
     }
+
+
+def _samples(images: ImageSet) -> list[str]:
+    """A hash of the first image of each class, by which exchanged classes are noticed."""
+    present, rows = np.unique(images.labels, return_index=True)
+    found = [""] * len(images.classes)
+    for label, row in zip(present, rows, strict=True):
+        found[int(label)] = hashlib.sha256(images.images[row].tobytes()).hexdigest()[:16]
+    return found
 
 
 def read_record(value: object) -> Mapping[str, Any] | None:
@@ -69,8 +89,8 @@ def read_record(value: object) -> Mapping[str, Any] | None:
     if (
         not isinstance(value, Mapping)
         or not all(isinstance(value.get(name), kind) for name, kind in RECORD.items())
-        or len(value["classes"]) != len(value["counts"])
-        or not all(isinstance(name, str) for name in value["classes"])
+        or not len(value["classes"]) == len(value["counts"]) == len(value["samples"])
+        or not all(isinstance(name, str) for name in (*value["classes"], *value["samples"]))
         or not all(is_count(count, 0) for count in value["counts"])
         or not any(value["counts"])
     ):
@@ -115,9 +135,11 @@ def check_same_images(recorded: object, found: Mapping[str, Any], *, same: bool)
     recorded = read_record(recorded)
     if recorded is None:
         return
-    theirs, ours = list(recorded["classes"]), list(found["classes"])
+    theirs, ours = recorded["classes"], found["classes"]
     if theirs != ours:
         raise ValueError(f"classes must be those of the search, {_difference(theirs, ours)}")
+    if exchanged := _exchanged(recorded, found):
+        raise ValueError(f"classes must be those of the search, got images of {exchanged}")
     if same and (line := changed_line(recorded, found)):
         raise ValueError(f"images must be those of the search, got others: {line}")
 
@@ -130,6 +152,18 @@ def changed_line(recorded: Mapping[str, Any] | None, found: Mapping[str, Any]) -
     if before != now:
         return f"{now:,} images where the search had {before:,}"
     return f"{now:,} images as before, with other names, sizes, labels or bits"
+
+
+def _exchanged(recorded: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    """Classes whose first image was another's."""
+    places = {sample: i for i, sample in enumerate(recorded["samples"])}
+    names, same = found["classes"], recorded["samples"]
+    moved = [
+        f"{names[places[sample]]!r} in {names[i]!r}"
+        for i, sample in enumerate(found["samples"])
+        if sample and same.count(sample) == 1 and places[sample] != i
+    ]
+    return _listed(moved)
 
 
 def _difference(theirs: Sequence[str], ours: Sequence[str]) -> str:

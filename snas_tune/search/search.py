@@ -1,14 +1,11 @@
-"""One search: steps, epochs, the report of each, the derived child, and the state that is saved.
-
-A search asks a space for its networks and costs, and a method for steps and the choice at the end.
-"""
+"""One search: steps, epochs, the report of each, the derived child, and the state that is saved."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -320,10 +317,7 @@ class Search:
             "supernet": dict(self.supernet.named_tensors()),
             "method": self.method.state_dict(),
             "images": self.images,
-            "normalise": {
-                "mean": self.data.normalise.mean,
-                "deviation": self.data.normalise.deviation,
-            },
+            "normalise": asdict(self.data.normalise),
             "statistics": self.statistics,
         }
 

@@ -9,7 +9,8 @@ import secrets
 import socket
 import sys
 import tempfile
-from contextlib import suppress
+from collections.abc import Mapping
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import optuna
 import ray
 
 from snas_tune.files import first_line
+from snas_tune.sweep.watch import SweepLost
 
 PERIOD = "TUNE_GLOBAL_CHECKPOINT_S"
 """The variable by which Tune knows how often it saves the state of its trials, in seconds."""
@@ -42,7 +44,8 @@ def quiet_ray(*, address: str | None = None, cpus: int | None = None) -> None:
         cpus: cores that a local one may use; all of them if not given.
 
     Raises:
-        ValueError: there is no cluster at the address, or Ray cannot start here.
+        ValueError: there is no cluster at the address, or Ray cannot write here.
+        SweepLost: Ray did not start for another reason.
     """
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # our own lines show progress
     os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "0")
@@ -60,20 +63,30 @@ def quiet_ray(*, address: str | None = None, cpus: int | None = None) -> None:
             options = {"address": "local", "num_cpus": cpus, "include_dashboard": False}
             options["_temp_dir"] = ray_folder()
             _own_token()
+            # The head of this Ray does not come back: what waits for it ends after this time.
+            os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "30")
         try:
             ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
-        except (OSError, RuntimeError, ValueError) as error:
-            if joined(address):
-                raise _no_cluster(address, error) from error
-            raise ValueError(
-                f"RAY_TMPDIR and HOME must be folders in which Ray can start, got "
-                f"{options['_temp_dir'] or _usual_folder()} and {os.environ.get('HOME')} "
-                f"({first_line(error)})"
-            ) from error
-        with suppress(AttributeError):  # else it prints twenty lines of a log if a process dies
-            ray._private.worker.global_worker_stdstream_dispatcher.remove_handler("ray_print_logs")
+        except Exception as error:  # Ray raises plain ones, too
+            raise _not_started(address, options, error) from error
+        _leave_out_raylet_s_log()
     for name in NOISY:  # after init, which sets up Ray's loggers
         logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _leave_out_raylet_s_log() -> None:
+    """Have Ray print no twenty lines of a log when its node process dies: the watch says that."""
+    worker = ray._private.worker
+    whole = getattr(worker, "print_to_stdstream", None)
+    if whole is None or hasattr(whole, "__wrapped__"):
+        return
+
+    @wraps(whole)
+    def shown(data: Mapping[str, Any], *args: Any, **kwargs: Any) -> None:
+        if not str(data.get("lines", [""])[0]).startswith("Raylet is terminated"):
+            whole(data, *args, **kwargs)
+
+    worker.print_to_stdstream = shown
 
 
 def ray_folder() -> str | None:
@@ -147,6 +160,20 @@ def _check_reachable(address: str) -> None:
             socket.create_connection((match[1], int(match[2])), timeout=10).close()
         except (OSError, OverflowError) as error:
             raise _no_cluster(address, error) from error
+
+
+def _not_started(
+    address: str | None, options: Mapping[str, Any], error: Exception
+) -> ValueError | SweepLost:
+    if joined(address):
+        return _no_cluster(address, error)
+    if isinstance(error, OSError):
+        folder = options["_temp_dir"] or _usual_folder()
+        return ValueError(
+            f"RAY_TMPDIR and HOME must be folders in which Ray can start, got {folder} and "
+            f"{os.environ.get('HOME')} ({first_line(error)})"
+        )
+    return SweepLost(f"Ray did not start ({first_line(error)}); try the same command again")
 
 
 def _no_cluster(address: str | None, error: BaseException) -> ValueError:

@@ -10,6 +10,7 @@ from ray.tune.experiment import Trial
 from ray.tune.result import DONE
 
 from snas_tune.architecture import read_architecture
+from snas_tune.files import write_whole
 from snas_tune.front import FILE_NAME, FrontFile, ParetoFront
 from snas_tune.front.storage import join
 from snas_tune.pictures import architecture_svg, front_figure, save
@@ -139,9 +140,7 @@ def write_pictures(result: SweepResult, directory: str | Path) -> list[Path]:
     """
     directory = Path(directory)
     drawn = directory / "architectures"
-    drawn.mkdir(parents=True, exist_ok=True)
-    for earlier in drawn.glob("[0-9][0-9]*-*.svg"):
-        earlier.unlink()
+    earlier = set(drawn.glob("[0-9][0-9]*-*.svg"))
     front = result.front
     figure = front_figure(front.marked())
     files = []
@@ -151,6 +150,8 @@ def write_pictures(result: SweepResult, directory: str | Path) -> list[Path]:
     for place, row in enumerate(front.distinct):
         title = f"{100 * row[CHILD_ACCURACY]:.1f} %, {row[FLOPS] / 1e6:.3f} MFLOPs"
         path = drawn / f"{place:02d}-{row['trial']}-{row[EPOCH]}.svg"
-        path.write_text(architecture_svg(read_architecture(row[ARCHITECTURE]), title=title))
+        write_whole(path, architecture_svg(read_architecture(row[ARCHITECTURE]), title=title))
         files.append(path)
+    for path in earlier.difference(files):
+        path.unlink()
     return files

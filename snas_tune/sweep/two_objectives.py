@@ -6,11 +6,10 @@ import importlib.util
 import math
 import pickle
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import optuna
 from ray.tune.result import TRIAL_ID
 from ray.tune.search.optuna import OptunaSearch
 
@@ -18,16 +17,8 @@ from snas_tune.checks import COUNT, check_value, choice
 from snas_tune.files import first_line
 from snas_tune.objective_checks import check_objectives, check_own
 from snas_tune.sweep.reports import read_number
-from snas_tune.sweep.sampler import BoundedTPE
+from snas_tune.sweep.sampler import SAMPLERS
 from snas_tune.sweep.settings import SEARCHERS
-
-SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
-    "tpe": lambda seed: BoundedTPE(seed),
-    "nsga2": lambda seed: optuna.samplers.NSGAIISampler(seed=seed),
-    "gp": lambda seed: optuna.samplers.GPSampler(seed=seed),
-    "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
-}
-"""Optuna's multi-objective samplers by name."""
 
 
 def check_searcher(searcher: str, concurrent: int | None) -> None:

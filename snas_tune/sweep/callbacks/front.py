@@ -147,20 +147,21 @@ class SweepFront:
             trial: one of the sweep; it knows the storage.
             keys: trials' names and epochs.
         """
-        wanted = set(keys)
-        waiting = {(row["trial"], row[EPOCH]): row for row in self._waiting}
-        held = {key: self._open.get(key[0], {}).get(key[1]) or waiting.get(key) for key in wanted}
-        rows = [row for row in held.values() if row is not None]
-        if len(rows) < len(wanted):
-            table = self._opened(trial).table
-            named = table.filter(pc.is_valid(table["checkpoint"])).to_pylist()
-            keyed = [((row["trial"], row[EPOCH]), row) for row in named]
-            rows += [row for key, row in keyed if key in wanted and held[key] is None]
-        for row in rows:
-            if row["checkpoint"] is not None:
+        for name, epoch in keys:
+            row = self._row(trial, name, epoch)
+            if row is not None and row["checkpoint"] is not None:
                 row["checkpoint"] = None
                 if not any(row is each for each in self._waiting):
                     self._waiting.append(row)
+
+    def _row(self, trial: Trial, name: str, epoch: int) -> Row | None:
+        """The row of a child: of a trial that runs, one that waits, or a copy of the file's."""
+        if epoch in self._open.get(name, {}):
+            return self._open[name][epoch]
+        for row in reversed(self._waiting):
+            if (row["trial"], row[EPOCH]) == (name, epoch):
+                return row
+        return self._opened(trial).row(name, epoch)
 
     @property
     def waits(self) -> bool:
