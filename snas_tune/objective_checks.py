@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from snas_tune.checks import Check, check_value, is_number
@@ -26,6 +26,13 @@ NUMBERS = Check(
     "finite numbers",
 )
 """A list, tuple or array of them."""
+
+ROWS = Check(
+    lambda value: (
+        isinstance(value, (list, tuple)) and all(isinstance(row, Mapping) for row in value)
+    ),
+    "a list of rows, values by name of the column",
+)
 
 
 def check_objectives(objectives: Any) -> None:

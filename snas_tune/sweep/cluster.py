@@ -6,12 +6,16 @@ import logging
 import os
 import re
 import socket
-from typing import Any
+from typing import Annotated, Any
 
 import optuna
 import ray
 
+from snas_tune.arguments import checked
+from snas_tune.checks import COUNT, at_most
 from snas_tune.files import first_line
+from snas_tune.sweep.settings import MOST_CORES
+from snas_tune.text_checks import ADDRESS
 
 PERIOD = "TUNE_GLOBAL_CHECKPOINT_S"
 """The variable by which Tune knows how often it saves the state of its trials, in seconds."""
@@ -23,7 +27,12 @@ NOISY = ("ray.tune", "ray.train", "ray.air")
 """Loggers whose tracebacks would drown the one line that says why a trial failed."""
 
 
-def quiet_ray(*, address: str | None = None, cpus: int | None = None) -> None:
+@checked
+def quiet_ray(
+    *,
+    address: Annotated[str | None, ADDRESS] = None,
+    cpus: Annotated[int | None, COUNT, at_most(MOST_CORES)] = None,
+) -> None:
     """Start Ray on this machine, or join a cluster, if this process has not yet.
 
     Args:

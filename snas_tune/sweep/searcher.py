@@ -14,11 +14,23 @@ import optuna
 from ray.tune.search.optuna import OptunaSearch
 from ray.tune.search.sample import Domain, Float
 
-from snas_tune.checks import COUNT, check_value, choice
+from snas_tune.checks import (
+    COUNT,
+    POSITIVE,
+    SEED,
+    TEXT,
+    WHOLE_SHARE,
+    Check,
+    at_most,
+    check_value,
+    choice,
+    holds,
+)
 from snas_tune.front.dominance import signs
+from snas_tune.objective_checks import ROWS, check_objectives
 from snas_tune.results import EPOCH, OBJECTIVES
 from snas_tune.stopping import Outcome, widest_gap
-from snas_tune.sweep.settings import SEARCHERS
+from snas_tune.sweep.settings import MOST_TRIALS, SEARCHERS
 
 SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
     "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed),
@@ -27,6 +39,17 @@ SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
     "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
 }
 """Optuna's multi-objective samplers by name."""
+
+
+WHOLE = Check(
+    lambda value: (
+        isinstance(value, (list, tuple))
+        and isinstance(value[0], str)
+        and holds(POSITIVE.test, value[1])
+        and len(value) == 2
+    ),
+    "the name of a result and its positive value at the end",
+)
 
 
 def check_searcher(searcher: str, concurrent: int | None) -> None:
@@ -40,7 +63,7 @@ def check_searcher(searcher: str, concurrent: int | None) -> None:
     if searcher == "gp" and importlib.util.find_spec("scipy") is None:
         raise ValueError("searcher gp needs scipy (pip install scipy), got none")
     if concurrent is not None:
-        check_value("concurrent", concurrent, COUNT)
+        check_value("concurrent", concurrent, COUNT, at_most(MOST_TRIALS))
 
 
 class _TwoObjectives(OptunaSearch):  # type: ignore[misc]  # Ray's classes are untyped here
@@ -59,6 +82,9 @@ class _TwoObjectives(OptunaSearch):  # type: ignore[misc]  # Ray's classes are u
         objectives: Sequence[tuple[str, str]],
     ) -> None:
         check_searcher(sampler, concurrent)
+        check_value("seed", seed, SEED)
+        check_value("points", points, ROWS)
+        check_objectives(objectives)
         super().__init__(
             metric=[name for name, _ in objectives],
             mode=[mode for _, mode in objectives],
@@ -183,8 +209,10 @@ class ParetoSearch(_TwoObjectives):
         whole: tuple[str, float] | None = None,
     ) -> None:
         super().__init__(sampler, concurrent, seed, points, objectives)
-        if not 0 <= gap_share <= 1:
-            raise ValueError(f"gap_share must be between 0 and 1, got {gap_share}")
+        check_value("niche", niche, TEXT)
+        check_value("gap_share", gap_share, WHOLE_SHARE)
+        if whole is not None:
+            check_value("whole", whole, WHOLE)
         self._seed_of_choice = seed
         self._first = len(points)
         self._niche = niche
@@ -287,6 +315,8 @@ def make_searcher(
         ValueError: the searcher is unknown or ``concurrent`` is not positive.
     """
     check_searcher(searcher, concurrent)
+    if max_t is not None:
+        check_value("max_t", max_t, POSITIVE)
     whole = None if max_t is None else (EPOCH, max_t)
     if searcher == "pareto":
         return ParetoSearch(concurrent=concurrent, seed=seed, points=points, whole=whole)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from ray.tune.experiment import Trial
 from ray.tune.logger import TBXLoggerCallback
 
+from snas_tune.arguments import checked
+from snas_tune.checks import COUNT, FLAG, at_most
 from snas_tune.results import CHILD_ACCURACY, EPOCH, LARGEST_FLOPS
+from snas_tune.setting_checks import SETTINGS
 from snas_tune.sweep.callbacks.failures import failure_of, give_up
 from snas_tune.sweep.callbacks.front import SweepFront
 from snas_tune.sweep.callbacks.progress import Progress, say
 from snas_tune.sweep.callbacks.tensorboard import TensorboardLog
 from snas_tune.sweep.callbacks.trials import sweep_trial
+from snas_tune.sweep.settings import MOST_TRIALS
 from snas_tune.sweep.trainable import FAILURE
 
 
@@ -34,8 +38,13 @@ class SweepDriver(TBXLoggerCallback):  # type: ignore[misc]  # Ray's classes are
         space: the search space, so that HParams knows what varies.
     """
 
+    @checked
     def __init__(
-        self, trials: int, *, progress: bool = True, space: Mapping[str, Any] | None = None
+        self,
+        trials: Annotated[int, COUNT, at_most(MOST_TRIALS)],
+        *,
+        progress: Annotated[bool, FLAG] = True,
+        space: Annotated[Mapping[str, Any] | None, SETTINGS] = None,
     ) -> None:
         super().__init__()
         self.front = SweepFront()
