@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 
+from snas_tune.arguments import checked
+from snas_tune.checks import is_instance
 from snas_tune.config import SearchConfig
 from snas_tune.data import ImageSet
 from snas_tune.files import replacing
 from snas_tune.search.search import Search
 from snas_tune.search.state import FORMAT, upgraded
+from snas_tune.text_checks import PATH
 
 FILE = "search.pt"
 """Name of the file in a checkpoint's directory."""
@@ -24,7 +27,10 @@ KEYS = {
 """What a saved state of each format has besides it."""
 
 
-def save_search(search: Search, directory: str | Path) -> Path:
+@checked
+def save_search(
+    search: Annotated[Search, is_instance(Search)], directory: Annotated[str | Path, PATH]
+) -> Path:
     """Write the whole state of a search into a directory, replacing the file in one move."""
     path = Path(directory) / FILE
     with replacing(path) as partial:
@@ -63,7 +69,12 @@ def _reason(error: Exception) -> str:
     return f"it is no file of torch.save ({type(error).__name__})"
 
 
-def load_search(directory: str | Path, images: ImageSet | None = None, **changes: object) -> Search:
+@checked
+def load_search(
+    directory: Annotated[str | Path, PATH],
+    images: Annotated[ImageSet | None, is_instance(ImageSet)] = None,
+    **changes: object,
+) -> Search:
     """The search that a checkpoint holds, ready to go on or to give its child.
 
     Args:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from snas_tune.architecture import one_line
+from snas_tune.checks import check_value, is_instance
 from snas_tune.space.cell.graph import INPUTS, MOST_NODES, NONE, Cell, whole_edge
 
 
@@ -47,6 +48,7 @@ def cells_from_text(text: str) -> tuple[Cell, Cell]:
     Raises:
         ValueError: the text is none of these.
     """
+    check_value("text", text, is_instance(str, words="a genotype"))
     arguments = _call_arguments(text)
     nodes = arguments.get("nodes")
     counts = nodes if isinstance(nodes, list) else (nodes, nodes)
