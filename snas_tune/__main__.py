@@ -2,7 +2,7 @@
 
 import sys
 
-from snas_tune.cli.app import main
+from snas_tune.cli.start import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -223,7 +223,12 @@ NOT_NEGATIVE = Check(lambda value: is_number(value) and value >= 0, "0 or more")
 SHARE = Check(lambda value: is_number(value) and 0 <= value < 1, "at least 0 and below 1")
 OPEN_SHARE = Check(lambda value: is_number(value) and 0 < value < 1, "above 0 and below 1")
 WHOLE_SHARE = Check(lambda value: is_number(value) and 0 <= value <= 1, "from 0 to 1")
-COLOURS = Check(lambda value: is_count(value, 1) and value in (1, 3), "1 or 3")
+MOST_CHANNELS = 64
+"""Of an image; a longer axis is taken for a side, or for a mistake."""
+CHANNELS = Check(
+    lambda value: is_count(value, 1) and value <= MOST_CHANNELS,
+    f"a whole number from 1 to {MOST_CHANNELS}",
+)
 FLAG = Check(lambda value: isinstance(value, bool), "true or false")
 FUNCTION = Check(callable, "a function")
 A_TEXT = Check(lambda value: isinstance(value, str) and value.strip() != "", "a text")

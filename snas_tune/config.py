@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from snas_tune.annealing import SCHEDULES
 from snas_tune.checks import (
-    COLOURS,
+    CHANNELS,
     COUNT,
     COUNT_OR_ZERO,
     FLAG,
@@ -32,8 +32,11 @@ from snas_tune.checks import (
 from snas_tune.documents import documented
 from snas_tune.setting_checks import (
     A_FLOP,
+    ACCURACIES,
+    BAD_IMAGES,
     COST_WEIGHTS,
     DARTS_OPS,
+    FITS,
     MOST_NODES,
     MOST_OPS,
     MOST_SIDE,
@@ -52,7 +55,13 @@ from snas_tune.setting_checks import (
 from snas_tune.text_checks import DEVICE, TEXT_PATH
 from snas_tune.values import plain, shown
 
-SINCE_FORMAT_1 = {"space": "cell", "method": "snas"}
+SINCE_FORMAT_1 = {
+    "space": "cell",
+    "method": "snas",
+    "bad_images": "error",
+    "fit": "crop",
+    "metric": "accuracy",
+}
 """Settings that the first configs did not have, and their one meaning then. They are left out of
 the JSON where they have it, so that a search keeps its fingerprint, and a trial its name."""
 
@@ -144,8 +153,16 @@ class SearchConfig:
     image_size: Annotated[int | None, at_least(4), at_most(MOST_SIDE)] = None
     """Side of the images in pixels; the source's own if not given."""
 
-    image_channels: Annotated[int | None, COLOURS] = None
-    """1 or 3; the source's own if not given."""
+    image_channels: Annotated[int | None, CHANNELS] = None
+    """1 (grey) or 3 (RGB), or the number that arrays have; the source's own if not given."""
+
+    fit: Annotated[str, choice(FITS)] = "crop"
+    """How an image comes to a square of ``image_size``: its largest centred square (``crop``), the
+    whole between black bands (``pad``), or the whole with another ratio (``squash``)."""
+
+    bad_images: Annotated[str, choice(BAD_IMAGES)] = "error"
+    """Images that cannot be read: ``error`` names all of them before the first trial, ``skip``
+    leaves them out, counts and lists them."""
 
     limit_images: Annotated[int | None, COUNT] = None
     """Use a stratified subset of that many images; all of them if not given."""
@@ -153,6 +170,10 @@ class SearchConfig:
     validation_fraction: Annotated[float, OPEN_SHARE] = 0.2
     """Share of the training images that is held out to measure accuracy. The test set is never
     used by a search."""
+
+    metric: Annotated[str, choice(ACCURACIES)] = "accuracy"
+    """The accuracy of supernet and child on validation images: the share that is right
+    (``accuracy``), or the mean of the classes' shares, each class alike (``balanced_accuracy``)."""
 
     cells: Annotated[int, at_least(3), at_most(1000)] = 8
     """Depth. Reduction cells stand at 1/3 and 2/3 of it."""

@@ -30,6 +30,13 @@ COSTS = ("flops", "params", "memory", "latency_ms")
 SAMPLINGS = ("concrete", "gdas", "dsnas", "top_k")
 """How an architecture is drawn, see :func:`snas_tune.search.sampling.draw_architecture`."""
 
+FITS = ("crop", "pad", "squash")
+"""How an image comes to a square, see docs/data.md."""
+
+ACCURACIES = ("accuracy", "balanced_accuracy")
+"""How accuracy is measured, see :func:`snas_tune.training.evaluate.accuracy`."""
+
+BAD_IMAGES = ("error", "skip")
 SUPERNETS = ("auto", "plain", "fused")
 PRECISIONS = ("float32", "float64", "bfloat16", "float16")
 

@@ -102,26 +102,6 @@ def test_fit_antialiases() -> None:
     assert np.abs(fit(Image.fromarray(stripes), 8, None)[0].astype(int) - 127).max() <= 8
 
 
-def test_fit_scales_16_bit_grey_instead_of_clipping_it() -> None:
-    deep = Image.fromarray((GREY.astype(np.uint16) << 8) + 7)
-    assert deep.mode == "I;16"
-    assert np.array_equal(fit(deep, None, None), GREY[None])
-
-
-def test_fit_drops_transparency_without_a_warning() -> None:
-    palette = Image.fromarray(COLOUR).convert("P", palette=Image.Palette.ADAPTIVE, colors=8)
-    buffer = io.BytesIO()
-    palette.save(buffer, "PNG", transparency=bytes([0, 128, 255]))
-    pixels = fit(open_image(buffer.getvalue(), "x.png", None), None, None)
-    assert np.array_equal(pixels, np.array(palette.convert("RGB")).transpose(2, 0, 1))
-    assert fit(Image.fromarray(GREY).convert("LA"), None, None).shape == (1, 6, 8)
-
-
-def test_fit_refuses_floats() -> None:
-    with pytest.raises(ValueError, match=r"^image must hold integers, got floats$"):
-        fit(Image.fromarray(GREY.astype(np.float32)), None, None)
-
-
 def test_photographs_are_turned_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # the top of the scene is the right side of the stored image
@@ -164,8 +144,8 @@ def test_channels_are_found_at_either_end() -> None:
     assert channels_first(np.zeros((5, 4, 3)), prefer_first=True).shape == (3, 5, 4)
     assert channels_first(np.zeros((3, 4, 1)), prefer_first=True).shape == (3, 4, 1)
     assert channels_first(np.zeros((3, 4, 1)), prefer_first=False).shape == (1, 3, 4)
-    with pytest.raises(ValueError, match=r"^an image must have 1 or 3 channels, got shape"):
-        channels_first(np.zeros((9, 2, 5, 4)), prefer_first=False)
+    with pytest.raises(ValueError, match=r"^an image must have 1 to 64 channels, got shape"):
+        channels_first(np.zeros((9, 99, 80, 70)), prefer_first=False)
 
 
 def test_digits_are_1797_images_of_which_every_fifth_of_a_class_is_held_out() -> None:
@@ -204,9 +184,10 @@ def test_image_size_must_be_a_positive_whole_number(size: Any) -> None:
         load("digits", root=".", image_size=size)
 
 
-@pytest.mark.parametrize("channels", [2, 0, True, 1.0, "3"])
-def test_channels_must_be_1_or_3(channels: Any) -> None:
-    with pytest.raises(ValueError, match=rf"^channels must be 1 or 3, got {channels!r}$"):
+@pytest.mark.parametrize("channels", [65, 0, True, 1.0, "3"])
+def test_channels_must_be_a_number_that_an_image_can_have(channels: Any) -> None:
+    message = rf"^channels must be a whole number from 1 to 64, got {channels!r}$"
+    with pytest.raises(ValueError, match=message):
         check("digits", root=".", channels=channels)
 
 

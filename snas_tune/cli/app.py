@@ -14,9 +14,11 @@ from snas_tune.cli.latency import latency_command
 from snas_tune.cli.log import Log
 from snas_tune.cli.recipe import check_names
 from snas_tune.cli.settings import Settings
+from snas_tune.cli.start import INTERRUPTED, end
 from snas_tune.cli.sweep import sweep_command
 from snas_tune.cli.take import Take
 from snas_tune.cli.usage import parse
+from snas_tune.sweep.watch import SweepLost
 from snas_tune.training.diverged import Diverged
 
 PROGRAM = "snas-tune"
@@ -25,9 +27,6 @@ DESCRIPTION = """\
 Pareto fronts of small, accurate networks for your own images.
 
 The flags of a command: `snas-tune COMMAND --help`. The version: `snas-tune --version`."""
-
-INTERRUPTED = 130
-"""Exit status of a program that Ctrl-C ended."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -52,6 +51,8 @@ def main(words: Sequence[str] | None = None) -> int:
     except Diverged as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except SweepLost as error:
+        end(1, str(error))  # Ray's own work at exit would wait for what is gone
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED

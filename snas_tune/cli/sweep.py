@@ -16,6 +16,7 @@ from tyro.conf import UseAppendAction, arg
 
 from snas_tune.cli.flags import Flag, Flags, defaults_of, flag, flags_of
 from snas_tune.cli.recipe import RANGES, Recipe, read_recipe, recipe_text
+from snas_tune.cli.start import end
 from snas_tune.cli.usage import parse_known
 from snas_tune.config import SearchConfig
 from snas_tune.sweep.settings import SweepSettings
@@ -141,6 +142,7 @@ class Sweep(Flags):
             space,
             settings,
             on_start=None if settings.resume else lambda path: write_recipe(path, whole),
+            on_stuck=lambda line: end(1, line),
         )
         if len(result.front):
             show(result, settings.name)

@@ -203,6 +203,7 @@ def test_images(search: Search) -> Images | None:
             root=config.data_root,
             image_size=train.side,
             channels=train.channels,
+            bad_images=config.bad_images,
             cache_dir=config.data_cache,
         )
     except NoTestImages as error:

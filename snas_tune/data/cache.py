@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 
 from snas_tune.data.images import ImageSet, Pixels
-from snas_tune.data.request import Request, Source
+from snas_tune.data.request import Request, Source, answer
 from snas_tune.files import first_line, locked
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 """Version of the files and of the decoding; another version is another fingerprint."""
 
 
@@ -35,7 +35,8 @@ def fingerprint(files: Iterable[Path], request: Request) -> str:
         ValueError: a file cannot be looked at.
     """
     facts = [
-        f"{FORMAT} {request.spec} {request.train} {request.image_size} {request.channels}",
+        f"{FORMAT} {request.spec} {request.train} {request.image_size} {request.channels} "
+        f"{request.fit} {request.bits}",
         *(_stamp(path) for path in files),
     ]
     return hashlib.sha256("\n".join(facts).encode("utf-8", "surrogateescape")).hexdigest()[:32]
@@ -57,7 +58,7 @@ def through_cache(source: Source, request: Request, cache_dir: Path) -> ImageSet
     """
     files = source.files(request)
     if files is None:
-        return source.read(request)
+        return answer(source, request)
     folder = cache_dir / fingerprint(files, request)
     try:
         _ensure(folder, source, request)
@@ -68,7 +69,7 @@ def through_cache(source: Source, request: Request, cache_dir: Path) -> ImageSet
             first_line(error),
             request.spec,
         )
-        return source.read(request)
+        return answer(source, request)
     return _open(folder)
 
 
@@ -125,7 +126,7 @@ def fill(folder: Path, source: Source, request: Request) -> None:
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         files = ArrayFiles(temporary)
-        decoded = source.read(replace(request, empty=files))
+        decoded = answer(source, replace(request, empty=files))
         files.keep(decoded.images, temporary / "images.npy")
         np.save(temporary / "labels.npy", decoded.labels)
         meta = {
@@ -135,6 +136,9 @@ def fill(folder: Path, source: Source, request: Request) -> None:
             "image_size": request.image_size,
             "channels": request.channels,
             "classes": list(decoded.classes),
+            "fit": request.fit,
+            "bits": decoded.bits,
+            "listing": decoded.listing,
         }
         (temporary / "meta.json").write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
         temporary.chmod(0o755)  # mkdtemp lets only its owner in
@@ -150,7 +154,8 @@ def _open(folder: Path) -> ImageSet:
         images, labels = (
             np.load(folder / name, mmap_mode="r") for name in ("images.npy", "labels.npy")
         )
-        return ImageSet(images, labels, tuple(meta["classes"]))
+        facts = {name: meta[name] for name in ("bits", "listing")}
+        return ImageSet(images, labels, tuple(meta["classes"]), **facts)
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"cache must be readable, got {folder} ({first_line(error)}); delete it"

@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from snas_tune.data.images import Pixels, fit, to_image
+from snas_tune.data.images import Pixels, fit
 from snas_tune.data.request import Request
 
 T = TypeVar("T")
@@ -22,7 +22,7 @@ CHUNK = 256
 def gather(
     items: Iterable[tuple[int, str, T]],
     count: int,
-    picture: Callable[[T, str], Image.Image],
+    picture: Callable[[T, str], Image.Image | Pixels],
     request: Request,
 ) -> Pixels:
     """Decode ``count`` images into an array of shape (count, C, H, W).
@@ -30,7 +30,8 @@ def gather(
     Args:
         items: row, name and payload of each image; drawn one by one by the calling thread.
         count: number of rows.
-        picture: payload and name to the Pillow image; called by several threads.
+        picture: payload and name to the image, of Pillow or of shape (C, H, W); called by several
+            threads.
         request: the form, the array and the progress callback.
 
     Raises:
@@ -40,7 +41,7 @@ def gather(
     def pixels(item: tuple[int, str, T]) -> Pixels:
         image = picture(item[2], item[1])
         try:
-            return fit(image, request.image_size, request.channels)
+            return fit(image, request.image_size, request.channels, request.fit, request.depth)
         except ValueError as error:
             raise ValueError(f"{error} ({item[1]})") from error
 
@@ -73,6 +74,11 @@ class _Rows:
                 "images must have one size, or image_size must be passed to resize them, "
                 f"got {w0}x{h0} ({self._first}) and {w1}x{h1} ({name})"
             )
+        if {len(one), self.images.shape[1]} not in ({len(one)}, {1, 3}):
+            raise ValueError(
+                f"images must have equally many channels, got {self.images.shape[1]} "
+                f"({self._first}) and {len(one)} ({name})"
+            )
         if len(one) > self.images.shape[1]:  # colour after grey ones only: their copy turns RGB
             wide = self._request.empty((self._count, *one.shape))
             wide[:] = self.images
@@ -86,10 +92,10 @@ def fit_arrays(images: Pixels, request: Request) -> Pixels:
     if size in (None, images.shape[2]) and size in (None, images.shape[3]):
         if channels in (None, images.shape[1]):
             return images
-        if channels == 3:
+        if channels == 3 and images.shape[1] == 1:
             return np.repeat(images, 3, axis=1)
     items = ((i, f"image {i}", image) for i, image in enumerate(images))
-    return gather(items, len(images), lambda pixels, _: to_image(pixels), request)
+    return gather(items, len(images), lambda pixels, _: pixels, request)
 
 
 def _chunks(items: Iterable[T]) -> Iterator[list[T]]:

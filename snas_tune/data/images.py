@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,13 +13,26 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
+from snas_tune.checks import MOST_CHANNELS
+from snas_tune.data.depth import BYTE, Depth, bits_of
+from snas_tune.data.found import Found
 from snas_tune.files import first_line
 
 Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
 GREY_MODES = ("1", "L", "LA", "La")
 """Pillow's modes without colour; 16-bit grey (``I...``) comes on top."""
+
+COLOURS = (1, 3)
+"""The numbers of channels of a grey and of an RGB image."""
+
+MODES = {None: None, 1: "L", 3: "RGB"}
+"""The mode of each number of channels that an image file can be asked for."""
+
+BACKGROUND = 255
+"""The brightness of the page behind transparent pixels: white."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,6 +48,18 @@ class ImageSet:
     classes: tuple[str, ...]
     """The names of the classes."""
 
+    bits: int = BYTE
+    """Of a sample in the source's files; the upper 8 are kept, see :mod:`snas_tune.data.depth`."""
+
+    listing: str = ""
+    """A hash of the names and sizes of the files, where the source has files of the user's."""
+    validation: Flags | None = None
+    """bool, shape (N,): the images that the source itself names as validation images, as in a
+    folder ``val/``; None where it names none."""
+
+    found: Found | None = None
+    """What was read and what was left out; every source of :func:`snas_tune.data.load` says it."""
+
     def __post_init__(self) -> None:
         if self.images.dtype != np.uint8 or self.images.ndim != 4:
             raise ValueError(
@@ -47,10 +73,23 @@ class ImageSet:
                 f"labels must be int64 of shape ({len(self.images)},), "
                 f"got {self.labels.dtype} of shape {self.labels.shape}"
             )
+        if self.validation is not None and (
+            self.validation.dtype != np.bool_ or self.validation.shape != self.labels.shape
+        ):
+            raise ValueError(
+                f"validation must be bool of shape ({len(self.images)},), "
+                f"got {self.validation.dtype} of shape {self.validation.shape}"
+            )
         require_classes(self.classes, self.labels)
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def fingerprint(self) -> str:
+        """A hash of shape, labels and list of files, but no pixel, as 32 hexadecimal digits."""
+        facts = hashlib.sha256(f"{self.images.shape} {self.bits} {self.listing}".encode())
+        facts.update(self.labels.tobytes())
+        return facts.hexdigest()[:32]
 
 
 def require_classes(classes: Sequence[str] | range, labels: Labels, where: str | Path = "") -> None:
@@ -107,37 +146,84 @@ def open_image(source: Path | bytes, name: str, image_size: int | None) -> Image
         raise ValueError(f"image must be readable, got {name} ({first_line(error)})") from error
 
 
-def fit(image: Image.Image, image_size: int | None, channels: int | None) -> Pixels:
-    """An image as uint8 of shape (C, H, W).
+def fit(
+    image: Image.Image | Pixels,
+    image_size: int | None,
+    channels: int | None,
+    how: str = "crop",
+    depth: Depth | None = None,
+) -> Pixels:
+    """An image as uint8 of shape (C, H, W); docs/data.md has the rule of each kind of file.
 
-    With an ``image_size``, the largest centred square is resized to that side, bilinear and
-    antialiased. ``channels`` None gives 1 for a grey image and 3 for any other. Transparency is
-    dropped; 16-bit grey keeps its upper 8 bits.
+    Args:
+        image: of Pillow; or pixels of shape (C, H, W), whose channels stay as they are unless they
+            are 1 or 3.
+        image_size: side to which it is brought, bilinear and antialiased; None keeps its size.
+        channels: 1 or 3; None gives 1 for a grey image and 3 for any other.
+        how: it becomes square: by its largest centred square (``crop``), as a whole between black
+            bands (``pad``), or as a whole with another ratio (``squash``).
+        depth: of the source, for samples of more than 8 bits; by this image alone if not given.
 
     Raises:
-        ValueError: the image holds floats, whose range is unknown.
+        ValueError: floats that are not from 0 to 1, negative samples, or channels that the image
+            cannot have.
     """
-    image = _plain(image)
-    mode = {1: "L", 3: "RGB", None: image.mode}[channels]
+    if not isinstance(image, Image.Image):
+        if len(image) not in COLOURS:
+            return _fit_planes(image, image_size, channels, how)
+        image = to_image(image)
+    image = _plain(image, depth)
+    if channels not in MODES:
+        raise ValueError(f"channels of image files must be 1 or 3, got {channels}")
+    mode = MODES[channels] or image.mode
     if image.mode != mode:
         image = image.convert(mode)
     if image_size is not None and image.size != (image_size, image_size):
-        square = image.crop(_centred_square(image.size))
-        image = square.resize((image_size, image_size), Image.Resampling.BILINEAR)
+        image = _to_square(image, image_size, how)
     pixels = np.array(image, dtype=np.uint8)
     return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
-def _plain(image: Image.Image) -> Image.Image:
+def _fit_planes(image: Pixels, image_size: int | None, channels: int | None, how: str) -> Pixels:
+    """Each channel of an image that is neither grey nor RGB, brought to its form alone."""
+    if channels not in (None, len(image)):
+        raise ValueError(f"channels must be the {len(image)} of the images, got {channels}")
+    return np.concatenate([fit(to_image(plane[None]), image_size, 1, how) for plane in image])
+
+
+def _plain(image: Image.Image, depth: Depth | None) -> Image.Image:
     """The same in mode L (grey) or RGB."""
     if image.mode == "F":
-        raise ValueError("image must hold integers, got floats")
+        return Image.fromarray(to_bytes(np.asarray(image)))
     if image.mode.startswith("I"):  # convert("L") would clip at 255 instead of scaling
-        return Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
-    if image.mode == "P" and "transparency" in image.info:  # else Pillow warns
-        image = image.convert("RGBA")
+        values = np.asarray(image)
+        deep = Depth(bits_of(int(values.max()))) if depth is None else depth
+        return Image.fromarray(deep.to_bytes(values))
+    if image.has_transparency_data:
+        return _over_background(image)
     mode = "L" if image.mode in GREY_MODES else "RGB"
     return image if image.mode == mode else image.convert(mode)
+
+
+def _over_background(image: Image.Image) -> Image.Image:
+    """What a page of :data:`BACKGROUND` shows of an image that is transparent in places."""
+    grey = image.mode in GREY_MODES
+    image = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+    page = Image.new("RGBA", image.size, (BACKGROUND,) * 3)
+    return Image.alpha_composite(page, image).convert("L" if grey else "RGB")
+
+
+def _to_square(image: Image.Image, side: int, how: str) -> Image.Image:
+    if how == "pad":
+        scale = side / max(image.size)
+        width, height = (max(1, round(length * scale)) for length in image.size)
+        inner = image.resize((width, height), Image.Resampling.BILINEAR)
+        square = Image.new(image.mode, (side, side))  # black
+        square.paste(inner, ((side - width) // 2, (side - height) // 2))
+        return square
+    if how == "crop":
+        image = image.crop(_centred_square(image.size))
+    return image.resize((side, side), Image.Resampling.BILINEAR)
 
 
 def _centred_square(size: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -176,14 +262,29 @@ def to_bytes(values: npt.NDArray[Any]) -> Pixels:
 def channels_first(values: npt.NDArray[Any], *, prefer_first: bool) -> npt.NDArray[Any]:
     """Move the channels of (..., H, W, C) before H and W; (..., C, H, W) stays.
 
-    C is recognised as 1 or 3; where both ends could be C, ``prefer_first`` decides.
+    C is an end of 1 or 3; else the end beside which the sides are equal; else the smaller end.
+    Where that does not decide, ``prefer_first`` does.
 
     Raises:
-        ValueError: neither end can be C.
+        ValueError: C would be more than :data:`MOST_CHANNELS`.
     """
-    first, last = (values.shape[axis] in (1, 3) for axis in (-3, -1))
-    if first and (prefer_first or not last):
-        return values
-    if last:
-        return np.moveaxis(values, -1, -3)
-    raise ValueError(f"an image must have 1 or 3 channels, got shape {values.shape[-3:]}")
+    first = _channels_are_first(*values.shape[-3:], prefer_first=prefer_first)
+    found = values if first else np.moveaxis(values, -1, -3)
+    if not 1 <= found.shape[-3] <= MOST_CHANNELS:
+        raise ValueError(
+            f"an image must have 1 to {MOST_CHANNELS} channels, got shape {values.shape[-3:]}"
+        )
+    return found
+
+
+def _channels_are_first(first: int, middle: int, last: int, *, prefer_first: bool) -> bool:
+    for at_start, at_end in (
+        (first in COLOURS, last in COLOURS),
+        (middle == last, first == middle),  # sides
+        (first < last, last < first),
+    ):
+        if at_start != at_end:
+            return at_start
+        if at_start:
+            break
+    return prefer_first

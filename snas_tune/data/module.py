@@ -18,8 +18,10 @@ from PIL import Image
 
 from snas_tune.data.gather import fit_arrays, gather
 from snas_tune.data.images import (
+    COLOURS,
     ImageSet,
     Labels,
+    Pixels,
     channels_first,
     require_classes,
     to_bytes,
@@ -32,12 +34,12 @@ FORM = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 """The form of a spec of this kind."""
 
 
-def picture(value: Any, name: str) -> Image.Image:
-    """The Pillow image of an image of a data set.
+def picture(value: Any, name: str) -> Image.Image | Pixels:
+    """An image of a data set: the Pillow image of 1 or 3 channels, else the pixels (C, H, W).
 
     Args:
         value: a Pillow image; or a NumPy array or torch tensor of shape (H, W), (H, W, C) or
-            (C, H, W), with uint8 or floats from 0 to 1.
+            (C, H, W), with uint8 or floats from 0 to 1, and up to 64 channels.
         name: of the image, for errors.
 
     Raises:
@@ -55,7 +57,8 @@ def picture(value: Any, name: str) -> Image.Image:
             raise ValueError(f"an image must have 2 or 3 dimensions, got shape {array.shape}")
         else:
             array = channels_first(array, prefer_first=_is_tensor(value))
-        return to_image(to_bytes(array))
+        found = to_bytes(array)
+        return to_image(found) if len(found) in COLOURS else found
     except ValueError as error:
         raise ValueError(f"{error} ({name})") from error
 
@@ -216,8 +219,11 @@ def _array(value: Any) -> np.ndarray[Any, np.dtype[Any]]:
     """An array or tensor, wherever it is, as a NumPy array."""
     try:
         if _is_tensor(value):
-            value = value.detach().cpu().numpy()
-        return np.asarray(value)
+            value = value.detach().cpu()
+            floats = value.is_floating_point()  # bfloat16 is one that NumPy lacks
+            value = (value.float() if floats else value).numpy()
+        array = np.asarray(value)
+        return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
     except Exception as error:  # a tensor of another kind, or lists that are no array
         raise ValueError(f"array must be one of numbers, got {first_line(error)}") from error
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
+from snas_tune.arguments import checked
+from snas_tune.checks import FLAG, FUNCTION
 from snas_tune.data.archives import SUFFIXES, Archive, is_archive
 from snas_tune.data.cache import through_cache
 from snas_tune.data.cifar import Cifar
@@ -15,7 +19,12 @@ from snas_tune.data.folder import Folder
 from snas_tune.data.images import ImageSet
 from snas_tune.data.module import FORM, ModuleFunction
 from snas_tune.data.progress import Progress, StderrProgress, silent
-from snas_tune.data.request import Request, Source
+from snas_tune.data.request import Form, Request, Source, answer
+from snas_tune.setting_checks import SETTINGS
+from snas_tune.text_checks import PATH, TEXT_PATH
+
+if TYPE_CHECKING:
+    from typing import Unpack  # of Python 3.11
 
 _KRIZ = "https://www.cs.toronto.edu/~kriz"
 _ZALANDO = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
@@ -56,7 +65,12 @@ SOURCES: dict[str, Source] = {
 """The sources that have a name. A new one is one entry."""
 
 
-def resolve(spec: str, root: Path, sources: Mapping[str, Source] = SOURCES) -> Source:
+@checked
+def resolve(
+    spec: Annotated[str, TEXT_PATH],
+    root: Annotated[str | Path, PATH],
+    sources: Annotated[Mapping[str, Source], SETTINGS] = SOURCES,
+) -> Source:
     """The source that a spec means: by name, else an existing path, else ``module:function``.
 
     A relative path is looked for in the working directory and then below ``root``.
@@ -66,7 +80,7 @@ def resolve(spec: str, root: Path, sources: Mapping[str, Source] = SOURCES) -> S
     """
     if spec in sources:
         return sources[spec]
-    for path in (Path(spec).expanduser(), root / spec) if spec else ():
+    for path in (Path(spec).expanduser(), Path(root) / spec) if spec else ():
         if path.is_dir():
             return Folder(path)
         if path.is_file():
@@ -83,15 +97,14 @@ def resolve(spec: str, root: Path, sources: Mapping[str, Source] = SOURCES) -> S
     )
 
 
+@checked
 def load(
-    spec: str,
+    spec: Annotated[str, TEXT_PATH],
     *,
-    root: str | Path,
-    image_size: int | None = None,
-    channels: int | None = None,
-    download: bool = True,
-    cache_dir: str | Path | None = None,
-    progress: Progress | None = None,
+    root: Annotated[str | Path, PATH],
+    cache_dir: Annotated[str | Path | None, PATH] = None,
+    progress: Annotated[Progress | None, FUNCTION] = None,
+    **form: Unpack[Form],
 ) -> ImageSet:
     """The training images of a source; its test images are never among them.
 
@@ -100,56 +113,50 @@ def load(
             of a tar or zip file of class folders, see :func:`snas_tune.data.tree.grow`; or
             ``module:function``, see :class:`snas_tune.data.module.ModuleFunction`. A folder that
             is called like a named source is ``./digits``.
-        root: where named sources are looked for and downloaded to; relative paths that are not in
-            the working directory are looked for there too.
-        image_size: side in pixels: the largest centred square is resized to it, bilinear and
-            antialiased. None keeps the source's own size, which all images must then have.
-        channels: 1 (grey) or 3 (RGB). None keeps the source's own: 1 if all images are grey.
-        download: whether a named source that is missing may be downloaded.
+        root: where named sources and downloads are looked for and put; relative paths that are not
+            in the working directory are looked for there too.
         cache_dir: decode once into ``cache_dir/<fingerprint>`` and map the images from there, so
             that all processes of a machine share them, see
             :func:`snas_tune.data.cache.through_cache`; None decodes into this process's memory.
         progress: called as a download or a decoding advances, None for stderr,
             :func:`~snas_tune.data.progress.silent` for nothing.
+        form: ``image_size``, ``channels``, ``fit``, ``bits``, ``bad_images`` and ``download``, see
+            :class:`~snas_tune.data.request.Request`.
 
     Raises:
         ValueError: the spec, the data or the cache is wrong; one line that names the fault.
     """
-    request = _request(spec, True, root, image_size, channels, download, progress)
-    return _read(request, cache_dir)
+    return _read(_request(spec, root, progress, form), cache_dir)
 
 
+@checked
 def load_test(
-    spec: str,
+    spec: Annotated[str, TEXT_PATH],
     *,
-    root: str | Path,
-    image_size: int | None = None,
-    channels: int | None = None,
-    download: bool = True,
-    cache_dir: str | Path | None = None,
-    progress: Progress | None = None,
+    root: Annotated[str | Path, PATH],
+    cache_dir: Annotated[str | Path | None, PATH] = None,
+    progress: Annotated[Progress | None, FUNCTION] = None,
+    **form: Unpack[Form],
 ) -> ImageSet:
     """The test images of a source, for the same arguments as :func:`load`.
 
     For ``digits`` they are every fifth image of each class; for folders and archives the images in
-    ``test/`` (or ``val/``) beside ``train/``.
+    ``test/`` beside ``train/``.
 
     Raises:
         ValueError: as :func:`load`.
         NoTestImages: a ValueError, too: the source has no test images.
     """
-    request = _request(spec, False, root, image_size, channels, download, progress)
-    return _read(request, cache_dir)
+    return _read(replace(_request(spec, root, progress, form), train=False), cache_dir)
 
 
+@checked
 def check(
-    spec: str,
+    spec: Annotated[str, TEXT_PATH],
     *,
-    root: str | Path,
-    image_size: int | None = None,
-    channels: int | None = None,
-    download: bool = True,
-    train: bool = True,
+    root: Annotated[str | Path, PATH],
+    train: Annotated[bool, FLAG] = True,
+    **form: Unpack[Form],
 ) -> None:
     """Raise the errors of :func:`load` that can be found cheaply.
 
@@ -157,44 +164,32 @@ def check(
     class of a folder is decoded, a module is imported. The network is not used.
 
     Args:
-        spec: as for :func:`load`, and so are the next four.
+        spec: as for :func:`load`.
         root: where named sources and relative paths are looked for.
-        image_size: side in pixels.
-        channels: 1 or 3.
-        download: whether a missing source may be downloaded.
         train: whether the training or the test images will be loaded.
+        form: as for :func:`load`.
 
     Raises:
         ValueError: as :func:`load`.
     """
-    request = _request(spec, train, root, image_size, channels, download, silent)
+    request = replace(_request(spec, root, silent, form), train=train)
     resolve(spec, request.root).check(request)
 
 
-def _request(
-    spec: str,
-    train: bool,
-    root: str | Path,
-    image_size: int | None,
-    channels: int | None,
-    download: bool,
-    progress: Progress | None,
-) -> Request:
+def _request(spec: str, root: str | Path, progress: Progress | None, form: Form) -> Request:
     return Request(
         spec=spec,
-        train=train,
         root=Path(root).expanduser(),
-        image_size=image_size,
-        channels=channels,
-        download=download,
         progress=StderrProgress() if progress is None else progress,
+        listed=spec not in SOURCES,
+        **form,
     )
 
 
 def _read(request: Request, cache_dir: str | Path | None) -> ImageSet:
     source = resolve(request.spec, request.root)
     if cache_dir is None:
-        return source.read(request)
+        return answer(source, request)
     return through_cache(source, request, Path(cache_dir).expanduser())
 
 

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from snas_tune.checks import COUNT, COUNT_OR_ZERO, OPEN_SHARE, check_value
+from snas_tune.arguments import checked
+from snas_tune.checks import COUNT, COUNT_OR_ZERO, OPEN_SHARE, check_value, is_instance
 
 Indices = npt.NDArray[np.int64]
 
 
+@checked
 def split(
-    labels: npt.NDArray[Any],
+    labels: Annotated[npt.NDArray[Any], is_instance(np.ndarray)],
     *,
-    validation_fraction: float,
-    seed: int,
-    classes: Sequence[str] | None = None,
+    validation_fraction: Annotated[float, OPEN_SHARE],
+    seed: Annotated[int, COUNT_OR_ZERO],
+    classes: Annotated[Sequence[str] | None, is_instance(list, tuple)] = None,
 ) -> tuple[Indices, Indices]:
     """Divide images into a training and a validation part.
 
@@ -37,13 +39,65 @@ def split(
     Raises:
         ValueError: an argument out of range, or a class of one image.
     """
-    check_value("validation_fraction", validation_fraction, OPEN_SHARE)
     require_two(labels, classes)
     names, counts = _classes(labels)
     shares = counts * validation_fraction
     taken = _apportion(shares, round(len(labels) * validation_fraction)).clip(1, counts - 1)
     validation = _draw(labels, names, taken, seed)
     return np.setdiff1d(np.arange(len(labels)), validation), validation
+
+
+def split_rows(
+    labels: npt.NDArray[Any],
+    given: npt.NDArray[np.bool_] | None = None,
+    *,
+    validation_fraction: float,
+    seed: int,
+    limit: int | None = None,
+    classes: Sequence[str] | None = None,
+) -> tuple[Indices, Indices]:
+    """The rows of the training and of the validation images.
+
+    Args:
+        labels: integers of shape (N,).
+        given: shape (N,), which are validation images; :func:`split` chooses if None.
+        validation_fraction: as for :func:`split`.
+        seed: fixes the parts, and the subset where there is a limit.
+        limit: take a stratified subset of so many images, of given parts each by its share.
+        classes: as for :func:`split`.
+
+    Raises:
+        ValueError: as :func:`split` and :func:`subset`.
+    """
+    if given is not None:
+        return _given_rows(labels, given, limit, seed)
+
+    def parts(rows: Indices) -> tuple[Indices, Indices]:
+        return split(
+            labels[rows], validation_fraction=validation_fraction, seed=seed, classes=classes
+        )
+
+    train, validation = parts(np.arange(len(labels)))  # also with a limit: refuses one image
+    if limit is None:
+        return train, validation
+    keep = subset(labels, limit=limit, seed=seed, least=2)
+    train, validation = parts(keep)
+    return keep[train], keep[validation]
+
+
+def _given_rows(
+    labels: npt.NDArray[Any], given: npt.NDArray[np.bool_], limit: int | None, seed: int
+) -> tuple[Indices, Indices]:
+    train, validation = np.flatnonzero(~given), np.flatnonzero(given)
+    if limit is None or limit >= len(labels):
+        return train, validation
+    share = round(limit * len(validation) / len(labels))
+    wanted = (limit - share, share)
+    train, validation = (
+        rows[subset(labels[rows], limit=count, seed=seed)]
+        for rows, count in zip((train, validation), wanted, strict=True)
+    )
+    return train, validation
 
 
 def require_two(
@@ -72,7 +126,14 @@ def require_two(
             raise ValueError(f"class {shown} must have at least two images, got {count}{place}")
 
 
-def subset(labels: npt.NDArray[Any], *, limit: int, seed: int, least: int = 1) -> Indices:
+@checked
+def subset(
+    labels: Annotated[npt.NDArray[Any], is_instance(np.ndarray)],
+    *,
+    limit: int,
+    seed: Annotated[int, COUNT_OR_ZERO],
+    least: Annotated[int, COUNT] = 1,
+) -> Indices:
     """Choose at most ``limit`` images, each class by its share and at least ``least`` of each.
 
     Args:
@@ -134,5 +195,5 @@ def _draw(labels: npt.NDArray[Any], names: npt.NDArray[Any], taken: Indices, see
 
 
 def _generator(seed: int) -> np.random.Generator:
-    check_value("seed", seed, COUNT_OR_ZERO)
+    seed = check_value("seed", seed, COUNT_OR_ZERO)
     return np.random.default_rng(seed)

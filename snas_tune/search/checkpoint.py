@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import torch
 
 from snas_tune.arguments import checked
-from snas_tune.checks import is_instance
+from snas_tune.checks import FLAG, is_instance
 from snas_tune.config import SearchConfig
 from snas_tune.data import ImageSet
 from snas_tune.files import replacing
@@ -25,6 +25,10 @@ KEYS = {
     2: ("config", "shape", "step", "implementation", "supernet", "method"),
 }
 """What a saved state of each format has besides it."""
+
+LATER = ("images", "normalise", "statistics")
+"""What states of format 2 have, too, unless they are old: the record of the images, and with it the
+normalisation and the child's batch-norm statistics, so that a child needs no images."""
 
 
 @checked
@@ -73,6 +77,8 @@ def _reason(error: Exception) -> str:
 def load_search(
     directory: Annotated[str | Path, PATH],
     images: Annotated[ImageSet | None, is_instance(ImageSet)] = None,
+    *,
+    same_images: Annotated[bool, FLAG] = True,
     **changes: object,
 ) -> Search:
     """The search that a checkpoint holds, ready to go on or to give its child.
@@ -80,13 +86,14 @@ def load_search(
     Args:
         directory: of the checkpoint.
         images: its training images; loaded as its config says if not given.
+        same_images: refuse other images of the same classes.
         changes: settings that may differ from the saved ones, such as ``device`` or ``data_root``.
 
     Raises:
-        ValueError: no readable checkpoint, or of another search space.
+        ValueError: no readable checkpoint, or of another search space, or of other images.
     """
     state = read_state(directory)
     config = SearchConfig.from_dict({**state["config"], **changes})
     search = Search(config, images, state["implementation"])
-    search.load_state_dict(state)
+    search.load_state_dict(state, same_images=same_images)
     return search

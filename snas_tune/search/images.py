@@ -1,11 +1,30 @@
-"""The training images that a config names."""
+"""The training images that a config names, and the record by which a search knows them again."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from snas_tune.checks import check_value, is_instance
 from snas_tune.config import SearchConfig
 from snas_tune.data import ImageSet, load
+from snas_tune.data.found import counts_of
+from snas_tune.data.request import Form
 from snas_tune.data.split import require_two
 from snas_tune.training.batches import require_square
+
+SHOWN = 3
+"""Classes that a message names."""
+
+
+def form_of(config: SearchConfig) -> Form:
+    """The form of a config's images, as :func:`snas_tune.data.load` takes it."""
+    return {
+        "image_size": config.image_size,
+        "channels": config.image_channels,
+        "fit": config.fit,
+        "bad_images": config.bad_images,
+    }
 
 
 def load_images(config: SearchConfig) -> ImageSet:
@@ -15,12 +34,79 @@ def load_images(config: SearchConfig) -> ImageSet:
         ValueError: the images are not square, or a class has one image only.
     """
     images = load(
-        config.data,
-        root=config.data_root,
-        image_size=config.image_size,
-        channels=config.image_channels,
-        cache_dir=config.data_cache,
+        config.data, root=config.data_root, cache_dir=config.data_cache, **form_of(config)
     )
     require_square(images, config.data)
-    require_two(images.labels, images.classes, config.data)
+    if images.validation is None:
+        require_two(images.labels, images.classes, config.data)
     return images
+
+
+def image_record(images: ImageSet) -> dict[str, Any]:
+    """What a checkpoint and the description of a sweep say of the training images."""
+    return {
+        "classes": list(images.classes),
+        "counts": list(counts_of(images.labels, images.classes)),
+        "shape": list(images.images.shape[1:]),
+        "bits": images.bits,
+        "fingerprint": images.fingerprint(),
+    }
+
+
+def check_images(
+    recorded: Mapping[str, Any] | None, found: Mapping[str, Any], *, same: bool
+) -> None:
+    """Refuse images that are not those of a search.
+
+    Args:
+        recorded: the search's :func:`image_record`; None where it is older than these records.
+        found: of the images that are there now.
+        same: also refuse another list of files of the same classes.
+
+    Raises:
+        ValueError: the classes differ, or, with ``same``, the files; one line that names them.
+    """
+    if recorded is None:
+        return
+    theirs, ours = recorded["classes"], found["classes"]
+    if theirs != ours:
+        raise ValueError(f"classes must be those of the search, {_difference(theirs, ours)}")
+    if same and (line := changed_line(recorded, found)):
+        raise ValueError(f"images must be those of the search, got others: {line}")
+
+
+def changed_line(recorded: Mapping[str, Any] | None, found: Mapping[str, Any]) -> str:
+    """In which way images of the same classes are not the search's; empty if they are."""
+    if recorded is None or recorded["fingerprint"] == found["fingerprint"]:
+        return ""
+    before, now = sum(recorded["counts"]), sum(found["counts"])
+    if before != now:
+        return f"{now:,} images where the search had {before:,}"
+    return f"{now:,} images as before, with other names, sizes, labels or bits"
+
+
+def _difference(theirs: Sequence[str], ours: Sequence[str]) -> str:
+    """Which classes differ, their order included."""
+    new, gone = ([n for n in a if n not in b] for a, b in ((ours, theirs), (theirs, ours)))
+    if new or gone:
+        parts = [f"{word} {_names(some)}" for word, some in (("new", new), ("gone", gone)) if some]
+        return f"{len(theirs)} of them, got {len(ours)} ({'; '.join(parts)})"
+    moved = [f"{b!r} in place of {a!r}" for a, b in zip(theirs, ours, strict=True) if a != b]
+    return f"in their order, got {_listed(moved)}"
+
+
+def _names(names: Sequence[str]) -> str:
+    return _listed([repr(name) for name in names])
+
+
+def _listed(texts: Sequence[str]) -> str:
+    rest = len(texts) - SHOWN
+    return ", ".join(texts[:SHOWN]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def images_of(config: SearchConfig, images: ImageSet | None) -> ImageSet:
+    """The images of a search: those that are given, else those that its config names."""
+    if images is None:
+        return load_images(config)
+    given: ImageSet = check_value("images", images, is_instance(ImageSet))
+    return given

@@ -11,9 +11,22 @@ from typing import Any
 import torch
 
 from snas_tune.results import CREDIT
-from snas_tune.search.methods.method import StepResult
+from snas_tune.search.methods.method import Method, StepResult
 from snas_tune.space.choices import Choice
 from snas_tune.training.diverged import Diverged
+
+
+def step_text(method: Method, first: int) -> Callable[[int], str]:
+    """Describes a step of an epoch for messages; ``first`` is the epoch's first step."""
+
+    def text(number: int) -> str:
+        step = first + number
+        return (
+            f"step {step} (penalty strength {method.task.config.penalty_strength:g}, temperature "
+            f"{method.temperature(step):.4g}, learning rate {method.learning_rate(step):.4g})"
+        )
+
+    return text
 
 
 def training_report(

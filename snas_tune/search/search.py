@@ -19,11 +19,12 @@ from snas_tune.config import SearchConfig
 from snas_tune.data import ImageSet
 from snas_tune.results import ARCHITECTURE
 from snas_tune.search.autotune import choose_implementation, recorded_implementation
-from snas_tune.search.images import load_images
+from snas_tune.search.images import check_images, image_record, images_of
+from snas_tune.search.kept import check_child
 from snas_tune.search.methods.method import Batch, StepResult, Task
 from snas_tune.search.methods.table import build_method, method_class
 from snas_tune.search.penalty import Penalty, TargetPenalty
-from snas_tune.search.report import training_report
+from snas_tune.search.report import step_text, training_report
 from snas_tune.search.sampling import entropy_share
 from snas_tune.search.state import FORMAT, check_state, implementation_record
 from snas_tune.space.choices import one_hot
@@ -58,7 +59,7 @@ class Search:
     ) -> None:
         self.config = config
         self.runtime = choose_runtime(config)
-        images = load_images(config) if images is None else images
+        images = images_of(config, images)
         self.data = split_images(
             images,
             self.runtime.device,
@@ -76,6 +77,8 @@ class Search:
         self.steps_per_epoch = steps_per_epoch(len(self.parts[0]), config.batch_size)
         self.steps = config.epochs * self.steps_per_epoch
         self.step = 0
+        self.images = image_record(images)
+        self.statistics: Mapping[str, Tensor] = {}
         self._build_costs()
         self._build_network(choose_implementation(self.space, self.runtime, config, began))
 
@@ -108,19 +111,9 @@ class Search:
                 f"drop_path must be 0 in space {self.space.name}, which has no paths to drop, "
                 f"got {config.drop_path}"
             )
-        self._check_child()
+        check_child(self.space)
         task = Task(config, self.space, self.runtime, self.penalty, self.steps)
         self.method = build_method(task, self.supernet)
-
-    def _check_child(self) -> None:
-        """Refuse, before any step, a child that could not take over weights."""
-        with torch.random.fork_rng(devices=[]):
-            child = self.space.child(self.space.derive([0] * len(self.space.choices)))
-        if not callable(getattr(child, "inherit", None)):
-            raise ValueError(
-                f"child of space {self.space.name} must have a method inherit(supernet), "
-                f"got a {type(child).__name__} without it"
-            )
 
     @property
     def epoch(self) -> int:
@@ -183,7 +176,7 @@ class Search:
             results.append(self.take_step())
         report = {
             "temperature": self.method.temperature(self.step - 1),
-            **training_report(results, self.space.choices, self._settings_from(first)),
+            **training_report(results, self.space.choices, step_text(self.method, first)),
         }
         trained = time.perf_counter()
         report |= self.evaluate()
@@ -191,26 +184,13 @@ class Search:
         report["seconds_training"] = trained - start
         return report
 
-    def _settings_from(self, first: int) -> Callable[[int], str]:
-        """Describes a step of an epoch for messages; ``first`` is the epoch's first step."""
-
-        def settings(number: int) -> str:
-            step = first + number
-            return (
-                f"step {step} (penalty strength {self.config.penalty_strength:g}, temperature "
-                f"{self.method.temperature(step):.4g}, "
-                f"learning rate {self.method.learning_rate(step):.4g})"
-            )
-
-        return settings
-
     def evaluate(self) -> dict[str, Any]:
         """Measure supernet and child as they are now: the report's part that trains nothing.
 
         Raises:
             Diverged: the supernet or the child answers with NaN or infinity.
         """
-        derived = self.derive()
+        derived, self.statistics = self.derive(), {}
         live = self.space.live(derived)
         logits = self.method.option_logits()
         report: dict[str, Any] = {
@@ -230,8 +210,10 @@ class Search:
         if self.space.latency is not None:
             report["latency_ms"] = self.space.child_cost("latency_ms", live)
         if self.finished or self.epoch % self.config.child_every == 0:
-            report["child_accuracy"] = self.child_accuracy(self.child(derived))
+            child = self.child(derived)
+            report["child_accuracy"] = self.child_accuracy(child)
             self._check_finite("child_accuracy", report)
+            self.statistics = dict(child.named_buffers())
         self._check_finite("accuracy", report)
         return report
 
@@ -283,13 +265,13 @@ class Search:
             )
         return child
 
-    def child_accuracy(self, child: Any) -> float:
-        """Validation top-1 of a child network."""
+    def child_accuracy(self, child: Any, metric: str | None = None) -> float:
+        """Validation accuracy of a child network, by another metric than the config's if given."""
         child.eval()
-        return self._accuracy(child)
+        return self._accuracy(child, metric=metric)
 
     def supernet_accuracy(self) -> float:
-        """Validation top-1 of the supernet, a new draw of the last step's kind for each batch.
+        """Validation accuracy of the supernet, a new draw of the last step's kind for each batch.
 
         Batches are small enough for :data:`SAMPLES` of them, as one draw would measure luck.
         """
@@ -305,16 +287,19 @@ class Search:
         return self._accuracy(predict, SAMPLES)
 
     def picks_accuracy(self, picks: Sequence[int]) -> float:
-        """Validation top-1 of the supernet under one option for each choice, by position."""
+        """Validation accuracy of the supernet under one option for each choice, by position."""
         self.supernet.eval()
         sample = one_hot(picks, self.space.choices).to(self.runtime.device, self.runtime.dtype)
         active = [[pick] for pick in picks]
         return self._accuracy(lambda images: self.supernet(images, sample, None, active))
 
-    def _accuracy(self, predict: Callable[[Tensor], Tensor], batches: int = 1) -> float:
-        most = -(-len(self.data.validation) // batches)
-        size = min(self.config.evaluation_batch_size, most)
-        return accuracy(predict, self.data.validation, self.data.normalise, self.runtime, size)
+    def _accuracy(
+        self, predict: Callable[[Tensor], Tensor], batches: int = 1, metric: str | None = None
+    ) -> float:
+        images, config = self.data.validation, self.config
+        size = min(config.evaluation_batch_size, -(-len(images) // batches))
+        metric = metric or config.metric
+        return accuracy(predict, images, self.data.normalise, self.runtime, size, metric)
 
     def state_dict(self) -> dict[str, Any]:
         """All that a search needs to go on bit for bit.
@@ -330,16 +315,27 @@ class Search:
             # Under names that all implementations share, so that another one may go on.
             "supernet": dict(self.supernet.named_tensors()),
             "method": self.method.state_dict(),
+            "images": self.images,
+            "normalise": {
+                "mean": self.data.normalise.mean,
+                "deviation": self.data.normalise.deviation,
+            },
+            "statistics": dict(self.statistics),
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any], *, same_images: bool = True) -> None:
         """Go on from a saved state of format :data:`snas_tune.search.state.FORMAT`.
 
+        Args:
+            state: the saved state.
+            same_images: refuse other images of the same classes, with which it is another search.
+
         Raises:
-            ValueError: it is of another search space, method or horizon; the message names the
-                first difference.
+            ValueError: it is of another search space, method or horizon, or of other images; the
+                message names the first difference.
         """
         check_state(state, self.config, self.space)
+        check_images(state.get("images"), self.images, same=same_images)
         began = recorded_implementation(
             self.space, self.runtime, self.config, state["implementation"]
         )
@@ -348,3 +344,4 @@ class Search:
         self.supernet.load_tensors(state["supernet"])
         self.method.load_state_dict(state["method"])
         self.step = state["step"]
+        self.statistics = state.get("statistics", {})

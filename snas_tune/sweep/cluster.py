@@ -6,6 +6,10 @@ import logging
 import os
 import re
 import socket
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, Any
 
 import optuna
@@ -26,6 +30,12 @@ _periods: set[str] = set()
 NOISY = ("ray.tune", "ray.train", "ray.air")
 """Loggers whose tracebacks would drown the one line that says why a trial failed."""
 
+OF_A_SOCKET = "/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+"""As long as what Ray puts behind its folder to name a socket."""
+
+PLACES = ("/tmp", "/var/tmp", "/dev/shm")
+"""Where Ray's folder may be if the usual place will not do."""
+
 
 @checked
 def quiet_ray(
@@ -40,7 +50,7 @@ def quiet_ray(
         cpus: cores that a local one may use; all of them if not given.
 
     Raises:
-        ValueError: there is no cluster at the address.
+        ValueError: there is no cluster at the address, or Ray cannot start here.
     """
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # our own lines show progress
     os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "0")
@@ -56,12 +66,60 @@ def quiet_ray(
         options: dict[str, Any] = {"address": address}
         if not joined(address):  # without an address Ray joins whatever ran here last
             options = {"address": "local", "num_cpus": cpus, "include_dashboard": False}
+            options["_temp_dir"] = ray_folder()
         try:
             ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
-        except (ConnectionError, RuntimeError) as error:
-            raise _no_cluster(address, error) from error
+        except (OSError, RuntimeError, ValueError) as error:
+            if joined(address):
+                raise _no_cluster(address, error) from error
+            raise ValueError(
+                f"RAY_TMPDIR and HOME must be folders in which Ray can start, got "
+                f"{options['_temp_dir'] or _usual_folder()} and {os.environ.get('HOME')} "
+                f"({first_line(error)})"
+            ) from error
+        with suppress(AttributeError):  # else it prints twenty lines of a log if a process dies
+            ray._private.worker.global_worker_stdstream_dispatcher.remove_handler("ray_print_logs")
     for name in NOISY:  # after init, which sets up Ray's loggers
         logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def ray_folder() -> str | None:
+    """The folder for what a Ray on this machine writes; None if its usual one will do.
+
+    The names of its sockets lie below, and the system takes no long ones.
+
+    Raises:
+        ValueError: no folder will do.
+    """
+    limit = 107 if sys.platform == "linux" else 103
+    room = limit - len(OF_A_SOCKET)
+    usual = _usual_folder()
+    if _takes(usual, room):
+        return None
+    for folder in (f"{place}/ray-{os.getuid()}" for place in PLACES):
+        if _takes(folder, room):
+            return folder
+    raise ValueError(
+        f"RAY_TMPDIR must be a folder that can be written and has at most {room - len('/ray')} "
+        f"bytes in its path, got {usual.removesuffix('/ray')}"
+    )
+
+
+def _usual_folder() -> str:
+    """Where Ray writes if it is not told."""
+    return f"{os.environ.get('RAY_TMPDIR') or os.environ.get('TMPDIR') or '/tmp'}/ray"
+
+
+def _takes(folder: str, room: int) -> bool:
+    """Whether a folder can be written, and its path has at most ``room`` bytes."""
+    if len(os.fsencode(folder)) > room or not folder.startswith("/"):
+        return False
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
 
 
 def save_states_of(trials: int) -> None:

@@ -14,7 +14,7 @@ import torch
 from snas_tune.config import SearchConfig
 from snas_tune.data import check
 from snas_tune.search.footprint import footprint
-from snas_tune.search.images import load_images
+from snas_tune.search.images import form_of, load_images
 from snas_tune.search.methods.table import method_class
 from snas_tune.search.search import Search
 from snas_tune.space.latency import read_latencies
@@ -62,13 +62,13 @@ def check_settings(space: Mapping[str, Any], address: str | None = None) -> list
     for table in {config.latency_table for config in configs}:
         if table is not None:
             read_latencies(table)
-    for data in dict.fromkeys(map(_data_of, configs)):
-        check(data[0], root=data[1], image_size=data[2], channels=data[3])
+    for config in {_data_of(config): config for config in configs}.values():
+        check(config.data, root=config.data_root, **form_of(config))
     return configs
 
 
-def _data_of(config: SearchConfig) -> tuple[str, str, int | None, int | None]:
-    return config.data, config.data_root, config.image_size, config.image_channels
+def _data_of(config: SearchConfig) -> tuple[object, ...]:
+    return config.data, config.data_root, *form_of(config).values()
 
 
 def check_sweep(space: Mapping[str, Any], address: str | None = None) -> SearchConfig:
@@ -107,7 +107,7 @@ def _build_search(
     with _threads_of(config):
         images = load_images(config)
         same = [other for other in others if _data_of(other) == _data_of(config)]
-        check_images(same, images.labels, images.classes)
+        check_images(same, images)
         return Search(SearchConfig.from_dict({**config.to_dict(), **changes}), images)
 
 

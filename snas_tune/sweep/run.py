@@ -19,9 +19,11 @@ from snas_tune.setting_checks import SETTINGS
 from snas_tune.sweep.callbacks import SweepDriver
 from snas_tune.sweep.callbacks.trials import sweep_trial
 from snas_tune.sweep.prepare import prepare
+from snas_tune.sweep.ray_watch import SweepWatch
 from snas_tune.sweep.result import SweepResult, sweep_result
 from snas_tune.sweep.settings import MOST_CORES, SweepSettings
 from snas_tune.sweep.trainable import SnasTrainable
+from snas_tune.sweep.watch import say
 
 
 @checked
@@ -30,6 +32,7 @@ def run_sweep(
     settings: Annotated[SweepSettings, is_instance(SweepSettings)],
     *,
     on_start: Annotated[Callable[[str], None] | None, FUNCTION] = None,
+    on_stuck: Annotated[Callable[[str], None], FUNCTION] = say,
 ) -> SweepResult:
     """Run a sweep with ``tune.run`` and return its front.
 
@@ -39,15 +42,19 @@ def run_sweep(
         space: from :func:`snas_tune.sweep.sweep_space`.
         settings: of the sweep.
         on_start: called with the experiment's directory when all is checked, before any trial.
+        on_stuck: called from another thread, with one line, when the sweep is lost and this call
+            cannot return, as it waits inside Ray; a program may end itself there.
 
     Raises:
         ValueError: an input is wrong, and no trial has started; or the storage went away.
+        SweepLost: Ray's own processes or the results' folder are gone; what is saved is said.
     """
     ready = prepare(space, settings)
     if on_start is not None:
         on_start(ready.path)
     driver = SweepDriver(settings.trials, progress=settings.progress, space=ready.space)
-    with _termination_as_interrupt(), _storage_errors_named(ready.storage):
+    watch = SweepWatch(ready.path, driver.front, on_stuck)
+    with _termination_as_interrupt(), _storage_errors_named(ready.storage), watch.over_all():
         analysis = tune.run(
             SnasTrainable,
             name=settings.name,
@@ -61,7 +68,7 @@ def run_sweep(
             trial_dirname_creator=_name_of,
             checkpoint_config=_checkpoints(settings),
             max_failures=settings.max_failures,
-            callbacks=[driver],
+            callbacks=[driver, watch],
             resume="AUTO+ERRORED" if ready.restore else None,
             reuse_actors=ready.reuse_actors,
             raise_on_failed_trial=False,
@@ -146,7 +153,7 @@ def make_tuner(
         run_config=tune.RunConfig(
             name=settings.name,
             storage_path=ready.storage,
-            callbacks=[driver],
+            callbacks=[driver, SweepWatch(ready.path, driver.front)],
             failure_config=tune.FailureConfig(max_failures=settings.max_failures),
             checkpoint_config=_checkpoints(settings),
             verbose=0,

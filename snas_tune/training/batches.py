@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from snas_tune.data import ImageSet, split, subset
+from snas_tune.data import ImageSet, split_rows
 from snas_tune.training.seeds import generator_for
 
 ALL = slice(None)
@@ -42,7 +42,7 @@ class Images:
 
     @property
     def channels(self) -> int:
-        """1 or 3."""
+        """1 (grey), 3 (RGB) or another number."""
         return int(self.pixels.shape[1])
 
     @staticmethod
@@ -103,7 +103,8 @@ def split_images(
     Args:
         images: any labelled images that are square.
         device: where the parts will lie.
-        validation_fraction: share of the validation part, above 0 and below 1.
+        validation_fraction: share of the validation part, above 0 and below 1; without a say where
+            the images name their own validation images.
         seed: fixes the parts, and the subset where there is a limit.
         limit: take a stratified subset of so many images; all of them if not given.
         dtype: of normalised images.
@@ -111,21 +112,15 @@ def split_images(
     Raises:
         ValueError: the images are not square, or a part would lack a class.
     """
-
-    def parts(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return split(
-            images.labels[rows],
-            validation_fraction=validation_fraction,
-            seed=seed,
-            classes=images.classes,
-        )
-
     require_square(images)
-    keep = np.arange(len(images))
-    train, validation = parts(keep)  # also where a subset is taken: refuses a class of one image
-    if limit is not None:
-        keep = subset(images.labels, limit=limit, seed=seed, least=2)
-        train, validation = (keep[part] for part in parts(keep))
+    train, validation = split_rows(
+        images.labels,
+        images.validation,
+        validation_fraction=validation_fraction,
+        seed=seed,
+        limit=limit,
+        classes=images.classes,
+    )
     mean, deviation = (
         torch.tensor(values, dtype=dtype, device=device).view(-1, 1, 1)
         for values in _measure(np.asarray(images.images), train)

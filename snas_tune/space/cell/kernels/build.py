@@ -10,6 +10,7 @@ import hashlib
 import platform
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from snas_tune.files import cache_directory, replacing
@@ -49,6 +50,7 @@ def compiled() -> Path:
     # Trials that compile at the same time replace the file by the same one.
     with replacing(path) as partial:
         command = [compiler, *FLAGS, str(SOURCE), "-o", str(partial)]
+        sys.stderr.write("compiling the kernels, once for this machine, up to a minute ...\n")
         subprocess.run(command, check=True, capture_output=True, text=True)
     return path
 
