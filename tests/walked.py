@@ -1,0 +1,553 @@
+"""Every public function with arguments that are right, for the walk over every parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from front_rows import GENOTYPE, row
+from matplotlib.figure import Figure
+from ray import tune
+from walk import Walked
+from walked_settings import AUGMENTATION, FORM, REQUEST, SEARCH, SWEEP, TRAINING
+
+import snas_tune
+from snas_tune import annealing, architecture, data, front, pictures, stopping, sweep
+from snas_tune.export import program
+from snas_tune.search.search import Search
+from snas_tune.space import latency
+from snas_tune.space.cell.genotype import Genotype
+from snas_tune.training.augment import Augmentation
+from snas_tune.training.train import Training, train
+
+MODULES = (
+    "snas_tune",
+    "snas_tune.sweep",
+    "snas_tune.front",
+    "snas_tune.stopping",
+    "snas_tune.data",
+    "snas_tune.pictures",
+    "snas_tune.export.program",
+    "snas_tune.training.train",
+    "snas_tune.training.augment",
+    "snas_tune.space.latency",
+    "snas_tune.architecture",
+    "snas_tune.annealing",
+)
+"""What users and examples import."""
+
+NOT_WALKED = {
+    "Tune calls it": (
+        "ParetoScheduler.",
+        "ParetoSearch.",
+        "sweep.BatchedOptuna.",
+        "SnasTrainable",
+        "sweep.SweepDriver.",
+    ),
+    "a value that the package makes": (
+        "sweep.SweepResult",
+        "stopping.Outcome",
+        "stopping.Report",
+        "training.train.EpochReport",
+        "data.Found",
+        "training.train.Training.",
+    ),
+    "the scheduler calls it, whose arguments are walked": (
+        "stopping.History",
+        "stopping.Journal",
+        "stopping.Judge",
+        "stopping.widest_gap",
+        "front.RunningFront.add",
+        "front.FrontFile.add",
+    ),
+    "a form that users' own classes have": (
+        "stopping.Rule",
+        "data.Source",
+        "data.Progress",
+        "architecture.Architecture",
+    ),
+    "training calls it with tensors": (
+        "training.augment.augment",
+        "ChildNetwork.forward",
+        "ChildNetwork.inherit",
+        "export.program.compare",
+    ),
+    "it says nothing, whatever it is told": ("data.silent",),
+    "an error": ("data.NoTestImages",),
+}
+"""By reason, functions whose arguments no user gives. A name with a dot at its end stands for all
+methods of a class."""
+
+PAIRS = "value"
+POINTS = np.array([[0.5, 2.0], [0.7, 3.0]])
+
+
+def walked(search: Search) -> dict[str, Walked]:
+    """Each function, by the name that :func:`walk.public_functions` gives it."""
+    return {
+        **of_settings(),
+        **of_sweeps(search),
+        **of_fronts(),
+        **of_images(),
+        **of_networks(search),
+        **of_architectures(),
+    }
+
+
+def of_settings() -> dict[str, Walked]:
+    return {
+        "SearchConfig": Walked(snas_tune.SearchConfig, {"cells": 3, "channels": 12}, SEARCH),
+        "SearchConfig.from_dict": Walked(
+            snas_tune.SearchConfig.from_dict,
+            {"values": {}},
+            {"values": "dict"},
+            {"values": "settings"},
+        ),
+        "SweepSettings": Walked(snas_tune.SweepSettings, {"name": "x"}, SWEEP),
+        "training.train.Training": Walked(Training, {"epochs": 1}, TRAINING),
+        "training.augment.Augmentation": Walked(Augmentation, {}, AUGMENTATION),
+    }
+
+
+def of_sweeps(search: Search) -> dict[str, Walked]:
+    space = sweep.sweep_space(cells=3)
+    settings = sweep.SweepSettings(name="x")
+    sizes = {"cpus_per_trial": "size", "gpus_per_trial": "size or 0"}
+    searcher = {"concurrent": "count", "sampler": "value", "seed": "whole", "points": "points"}
+    running = {"trials": 4, "progress": False, "space": {}}
+    of_running = {"trials": "count", "progress": "flag", "space": "settings?"}
+    return {
+        "sweep_space": Walked(
+            sweep.sweep_space,
+            {},
+            {
+                "penalty": "value",
+                "schedules": "value",
+                "temperature_start": "value",
+                "temperature_end": "value",
+                "**epochs": "count",
+            },
+            {"schedules": "schedule"},
+        ),
+        "run_sweep": Walked(
+            sweep.run_sweep,
+            {"space": space, "settings": settings},
+            {
+                "space": "settings",
+                "settings": "value",
+                "on_start": "function?",
+                "on_stuck": "function",
+            },
+        ),
+        "make_tuner": Walked(
+            sweep.make_tuner,
+            {"space": space, "settings": settings},
+            {"space": "settings", "settings": "value"},
+        ),
+        "sweep.tuner_trainable": Walked(sweep.tuner_trainable, {}, sizes),
+        "sweep.trial_name": Walked(
+            sweep.trial_name, {"config": {}}, {"config": "dict"}, {"config": "settings"}
+        ),
+        "sweep.quiet_ray": Walked(sweep.quiet_ray, {}, {"address": "value?", "cpus": "count?"}),
+        "sweep.sweep_callbacks": Walked(sweep.sweep_callbacks, running, of_running),
+        "sweep.SweepDriver": Walked(sweep.SweepDriver, running, of_running),
+        "sweep.sweep_result": Walked(
+            sweep.sweep_result,
+            {"path": "x", "outcome": tune.ExperimentAnalysis.__new__(Outcome), "trials": 3},
+            {"path": "path", "outcome": "value", "trials": "count"},
+        ),
+        "sweep.write_pictures": Walked(
+            sweep.write_pictures,
+            {"result": sweep.SweepResult("x", some_front(), {}, 1, 1), "directory": "drawn"},
+            {"result": "value", "directory": "path"},
+        ),
+        "sweep.make_scheduler": Walked(
+            sweep.make_scheduler,
+            {"config": search.config},
+            {
+                "config": "value",
+                "rule": "value",
+                "grace_period": "1?",
+                "reduction_factor": "above 1",
+            },
+        ),
+        "sweep.make_searcher": Walked(
+            sweep.make_searcher,
+            {"concurrent": 1},
+            {
+                **{name: kind for name, kind in searcher.items() if name != "sampler"},
+                "searcher": "value",
+                "max_t": "positive?",
+            },
+        ),
+        "ParetoSearch": Walked(
+            sweep.ParetoSearch,
+            {"concurrent": 1},
+            {
+                **searcher,
+                "objectives": PAIRS,
+                "niche": "text",
+                "gap_share": "whole share",
+                "whole": "value?",
+            },
+        ),
+        "sweep.BatchedOptuna": Walked(
+            sweep.BatchedOptuna,
+            {"batch": 1},
+            {
+                **{name: kind for name, kind in searcher.items() if name != "concurrent"},
+                "batch": "count",
+                "objectives": PAIRS,
+            },
+            {"batch": "concurrent"},
+        ),
+        "ParetoScheduler": Walked(
+            sweep.ParetoScheduler,
+            {},
+            {
+                "metrics": "value",
+                "modes": "value",
+                "time_attr": "text",
+                "max_t": "1|1.5|2**64|int64",
+                "grace_period": "1|1.5|int64|float32",
+                "reduction_factor": "above 1",
+                "rule": "function",
+                "niche": "text?",
+            },
+        ),
+        "stopping.make_rule": Walked(
+            stopping.make_rule,
+            {"name": "pareto", "reduction_factor": 3},
+            {"name": "value", "reduction_factor": "above 1"},
+            {"name": "rule"},
+        ),
+        "stopping.rung_levels": Walked(
+            stopping.rung_levels,
+            {"grace_period": 1, "reduction_factor": 3, "max_t": 100},
+            {
+                "grace_period": "1|1.5|int64|float32",
+                "reduction_factor": "above 1",
+                "max_t": "1|1.5|2**64|int64",
+            },
+        ),
+    }
+
+
+class Outcome(tune.ExperimentAnalysis):
+    trials = ()
+
+
+def some_front() -> front.ParetoFront:
+    return front.ParetoFront.from_rows([row(), row(epoch=2, child_accuracy=0.8, flops=2_000_000)])
+
+
+def of_fronts() -> dict[str, Walked]:
+    points = some_front()
+    store = {"filesystem": "value?"}
+    modes = {"points": POINTS, "modes": ("max", "min")}
+    of_modes = {"points": "array", "modes": "value"}
+    return {
+        "ParetoFront": Walked(
+            front.ParetoFront, {"table": points.table}, {"table": "value", "objectives": PAIRS}
+        ),
+        "ParetoFront.read": Walked(
+            front.ParetoFront.read,
+            {"path": "front.parquet"},
+            {"path": "path", "objectives": PAIRS, **store},
+        ),
+        "ParetoFront.from_rows": Walked(
+            front.ParetoFront.from_rows,
+            {"rows": [row()]},
+            {"rows": "points|set", "objectives": PAIRS},
+        ),
+        "ParetoFront.hypervolume": Walked(
+            points.hypervolume, {}, {"reference": "value?", "normalised": "flag"}
+        ),
+        "ParetoFront.best": Walked(points.best, {}, {"**max_flops": "bound"}),
+        "ParetoFront.table_text": Walked(points.table_text, {}, {"limit": "count?"}),
+        "ParetoFront.to_csv": Walked(points.to_csv, {"path": "x.csv"}, {"path": "path"}),
+        "front.FrontFile": Walked(front.FrontFile, {"path": "y"}, {"path": "path", **store}),
+        "front.RunningFront": Walked(
+            front.RunningFront,
+            {"modes": ("max", "min"), "reference": (0, 3)},
+            {"modes": "value", "reference": "value"},
+        ),
+        "front.check_writable": Walked(
+            front.check_writable, {"path": "folder"}, {"path": "path", **store}
+        ),
+        "front.front_text": Walked(
+            front.front_text, {"front": points.rows}, {"front": "points", "limit": "count?"}
+        ),
+        "front.hypervolume": Walked(
+            front.hypervolume, {**modes, "reference": (0, 9)}, {**of_modes, "reference": "value"}
+        ),
+        "front.nondominated": Walked(front.nondominated, modes, of_modes),
+        "front.nondominated_rank": Walked(front.nondominated_rank, modes, of_modes),
+        "front.read_table": Walked(
+            front.read_table, {"path": "front.parquet"}, {"path": "path", **store}
+        ),
+        "pictures.front_figure": Walked(
+            pictures.front_figure,
+            {"points": points.marked()},
+            {
+                "points": "points",
+                "title": "title",
+                "objectives": PAIRS,
+                "reference": "value?",
+                "log_cost": "flag?",
+            },
+        ),
+        "pictures.figure_to_array": Walked(
+            pictures.figure_to_array, {"figure": figure()}, {"figure": "value"}
+        ),
+        "pictures.save": Walked(
+            pictures.save,
+            {"figure": figure(), "path": "x.svg"},
+            {"figure": "value", "path": "value"},
+        ),
+    }
+
+
+def figure() -> Figure:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    drawn = Figure()
+    FigureCanvasAgg(drawn)
+    return drawn
+
+
+def of_images() -> dict[str, Walked]:
+    labels = np.repeat(np.arange(2), 5)
+    images = np.zeros((10, 1, 8, 8), np.uint8)
+    form = {f"**{name}": kind for name, kind in FORM.items()} | {"**download": "flag"}
+    form["**image_size"] = "count?"
+    where = {"spec": "path", "root": "path"}
+    loaded = {**where, "cache_dir": "path?", "progress": "function?", **form}
+    split = {"labels": "value", "validation_fraction": "open share", "seed": "whole"}
+    base = {"labels": labels, "validation_fraction": 0.2, "seed": 0}
+    return {
+        "data.load": Walked(data.load, {"spec": "digits", "root": "data"}, loaded),
+        "data.load_test": Walked(data.load_test, {"spec": "digits", "root": "data"}, loaded),
+        "data.check": Walked(
+            data.check, {"spec": "digits", "root": "data"}, {**where, "train": "flag", **form}
+        ),
+        "data.resolve": Walked(
+            data.resolve,
+            {"spec": "digits", "root": "data"},
+            {**where, "sources": "settings"},
+        ),
+        "data.Request": Walked(data.Request, {"spec": "digits", "root": "data"}, REQUEST),
+        "data.ImageSet": Walked(
+            data.ImageSet,
+            {"images": images, "labels": labels, "classes": ("a", "b")},
+            {
+                "images": "value",
+                "labels": "value",
+                "classes": "value",
+                "bits": "count?",
+                "listing": "points?",
+                "validation": "value?",
+                "found": "anything",
+            },
+        ),
+        "data.StderrProgress": Walked(
+            data.StderrProgress, {}, {"stream": "value?", "patience": "not negative"}
+        ),
+        "data.split": Walked(data.split, base, {**split, "classes": "points?"}),
+        "data.split_rows": Walked(
+            data.split_rows,
+            base,
+            {**split, "given": "value?", "limit": "value?", "classes": "points?"},
+            {"limit": "limit_images"},
+        ),
+        "data.subset": Walked(
+            data.subset,
+            {"labels": labels, "limit": 6, "seed": 0},
+            {"labels": "value", "limit": "int64", "seed": "whole", "least": "count"},
+            {"limit": "limit_images"},
+        ),
+    }
+
+
+def of_networks(search: Search) -> dict[str, Walked]:
+    child = search.child()
+    runtime, shape = search.runtime, search.data
+    return {
+        "Search": Walked(
+            snas_tune.Search,
+            {"config": search.config},
+            {"config": "value", "images": "value?", "began": "anything"},
+        ),
+        "Search.child": Walked(search.child, {}, {"architecture": "value?"}),
+        "Search.child_accuracy": Walked(
+            search.child_accuracy, {"child": child}, {"child": "value", "metric": "value?"}
+        ),
+        "Search.picks_accuracy": Walked(
+            search.picks_accuracy, {"picks": [0] * len(search.space.choices)}, {"picks": "value"}
+        ),
+        "Search.load_state_dict": Walked(
+            search.load_state_dict,
+            {"state": search.state_dict()},
+            {"state": "value", "same_images": "flag"},
+        ),
+        "save_search": Walked(
+            snas_tune.save_search,
+            {"search": search, "directory": "saved"},
+            {"search": "value", "directory": "path"},
+        ),
+        "load_search": Walked(
+            snas_tune.load_search,
+            {"directory": "saved"},
+            {
+                "directory": "path",
+                "images": "value?",
+                "same_images": "flag",
+                "**device": "value",
+            },
+        ),
+        "ChildNetwork": Walked(
+            snas_tune.ChildNetwork,
+            {"genotype": child.genotype, "skeleton": search.space.skeleton, "affine": True},
+            {"genotype": "value", "skeleton": "value", "affine": "flag", "keep_dead": "flag"},
+        ),
+        "training.train.train": Walked(
+            train,
+            {
+                "network": child,
+                "data": shape,
+                "runtime": runtime,
+                "training": Training(epochs=0),
+            },
+            {
+                "network": "value",
+                "data": "value",
+                "runtime": "value",
+                "training": "value",
+                "progress": "function?",
+            },
+        ),
+        "export.program.check_export": Walked(
+            program.check_export, {"path": "x.pt2"}, {"path": "value", "dtype": "value"}
+        ),
+        "export.program.export_network": Walked(
+            program.export_network,
+            {
+                "network": child,
+                "path": "x.pt2",
+                "normalise": shape.normalise,
+                "side": 8,
+                "classes": ("a", "b"),
+                "architecture": GENOTYPE,
+            },
+            {
+                "network": "value",
+                "path": "value",
+                "normalise": "value",
+                "side": "count",
+                "classes": "list of texts",
+                "architecture": "text|NUL|two lines",
+                "dtype": "value",
+            },
+        ),
+        "space.latency.measure_latencies": Walked(
+            latency.measure_latencies,
+            {"layers": ()},
+            {
+                "layers": "points",
+                "device": "value",
+                "repeats": "count",
+                "progress": "function?",
+            },
+        ),
+        "space.latency.write_latencies": Walked(
+            latency.write_latencies,
+            {"path": "t.json", "table": {"layer": 0.5}},
+            {"path": "path", "table": "value", "device": "value"},
+        ),
+        "space.latency.read_latencies": Walked(
+            latency.read_latencies, {"path": "t.json"}, {"path": "path"}
+        ),
+    }
+
+
+def of_architectures() -> dict[str, Walked]:
+    genotype = Genotype.from_json(GENOTYPE)
+    drawn = {"architecture": "value", "title": "title"}
+    return {
+        "Genotype": Walked(
+            Genotype,
+            {"normal": genotype.normal, "reduction": genotype.reduction},
+            {"normal": "value", "reduction": "value"},
+        ),
+        "Genotype.from_dict": Walked(
+            read(Genotype.from_dict), {"value": genotype.to_dict()}, {"value": "value"}
+        ),
+        "Genotype.from_text": Walked(
+            Genotype.from_text, {"text": genotype.to_text()}, {"text": "value"}
+        ),
+        "Genotype.words": Walked(genotype.words, {}, {"part": "empty text"}),
+        "Genotype.sheet": Walked(genotype.sheet, {}, {"title": "title", "part": "empty text"}),
+        "architecture.Picks": Walked(
+            architecture.Picks,
+            {"space": "x", "picks": {"a": "b"}},
+            {"space": "text", "picks": "points|mapping|array"},
+        ),
+        "architecture.Picks.from_dict": Walked(
+            read(architecture.Picks.from_dict),
+            {"value": {"space": "x", "picks": {}}},
+            {"value": "value"},
+        ),
+        "architecture.register_architecture": Walked(
+            architecture.register_architecture,
+            {"space": "walked", "home": Genotype},
+            {"space": "text", "home": "value"},
+        ),
+        "architecture.read_architecture": Walked(
+            architecture.read_architecture, {"text": GENOTYPE}, {"text": "value"}
+        ),
+        "architecture.upgraded_json": Walked(
+            architecture.upgraded_json, {"text": GENOTYPE}, {"text": "anything"}
+        ),
+        "architecture.one_line": Walked(
+            architecture.one_line, {"text": "x"}, {"text": "anything", "most": "anything"}
+        ),
+        "annealing.check_schedule": Walked(
+            annealing.check_schedule, {"kind": "linear"}, {"kind": "value"}, {"kind": "schedule"}
+        ),
+        "annealing.temperature_at": Walked(
+            annealing.temperature_at,
+            {"kind": "linear", "start": 1.0, "end": 0.1, "step": 1, "steps": 5},
+            {
+                "kind": "value",
+                "start": "positive",
+                "end": "positive",
+                "step": "whole",
+                "steps": "int64",
+            },
+        ),
+        "pictures.architecture_figure": Walked(
+            pictures.architecture_figure, {"architecture": genotype}, drawn
+        ),
+        "pictures.architecture_svg": Walked(
+            pictures.architecture_svg,
+            {"architecture": genotype},
+            {**drawn, "part": "empty text", "dark": "flag"},
+        ),
+    }
+
+
+def read(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A reader of JSON objects with its errors as a text's reader tells them."""
+
+    def call(value: Any) -> Any:
+        try:
+            return function(value)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"value must be an architecture, got {error}") from error
+
+    return call
+
+
+DEVICE = torch.device("cpu")
