@@ -40,23 +40,28 @@ TINY = {
 """A search whose epoch is a fraction of a second."""
 
 
-def sweep(trials: int, epochs: int) -> dict[str, float]:
-    """Run a sweep of the imported checkout; its seconds and the CPU seconds of this process."""
+def run(trials: int, epochs: int, storage: str) -> tuple[Any, dict[str, float]]:
+    """Run a sweep of the imported checkout; its result, its seconds and this process's CPU ones."""
     import snas_tune.sweep as room
 
     room.quiet_ray(cpus=2)
     make_space = getattr(room, "sweep_space", None) or room.search_space  # cd67db4's name
     space = make_space(epochs=epochs, **TINY)
+    asked: dict[str, Any] = {"name": "sweep", "storage_path": storage, "rule": "fifo"}
+    asked |= {"trials": trials, "concurrent": 2}
+    settings = getattr(room, "SweepSettings", None)  # cd67db4 takes each by its name
+    start, cpu = time.perf_counter(), time.process_time()
+    if settings is None:
+        result = room.run_sweep(space, **asked)
+    else:
+        result = room.run_sweep(space, settings(**asked))
+    return result, {"wall": time.perf_counter() - start, "cpu": time.process_time() - cpu}
+
+
+def sweep(trials: int, epochs: int) -> dict[str, float]:
+    """The seconds of a sweep of the imported checkout, and the CPU seconds of this process."""
     with tempfile.TemporaryDirectory() as storage:
-        asked: dict[str, Any] = {"name": "sweep", "storage_path": storage, "rule": "fifo"}
-        asked |= {"trials": trials, "concurrent": 2}
-        settings = getattr(room, "SweepSettings", None)  # cd67db4 takes each by its name
-        start, cpu = time.perf_counter(), time.process_time()
-        if settings is None:
-            result = room.run_sweep(space, **asked)
-        else:
-            result = room.run_sweep(space, settings(**asked))
-        taken = {"wall": time.perf_counter() - start, "cpu": time.process_time() - cpu}
+        result, taken = run(trials, epochs, storage)
     if result.exit_status or len(result.front) != trials * epochs:
         raise RuntimeError(f"{len(result.front)} children; {'; '.join(result.problems)}")
     return taken

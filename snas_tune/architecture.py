@@ -104,10 +104,13 @@ class Architecture(ABC):
 
     def words(self, part: str = "") -> str:
         """It in words, for those who cannot see the picture; or one part of it."""
-        shown = {part: self.parts()[part]} if part else self.parts()
+        parts = self.parts()
+        if part and part not in parts:
+            raise ValueError(f"part must be one of {', '.join(parts)}, got {shown(part)}")
+        told = {part: parts[part]} if part else parts
         return " ".join(
             f"{name.capitalize()}: {', '.join(f'{choice} is {option}' for choice, option in rows)}."
-            for name, rows in shown.items()
+            for name, rows in told.items()
         )
 
 
@@ -121,6 +124,9 @@ class Picks(Architecture):
 
     def __post_init__(self) -> None:
         pairs = self.picks.items() if isinstance(self.picks, Mapping) else self.picks
+        check_value(
+            "picks", self.picks, is_instance(Mapping, list, tuple, words="a mapping or pairs")
+        )
         try:
             picks = tuple((name, option) for name, option in pairs)
         except (TypeError, ValueError) as error:
@@ -147,6 +153,7 @@ class Picks(Architecture):
         Raises:
             KeyError, TypeError, ValueError: the object has no ``space`` or no ``picks``.
         """
+        check_value("value", value, is_instance(Mapping))
         return cls(value["space"], tuple(value["picks"].items()))
 
     def summary(self) -> str:

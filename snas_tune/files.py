@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import IO, Any
 
 from filelock import FileLock
-from platformdirs import user_cache_path
-
-
-def cache_directory() -> Path:
-    """The folder of this user's caches: ``$SNAS_TUNE_CACHE``, or the system's own place."""
-    return Path(os.environ.get("SNAS_TUNE_CACHE") or user_cache_path("snas_tune", appauthor=False))
 
 
 @contextmanager
@@ -76,6 +73,49 @@ def locked(path: Path) -> Iterator[None]:
         with suppress(OSError, NotImplementedError):
             stack.enter_context(FileLock(path))
         yield
+
+
+def open_bounded(path: str | Path, most: int) -> IO[bytes]:
+    """Open a file to read that somebody else may have written.
+
+    Args:
+        path: of a regular file; others, such as a pipe, might never end.
+        most: bytes that it may have.
+
+    Raises:
+        ValueError: it is no regular file, or has more bytes; the line does not name it.
+        OSError: it cannot be read.
+    """
+    # A named pipe without a writer is opened at once.
+    stream = os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb")
+    try:
+        status = os.fstat(stream.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("it must be a regular file")
+        if status.st_size > most:
+            raise ValueError(f"it must have at most {most} bytes, got {status.st_size}")
+    except BaseException:
+        stream.close()
+        raise
+    return stream
+
+
+def read_bounded(path: str | Path, most: int) -> bytes:
+    """The content of a file that somebody else may have written; errors as :func:`open_bounded`."""
+    with open_bounded(path, most) as stream:
+        return stream.read(most)
+
+
+def read_json(content: bytes | str) -> Any:
+    """The value of a JSON text that somebody else may have written.
+
+    Raises:
+        ValueError: it is none, or its brackets are nested too deep.
+    """
+    try:
+        return json.loads(content)
+    except RecursionError as error:
+        raise ValueError("its brackets must not be nested so deep") from error
 
 
 def first_line(error: BaseException) -> str:

@@ -34,6 +34,11 @@ ROWS = Check(
     "a list of rows, values by name of the column",
 )
 
+SOME_ROWS = Check(
+    lambda value: isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping)),
+    "rows, values by name of the column",
+)
+
 
 def check_objectives(objectives: Any) -> None:
     """Refuse objectives that are not two or more different names with a mode each.

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 
 from snas_tune.config import SearchConfig
 from snas_tune.data import ImageSet
-from snas_tune.files import cache_directory
+from snas_tune.owned import cache_directory
 from snas_tune.space.cell.kernels import bindings
 
 TINY = {
@@ -24,10 +25,10 @@ TINY = {
 """A real search on the shipped digits that takes well under a second an epoch."""
 
 
-def link_kernels(source: Path, target: Path) -> None:
+def copy_kernels(source: Path, target: Path) -> None:
     """Give a cache the compiled kernels of another, as they take long to make."""
     for path in source.glob("fused-*.so"):
-        (target / path.name).symlink_to(path)
+        shutil.copyfile(path, target / path.name)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -35,7 +36,7 @@ def own_table_of_implementations(tmp_path_factory):
     """What is measured here stays out of the user's cache."""
     cache = tmp_path_factory.mktemp("cache")
     bindings.library()
-    link_kernels(cache_directory().resolve(), cache)
+    copy_kernels(cache_directory(), cache)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SNAS_TUNE_CACHE", str(cache))
         yield

@@ -10,12 +10,13 @@ import sys
 
 import pytest
 import torch
-from conftest import TINY, link_kernels
+from conftest import TINY, copy_kernels
 from implementation_names import ALL, NATIVE, named
 from states import as_format_1, same
 
 from snas_tune.config import SearchConfig
-from snas_tune.files import cache_directory
+from snas_tune.owned import cache_directory
+from snas_tune.search import autotune
 from snas_tune.search.autotune import FILE, FORMAT, candidates, table_key
 from snas_tune.search.checkpoint import load_search, save_search
 from snas_tune.search.search import Search
@@ -121,7 +122,7 @@ print(Search(config).implementation)
 def test_processes_that_start_together_measure_once(tmp_path, monkeypatch):
     cache = tmp_path / "cache"
     cache.mkdir()
-    link_kernels(cache_directory(), cache)
+    copy_kernels(cache_directory(), cache)
     monkeypatch.setenv("SNAS_TUNE_CACHE", str(cache))
     settings = json.dumps({**TINY, "channels": 8})  # some tenths of a second to measure
     command = [sys.executable, "-c", CHILD, settings]
@@ -152,6 +153,8 @@ def test_processes_that_start_together_measure_once(tmp_path, monkeypatch):
         b'{"format": 1, "seconds": {"a": {"plain": "soon"}}}',
         b'{"format": 1, "seconds": {"a": {"plain": NaN}}}',
         b'{"format": 1, "seconds": {"a": {"plain": -1.0}}}',
+        b"[" * 100_000,
+        b'{"format": 1, "seconds": {"a": {"plain": 1' + b"0" * 400 + b"}}}",
     ],
 )
 def test_a_table_of_anything_else_is_replaced_with_one_line(cache, caplog, content, tiny):
@@ -171,9 +174,11 @@ def test_an_entry_of_other_implementations_is_measured_anew(cache, tiny):
     assert set(kept(cache)[key_of(tiny)]) == set(NATIVE)
 
 
-def test_a_cache_that_cannot_be_written_costs_the_measurement_only(tmp_path, monkeypatch, caplog):
-    (tmp_path / "file").write_text("in the way")
-    monkeypatch.setenv("SNAS_TUNE_CACHE", str(tmp_path / "file" / "cache"))
+def test_a_cache_that_cannot_be_written_costs_the_measurement_only(cache, monkeypatch, caplog):
+    def full(path, text):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(autotune, "write_whole", full)
     search = Search(SearchConfig(**TINY))
     assert search.take_step().cross_entropy.isfinite()
     (record,) = caplog.records

@@ -235,8 +235,9 @@ def test_a_checkpoint_that_commit_cd67db4_wrote_goes_on_as_it_did():
         read_architecture(report.pop(key))
         for report, key in ((found, "architecture"), (expected, "genotype"))
     )
-    assert ours == theirs
-    assert ours.columns() == {"edges": expected["edges"]} == {"edges": 1}
+    # cd67db4 kept the edges of a cell that another, empty cell cuts off.
+    assert ours == search.space.live(theirs)
+    assert (found.pop("edges"), expected.pop("edges")) == (0, 1)
     for report in (found, expected):
         assert report.pop("seconds") > report.pop("seconds_training")
     assert found == pytest.approx(expected, rel=1e-9, abs=1e-9, nan_ok=True)

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from snas_tune.files import cache_directory, first_line, locked, replacing, write_whole
+from snas_tune.files import first_line, locked, replacing, write_whole
+from snas_tune.owned import cache_directory
 
 
 def run(code: str, *arguments: object) -> subprocess.Popen[str]:

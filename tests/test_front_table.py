@@ -263,15 +263,27 @@ def test_a_sweep_of_format_one_goes_on_as_the_format_of_today(tmp_path):
     assert pq.read_schema(tmp_path / "old").metadata[FORMAT_KEY] == b"2"
 
 
-def test_a_genotype_of_format_one_that_cannot_be_read_stays_as_it_is(tmp_path):
-    path = str(tmp_path / "front.parquet")
-    newer = GENOTYPE.replace('"format":1', '"format":9')
-    old = GOOD.to_pylist()[0] | {"genotype": newer}
+def as_format_1(genotype):
+    old = GOOD.to_pylist()[0] | {"genotype": genotype}
     del old["architecture"]
     schema = pa.schema([f.with_name("genotype") if f.name == "architecture" else f for f in SCHEMA])
-    table = pa.Table.from_pylist([old], schema=schema.with_metadata({FORMAT_KEY: b"1"}))
-    pq.write_table(table, path)
-    assert read_table(path)["architecture"].to_pylist() == [newer]
+    nullable = pa.schema([field.with_nullable(True) for field in schema])
+    return pa.Table.from_pylist([old], schema=nullable.with_metadata({FORMAT_KEY: b"1"}))
+
+
+@pytest.mark.parametrize(
+    ("genotype", "reason"),
+    [
+        (GENOTYPE.replace('"format":1', '"format":9'), "format of the architecture must be 1"),
+        (GENOTYPE[:-9], "not an architecture in JSON"),
+        (None, "column architecture must have a value in each row, lacks 1$"),
+    ],
+)
+def test_a_genotype_of_format_one_that_cannot_be_read_is_told_at_once(tmp_path, genotype, reason):
+    path = str(tmp_path / "front.parquet")
+    pq.write_table(as_format_1(genotype), path)
+    with pytest.raises(ValueError, match=f"^{path} is not a front file: {reason}"):
+        read_table(path)
 
 
 @pytest.mark.parametrize(("version", "column"), [(b"1", "genotype"), (b"2", "architecture")])

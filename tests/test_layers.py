@@ -68,10 +68,12 @@ WORDS = (
     "events",
     "files",
     "objective_checks",
+    "owned",
     "results",
     "setting_checks",
     "text_checks",
     "values",
+    "zips",
 )
 
 

@@ -6,15 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
 from front_rows import GENOTYPE, row
 from matplotlib.figure import Figure
-from ray import tune
 from walk import Walked
 from walked_settings import AUGMENTATION, FORM, REQUEST, SEARCH, SWEEP, TRAINING
+from walked_sweeps import PAIRS, of_sweeps, some_front
 
 import snas_tune
-from snas_tune import annealing, architecture, data, front, pictures, stopping, sweep
+from snas_tune import annealing, architecture, data, front, pictures
 from snas_tune.export import program
 from snas_tune.search.search import Search
 from snas_tune.space import latency
@@ -75,12 +74,12 @@ NOT_WALKED = {
         "export.program.compare",
     ),
     "it says nothing, whatever it is told": ("data.silent",),
+    "it shortens a text of a message": ("architecture.one_line",),
     "an error": ("data.NoTestImages",),
 }
 """By reason, functions whose arguments no user gives. A name with a dot at its end stands for all
 methods of a class."""
 
-PAIRS = "value"
 POINTS = np.array([[0.5, 2.0], [0.7, 3.0]])
 
 
@@ -111,138 +110,6 @@ def of_settings() -> dict[str, Walked]:
     }
 
 
-def of_sweeps(search: Search) -> dict[str, Walked]:
-    space = sweep.sweep_space(cells=3)
-    settings = sweep.SweepSettings(name="x")
-    sizes = {"cpus_per_trial": "size", "gpus_per_trial": "size or 0"}
-    searcher = {"concurrent": "count", "sampler": "value", "seed": "whole", "points": "points"}
-    running = {"trials": 4, "progress": False, "space": {}}
-    of_running = {"trials": "count", "progress": "flag", "space": "settings?"}
-    return {
-        "sweep_space": Walked(
-            sweep.sweep_space,
-            {},
-            {
-                "penalty": "value",
-                "schedules": "value",
-                "temperature_start": "value",
-                "temperature_end": "value",
-                "**epochs": "count",
-            },
-            {"schedules": "schedule"},
-        ),
-        "run_sweep": Walked(
-            sweep.run_sweep,
-            {"space": space, "settings": settings},
-            {
-                "space": "settings",
-                "settings": "value",
-                "on_start": "function?",
-                "on_stuck": "function",
-            },
-        ),
-        "make_tuner": Walked(
-            sweep.make_tuner,
-            {"space": space, "settings": settings},
-            {"space": "settings", "settings": "value"},
-        ),
-        "sweep.tuner_trainable": Walked(sweep.tuner_trainable, {}, sizes),
-        "sweep.trial_name": Walked(
-            sweep.trial_name, {"config": {}}, {"config": "dict"}, {"config": "settings"}
-        ),
-        "sweep.quiet_ray": Walked(sweep.quiet_ray, {}, {"address": "value?", "cpus": "count?"}),
-        "sweep.sweep_callbacks": Walked(sweep.sweep_callbacks, running, of_running),
-        "sweep.SweepDriver": Walked(sweep.SweepDriver, running, of_running),
-        "sweep.sweep_result": Walked(
-            sweep.sweep_result,
-            {"path": "x", "outcome": tune.ExperimentAnalysis.__new__(Outcome), "trials": 3},
-            {"path": "path", "outcome": "value", "trials": "count"},
-        ),
-        "sweep.write_pictures": Walked(
-            sweep.write_pictures,
-            {"result": sweep.SweepResult("x", some_front(), {}, 1, 1), "directory": "drawn"},
-            {"result": "value", "directory": "path"},
-        ),
-        "sweep.make_scheduler": Walked(
-            sweep.make_scheduler,
-            {"config": search.config},
-            {
-                "config": "value",
-                "rule": "value",
-                "grace_period": "1?",
-                "reduction_factor": "above 1",
-            },
-        ),
-        "sweep.make_searcher": Walked(
-            sweep.make_searcher,
-            {"concurrent": 1},
-            {
-                **{name: kind for name, kind in searcher.items() if name != "sampler"},
-                "searcher": "value",
-                "max_t": "positive?",
-            },
-        ),
-        "ParetoSearch": Walked(
-            sweep.ParetoSearch,
-            {"concurrent": 1},
-            {
-                **searcher,
-                "objectives": PAIRS,
-                "niche": "text",
-                "gap_share": "whole share",
-                "whole": "value?",
-            },
-        ),
-        "sweep.BatchedOptuna": Walked(
-            sweep.BatchedOptuna,
-            {"batch": 1},
-            {
-                **{name: kind for name, kind in searcher.items() if name != "concurrent"},
-                "batch": "count",
-                "objectives": PAIRS,
-            },
-            {"batch": "concurrent"},
-        ),
-        "ParetoScheduler": Walked(
-            sweep.ParetoScheduler,
-            {},
-            {
-                "metrics": "value",
-                "modes": "value",
-                "time_attr": "text",
-                "max_t": "1|1.5|2**64|int64",
-                "grace_period": "1|1.5|int64|float32",
-                "reduction_factor": "above 1",
-                "rule": "function",
-                "niche": "text?",
-            },
-        ),
-        "stopping.make_rule": Walked(
-            stopping.make_rule,
-            {"name": "pareto", "reduction_factor": 3},
-            {"name": "value", "reduction_factor": "above 1"},
-            {"name": "rule"},
-        ),
-        "stopping.rung_levels": Walked(
-            stopping.rung_levels,
-            {"grace_period": 1, "reduction_factor": 3, "max_t": 100},
-            {
-                "grace_period": "1|1.5|int64|float32",
-                "reduction_factor": "above 1",
-                "max_t": "1|1.5|2**64|int64",
-            },
-        ),
-    }
-
-
-class Outcome(tune.ExperimentAnalysis):
-    trials = ()
-
-
-def some_front() -> front.ParetoFront:
-    return front.ParetoFront.from_rows([row(), row(epoch=2, child_accuracy=0.8, flops=2_000_000)])
-
-
 def of_fronts() -> dict[str, Walked]:
     points = some_front()
     store = {"filesystem": "value?"}
@@ -260,7 +127,8 @@ def of_fronts() -> dict[str, Walked]:
         "ParetoFront.from_rows": Walked(
             front.ParetoFront.from_rows,
             {"rows": [row()]},
-            {"rows": "points|set", "objectives": PAIRS},
+            {"rows": "points", "objectives": PAIRS},
+            {"rows": "row"},
         ),
         "ParetoFront.hypervolume": Walked(
             points.hypervolume, {}, {"reference": "value?", "normalised": "flag"}
@@ -273,6 +141,7 @@ def of_fronts() -> dict[str, Walked]:
             front.RunningFront,
             {"modes": ("max", "min"), "reference": (0, 3)},
             {"modes": "value", "reference": "value"},
+            {"modes": "mode"},
         ),
         "front.check_writable": Walked(
             front.check_writable, {"path": "folder"}, {"path": "path", **store}
@@ -281,10 +150,15 @@ def of_fronts() -> dict[str, Walked]:
             front.front_text, {"front": points.rows}, {"front": "points", "limit": "count?"}
         ),
         "front.hypervolume": Walked(
-            front.hypervolume, {**modes, "reference": (0, 9)}, {**of_modes, "reference": "value"}
+            front.hypervolume,
+            {**modes, "reference": (0, 9)},
+            {**of_modes, "reference": "value"},
+            {"modes": "mode"},
         ),
-        "front.nondominated": Walked(front.nondominated, modes, of_modes),
-        "front.nondominated_rank": Walked(front.nondominated_rank, modes, of_modes),
+        "front.nondominated": Walked(front.nondominated, modes, of_modes, {"modes": "mode"}),
+        "front.nondominated_rank": Walked(
+            front.nondominated_rank, modes, of_modes, {"modes": "mode"}
+        ),
         "front.read_table": Walked(
             front.read_table, {"path": "front.parquet"}, {"path": "path", **store}
         ),
@@ -345,9 +219,9 @@ def of_images() -> dict[str, Walked]:
             {
                 "images": "value",
                 "labels": "value",
-                "classes": "value",
-                "bits": "count?",
-                "listing": "points?",
+                "classes": "points|list of texts",
+                "bits": "count",
+                "listing": "title",
                 "validation": "value?",
                 "found": "anything",
             },
@@ -355,11 +229,11 @@ def of_images() -> dict[str, Walked]:
         "data.StderrProgress": Walked(
             data.StderrProgress, {}, {"stream": "value?", "patience": "not negative"}
         ),
-        "data.split": Walked(data.split, base, {**split, "classes": "points?"}),
+        "data.split": Walked(data.split, base, {**split, "classes": "points|list of texts?"}),
         "data.split_rows": Walked(
             data.split_rows,
             base,
-            {**split, "given": "value?", "limit": "value?", "classes": "points?"},
+            {**split, "given": "value?", "limit": "value?", "classes": "points|list of texts?"},
             {"limit": "limit_images"},
         ),
         "data.subset": Walked(
@@ -391,6 +265,7 @@ def of_networks(search: Search) -> dict[str, Walked]:
             search.load_state_dict,
             {"state": search.state_dict()},
             {"state": "value", "same_images": "flag"},
+            {"state": "checkpoint"},
         ),
         "save_search": Walked(
             snas_tune.save_search,
@@ -429,7 +304,10 @@ def of_networks(search: Search) -> dict[str, Walked]:
             },
         ),
         "export.program.check_export": Walked(
-            program.check_export, {"path": "x.pt2"}, {"path": "value", "dtype": "value"}
+            program.check_export,
+            {"path": "x.pt2"},
+            {"path": "value", "dtype": "value"},
+            {"path": "exported program"},
         ),
         "export.program.export_network": Walked(
             program.export_network,
@@ -450,6 +328,7 @@ def of_networks(search: Search) -> dict[str, Walked]:
                 "architecture": "text|NUL|two lines",
                 "dtype": "value",
             },
+            {"path": "exported program"},
         ),
         "space.latency.measure_latencies": Walked(
             latency.measure_latencies,
@@ -485,14 +364,18 @@ def of_architectures() -> dict[str, Walked]:
             read(Genotype.from_dict), {"value": genotype.to_dict()}, {"value": "value"}
         ),
         "Genotype.from_text": Walked(
-            Genotype.from_text, {"text": genotype.to_text()}, {"text": "value"}
+            Genotype.from_text,
+            {"text": genotype.to_text()},
+            {"text": "value"},
+            {"text": "genotype"},
         ),
         "Genotype.words": Walked(genotype.words, {}, {"part": "empty text"}),
         "Genotype.sheet": Walked(genotype.sheet, {}, {"title": "title", "part": "empty text"}),
         "architecture.Picks": Walked(
             architecture.Picks,
             {"space": "x", "picks": {"a": "b"}},
-            {"space": "text", "picks": "points|mapping|array"},
+            {"space": "text", "picks": "points|mapping"},
+            {"picks": "choice"},
         ),
         "architecture.Picks.from_dict": Walked(
             read(architecture.Picks.from_dict),
@@ -505,13 +388,13 @@ def of_architectures() -> dict[str, Walked]:
             {"space": "text", "home": "value"},
         ),
         "architecture.read_architecture": Walked(
-            architecture.read_architecture, {"text": GENOTYPE}, {"text": "value"}
+            architecture.read_architecture,
+            {"text": GENOTYPE},
+            {"text": "value"},
+            {"text": "architecture"},
         ),
         "architecture.upgraded_json": Walked(
             architecture.upgraded_json, {"text": GENOTYPE}, {"text": "anything"}
-        ),
-        "architecture.one_line": Walked(
-            architecture.one_line, {"text": "x"}, {"text": "anything", "most": "anything"}
         ),
         "annealing.check_schedule": Walked(
             annealing.check_schedule, {"kind": "linear"}, {"kind": "value"}, {"kind": "schedule"}
@@ -526,6 +409,7 @@ def of_architectures() -> dict[str, Walked]:
                 "step": "whole",
                 "steps": "int64",
             },
+            {"steps": "step"},
         ),
         "pictures.architecture_figure": Walked(
             pictures.architecture_figure, {"architecture": genotype}, drawn
@@ -548,6 +432,3 @@ def read(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
             raise ValueError(f"value must be an architecture, got {error}") from error
 
     return call
-
-
-DEVICE = torch.device("cpu")

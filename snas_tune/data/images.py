@@ -7,13 +7,13 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from snas_tune.checks import MOST_CHANNELS
+from snas_tune.checks import COUNT, MOST_CHANNELS, TITLE, Check, check_fields, is_instance
 from snas_tune.data.depth import BYTE, Depth, bits_of
 from snas_tune.data.found import Found
 from snas_tune.files import first_line
@@ -21,6 +21,12 @@ from snas_tune.files import first_line
 Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
+
+AN_ARRAY = is_instance(np.ndarray)
+CLASS_NAMES = Check(
+    lambda value: isinstance(value, (list, tuple)) and all(isinstance(each, str) for each in value),
+    "a list of texts",
+)
 
 GREY_MODES = ("1", "L", "LA", "La")
 """Pillow's modes without colour; 16-bit grey (``I...``) comes on top."""
@@ -39,21 +45,21 @@ BACKGROUND = 255
 class ImageSet:
     """Labelled images of one size, undistorted and unnormalised."""
 
-    images: Pixels
+    images: Annotated[Pixels, AN_ARRAY]
     """uint8, shape (N, C, H, W)."""
 
-    labels: Labels
+    labels: Annotated[Labels, AN_ARRAY]
     """int64, shape (N,): indices into ``classes``."""
 
-    classes: tuple[str, ...]
+    classes: Annotated[tuple[str, ...], CLASS_NAMES]
     """The names of the classes."""
 
-    bits: int = BYTE
+    bits: Annotated[int, COUNT] = BYTE
     """Of a sample in the source's files; the upper 8 are kept, see :mod:`snas_tune.data.depth`."""
 
-    listing: str = ""
+    listing: Annotated[str, TITLE] = ""
     """A hash of the names and sizes of the files, where the source has files of the user's."""
-    validation: Flags | None = None
+    validation: Annotated[Flags | None, AN_ARRAY] = None
     """bool, shape (N,): the images that the source itself names as validation images, as in a
     folder ``val/``; None where it names none."""
 
@@ -61,6 +67,7 @@ class ImageSet:
     """What was read and what was left out; every source of :func:`snas_tune.data.load` says it."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.images.dtype != np.uint8 or self.images.ndim != 4:
             raise ValueError(
                 "images must be uint8 of shape (N, C, H, W), "

@@ -9,12 +9,13 @@ from typing import Annotated, Protocol, TypedDict
 
 import numpy as np
 
-from snas_tune.checks import CHANNELS, COUNT, FLAG, at_most, check_fields, choice
+from snas_tune.checks import CHANNELS, COUNT, FLAG, FUNCTION, at_most, check_fields, choice
 from snas_tune.data.depth import Depth
 from snas_tune.data.images import ImageSet, Pixels
 from snas_tune.data.listing import listing
 from snas_tune.data.progress import Progress, silent
 from snas_tune.setting_checks import BAD_IMAGES, FITS, MOST_SIDE
+from snas_tune.text_checks import PATH, TEXT_PATH
 
 
 def in_memory(shape: tuple[int, ...]) -> Pixels:
@@ -37,10 +38,10 @@ class Form(TypedDict, total=False):
 class Request:
     """Which images are wanted, and in which form."""
 
-    spec: str
+    spec: Annotated[str, TEXT_PATH]
     """A named source, a path, or ``module:function``."""
 
-    root: Path
+    root: Annotated[Path, PATH]
     """Where named sources are looked for and downloaded to."""
 
     train: Annotated[bool, FLAG] = True
@@ -70,10 +71,10 @@ class Request:
     download: Annotated[bool, FLAG] = True
     """Whether a named source that is missing may be downloaded."""
 
-    progress: Progress = silent
+    progress: Annotated[Progress, FUNCTION] = silent
     """Told how far a download or a decoding is."""
 
-    empty: Callable[[tuple[int, ...]], Pixels] = in_memory
+    empty: Annotated[Callable[[tuple[int, ...]], Pixels], FUNCTION] = in_memory
     """Gives the array into which images are decoded."""
 
     def __post_init__(self) -> None:

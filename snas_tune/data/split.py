@@ -9,18 +9,23 @@ import numpy as np
 import numpy.typing as npt
 
 from snas_tune.arguments import checked
-from snas_tune.checks import COUNT, COUNT_OR_ZERO, OPEN_SHARE, check_value, is_instance
+from snas_tune.checks import COUNT, COUNT_OR_ZERO, OPEN_SHARE, Check, check_value
+from snas_tune.data.images import AN_ARRAY, CLASS_NAMES
 
 Indices = npt.NDArray[np.int64]
+
+FLAGS = Check(
+    lambda value: isinstance(value, np.ndarray) and value.dtype == np.bool_, "an array of bools"
+)
 
 
 @checked
 def split(
-    labels: Annotated[npt.NDArray[Any], is_instance(np.ndarray)],
+    labels: Annotated[npt.NDArray[Any], AN_ARRAY],
     *,
     validation_fraction: Annotated[float, OPEN_SHARE],
     seed: Annotated[int, COUNT_OR_ZERO],
-    classes: Annotated[Sequence[str] | None, is_instance(list, tuple)] = None,
+    classes: Annotated[Sequence[str] | None, CLASS_NAMES] = None,
 ) -> tuple[Indices, Indices]:
     """Divide images into a training and a validation part.
 
@@ -47,14 +52,15 @@ def split(
     return np.setdiff1d(np.arange(len(labels)), validation), validation
 
 
+@checked
 def split_rows(
-    labels: npt.NDArray[Any],
-    given: npt.NDArray[np.bool_] | None = None,
+    labels: Annotated[npt.NDArray[Any], AN_ARRAY],
+    given: Annotated[npt.NDArray[np.bool_] | None, FLAGS] = None,
     *,
-    validation_fraction: float,
-    seed: int,
+    validation_fraction: Annotated[float, OPEN_SHARE],
+    seed: Annotated[int, COUNT_OR_ZERO],
     limit: int | None = None,
-    classes: Sequence[str] | None = None,
+    classes: Annotated[Sequence[str] | None, CLASS_NAMES] = None,
 ) -> tuple[Indices, Indices]:
     """The rows of the training and of the validation images.
 
@@ -128,7 +134,7 @@ def require_two(
 
 @checked
 def subset(
-    labels: Annotated[npt.NDArray[Any], is_instance(np.ndarray)],
+    labels: Annotated[npt.NDArray[Any], AN_ARRAY],
     *,
     limit: int,
     seed: Annotated[int, COUNT_OR_ZERO],

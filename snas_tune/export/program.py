@@ -10,8 +10,9 @@ from typing import Annotated
 import torch
 from torch import nn
 
+from snas_tune.architecture import MOST_TEXT
 from snas_tune.arguments import checked
-from snas_tune.checks import A_TEXT, COUNT, Check, at_most, is_instance
+from snas_tune.checks import A_TEXT, COUNT, Check, at_most, encoded, is_instance
 from snas_tune.export.pixels import DTYPES, PixelNetwork
 from snas_tune.files import replacing
 from snas_tune.setting_checks import MOST_SIDE
@@ -25,6 +26,9 @@ architecture; ``torch.export.load(path, extra_files={"classes.json": ""})`` read
 
 SUFFIX = ".pt2"
 
+AN_ARCHITECTURE = Check(
+    lambda value: len(encoded(value)) <= MOST_TEXT, f"of at most {MOST_TEXT} bytes"
+)
 CLASS_NAMES = Check(
     lambda value: (
         isinstance(value, (list, tuple))
@@ -61,7 +65,7 @@ def export_network(
     normalise: Annotated[Normalisation, is_instance(Normalisation)],
     side: Annotated[int, COUNT, at_most(MOST_SIDE)],
     classes: Annotated[Sequence[str], CLASS_NAMES],
-    architecture: Annotated[str, A_TEXT],
+    architecture: Annotated[str, A_TEXT, AN_ARCHITECTURE],
     dtype: torch.dtype = torch.uint8,
 ) -> None:
     """Write a network as a program for any batch size; it is read back and compared first.

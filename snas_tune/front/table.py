@@ -17,8 +17,19 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from snas_tune.architecture import upgraded_json
+from snas_tune.checks import check_value, is_instance
 from snas_tune.files import first_line
 from snas_tune.front.storage import STORAGE_ERRORS, replace_file, resolve
+from snas_tune.front.whole import (
+    DIGEST,
+    check_architectures,
+    check_claims,
+    check_values,
+    check_whole,
+    read_columns,
+    read_whole,
+    sealed,
+)
 from snas_tune.results import ARCHITECTURE
 
 FORMAT = 2
@@ -170,8 +181,9 @@ class FrontFile:
         """
         table, keys = _merged(self.table, self._keys, _latest(rows))
         buffer = pa.BufferOutputStream()
-        pq.write_table(table, buffer, use_dictionary=REPEATED)
-        replace_file(self._filesystem, self._inside, buffer.getvalue().to_pybytes())
+        marked = table.replace_schema_metadata({**SCHEMA.metadata, **DIGEST})
+        pq.write_table(marked, buffer, use_dictionary=REPEATED, write_page_checksum=True)
+        replace_file(self._filesystem, self._inside, sealed(buffer.getvalue().to_pybytes()))
         self.table, self._keys = table, keys
 
 
@@ -223,20 +235,28 @@ def _read(store: fs.FileSystem, inside: str, path: str) -> pa.Table:
         raise _unreadable(path, error) from error
     with opened as source:
         try:
-            parquet = pq.ParquetFile(source)
+            content = read_whole(source)
+            digest = check_whole(content)
+            parquet = pq.ParquetFile(pa.BufferReader(content))
             version = _version(parquet.schema_arrow.metadata)
             if version <= FORMAT:
+                check_claims(parquet.metadata, digest)
                 names = _names(version)
-                wanted = pa.schema(
-                    field.with_name(name) for field, name in zip(SCHEMA, names, strict=True)
-                )
-                check_columns(parquet.schema_arrow, wanted)
-                columns = parquet.read().select(names).columns
+                check_columns(parquet.schema_arrow, _renamed(names))
+                columns = read_columns(content, _renamed(names)).columns
                 table = pa.Table.from_arrays(columns, schema=SCHEMA)
+                check_values(table, KEY)
+                if not digest:  # of an older version, in which a flipped bit is not known
+                    check_architectures(table[ARCHITECTURE])
                 return _with_spaces(table) if version == 1 else table
         except (*STORAGE_ERRORS, ValueError) as error:
             raise ValueError(f"{path} is not a front file: {first_line(error)}") from error
     raise ValueError(f"front file {path} has format {version}; this snas_tune reads up to {FORMAT}")
+
+
+def _renamed(names: Sequence[str]) -> pa.Schema:
+    """:data:`SCHEMA` with other names."""
+    return pa.schema(field.with_name(name) for field, name in zip(SCHEMA, names, strict=True))
 
 
 def _kind(store: fs.FileSystem, inside: str, path: str) -> fs.FileType:
@@ -270,13 +290,14 @@ def _version(metadata: Mapping[bytes, bytes] | None) -> int:
     text = (metadata or {}).get(FORMAT_KEY)
     if text is None:
         raise ValueError(f"its metadata has no {FORMAT_KEY.decode()}")
-    if not text.isdigit() or int(text) < 1:
-        raise ValueError(f"its {FORMAT_KEY.decode()} must be a version, got {text!r}")
+    if not text[:9].isdigit() or len(text) > 9 or int(text) < 1:
+        raise ValueError(f"its {FORMAT_KEY.decode()} must be a version, got {text[:40]!r}")
     return int(text)
 
 
 def _checked_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row of plain Python values in the order of the schema."""
+    check_value("front rows", row, is_instance(Mapping, words="values by name of the column"))
     for name in row:
         if name not in SCHEMA.names:
             raise ValueError(f"front row has unknown column {name}")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -17,7 +16,8 @@ from typing import Any
 import torch
 
 from snas_tune.config import SearchConfig
-from snas_tune.files import cache_directory, locked, write_whole
+from snas_tune.files import locked, read_bounded, read_json, write_whole
+from snas_tune.owned import cache_directory
 from snas_tune.search.state import implementation_record
 from snas_tune.search.timing import measure_seconds
 from snas_tune.space.space import Implementation, Space
@@ -26,7 +26,13 @@ from snas_tune.training.runtime import Runtime
 log = logging.getLogger(__name__)
 
 FILE = "implementations.json"
-"""Name of the table in :func:`snas_tune.files.cache_directory`."""
+"""Name of the table in :func:`snas_tune.owned.cache_directory`."""
+
+MOST_SECONDS = 1e12
+"""A pass takes less."""
+
+MOST_BYTES = 1 << 24
+"""A longer table is none."""
 
 FORMAT = 1
 """Version of the table. To raise it is to measure anew, as when an implementation is faster now."""
@@ -165,7 +171,7 @@ def _read(path: Path) -> Mapping[str, Any]:
         ValueError: the file is none of this format; the message does not name it.
     """
     try:
-        value = json.loads(path.read_text())
+        value = read_json(read_bounded(path, MOST_BYTES))
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as error:
@@ -180,7 +186,7 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 def _are_seconds(entry: object) -> bool:
     return isinstance(entry, dict) and all(
-        isinstance(value, int | float) and 0 < value < math.inf for value in entry.values()
+        isinstance(value, int | float) and 0 < value < MOST_SECONDS for value in entry.values()
     )
 
 

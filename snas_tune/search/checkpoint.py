@@ -12,13 +12,17 @@ from snas_tune.arguments import checked
 from snas_tune.checks import FLAG, is_instance
 from snas_tune.config import SearchConfig
 from snas_tune.data import ImageSet
-from snas_tune.files import replacing
+from snas_tune.files import first_line, replacing
 from snas_tune.search.search import Search
 from snas_tune.search.state import FORMAT, upgraded
-from snas_tune.text_checks import PATH
+from snas_tune.search.stored import open_stored
+from snas_tune.text_checks import A_FOLDER, PATH
 
 FILE = "search.pt"
 """Name of the file in a checkpoint's directory."""
+
+_OF_OTHER_STATES = (RuntimeError, KeyError, TypeError, AttributeError, IndexError)
+"""What torch and Python raise for tensors and values that fit nothing."""
 
 KEYS = {
     1: ("config", "frame", "step", "supernet", "momenta", "logits_optimiser", "scaler"),
@@ -33,7 +37,7 @@ normalisation and the child's batch-norm statistics, so that a child needs no im
 
 @checked
 def save_search(
-    search: Annotated[Search, is_instance(Search)], directory: Annotated[str | Path, PATH]
+    search: Annotated[Search, is_instance(Search)], directory: Annotated[str | Path, PATH, A_FOLDER]
 ) -> Path:
     """Write the whole state of a search into a directory, replacing the file in one move."""
     path = Path(directory) / FILE
@@ -50,7 +54,8 @@ def read_state(directory: str | Path) -> dict[str, Any]:
     """
     path = Path(directory) / FILE
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with open_stored(path) as stream:
+            state = torch.load(stream, map_location="cpu", weights_only=True)
     except Exception as error:  # torch's unpickler raises whatever it trips over
         raise ValueError(f"checkpoint {path} cannot be read: {_reason(error)}") from error
     if not isinstance(state, dict) or not isinstance(state.get("config"), dict):
@@ -61,15 +66,18 @@ def read_state(directory: str | Path) -> dict[str, Any]:
     lacks = [name for name in KEYS[version] if name not in state]
     if lacks:
         raise ValueError(f"checkpoint {path} must hold a whole search, lacks {', '.join(lacks)}")
-    return state if version == FORMAT else upgraded(state)
+    try:
+        return state if version == FORMAT else upgraded(state)
+    except _OF_OTHER_STATES as error:
+        raise _unfit(directory, error) from error
 
 
 def _reason(error: Exception) -> str:
     """Why a file cannot be read, in one line."""
     if isinstance(error, pickle.UnpicklingError):  # torch's advice is to trust the file
         return "it holds something else than plain data"
-    if isinstance(error, OSError | RuntimeError | EOFError) and str(error).strip():
-        return str(error).strip().splitlines()[0]
+    if type(error) is ValueError or isinstance(error, OSError | RuntimeError | EOFError):
+        return first_line(error)
     return f"it is no file of torch.save ({type(error).__name__})"
 
 
@@ -95,5 +103,32 @@ def load_search(
     state = read_state(directory)
     config = SearchConfig.from_dict({**state["config"], **changes})
     search = Search(config, images, state["implementation"])
-    search.load_state_dict(state, same_images=same_images)
+    restore(search, state, directory, same_images=same_images)
     return search
+
+
+def restore(
+    search: Search, state: dict[str, Any], directory: str | Path, *, same_images: bool = True
+) -> None:
+    """Let a search go on from the state in a checkpoint's directory.
+
+    Args:
+        search: of the same settings.
+        state: of :func:`read_state`.
+        directory: of the checkpoint, for messages.
+        same_images: refuse other images than those of the state.
+
+    Raises:
+        ValueError: the state is of another search, or of none.
+    """
+    try:
+        search.load_state_dict(state, same_images=same_images)
+    except _OF_OTHER_STATES as error:
+        raise _unfit(directory, error) from error
+
+
+def _unfit(directory: str | Path, error: Exception) -> ValueError:
+    """The error of a state that fits no search, in one line."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    reason = f"{type(error).__name__}: {' '.join(filter(None, lines))[:200]}"
+    return ValueError(f"checkpoint {Path(directory) / FILE} must hold a whole search ({reason})")

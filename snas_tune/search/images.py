@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from snas_tune.checks import check_value, is_instance
+from snas_tune.checks import FLAG, check_value, is_instance
 from snas_tune.config import SearchConfig
 from snas_tune.data import ImageSet, load
 from snas_tune.data.found import counts_of
@@ -66,6 +66,7 @@ def check_images(
     Raises:
         ValueError: the classes differ, or, with ``same``, the files; one line that names them.
     """
+    check_value("same_images", same, FLAG)
     if recorded is None:
         return
     theirs, ours = recorded["classes"], found["classes"]

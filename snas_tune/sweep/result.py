@@ -26,7 +26,7 @@ from snas_tune.results import (
 from snas_tune.sweep.callbacks.failures import failure_of
 from snas_tune.sweep.callbacks.trials import sweep_trial
 from snas_tune.sweep.settings import MOST_TRIALS
-from snas_tune.text_checks import PATH
+from snas_tune.text_checks import A_FOLDER, PATH
 
 OUTCOME = Check(
     lambda value: hasattr(getattr(value, "_experiment_analysis", value), "trials"),
@@ -147,7 +147,7 @@ def _share_left(trial: Trial) -> float:
 @checked
 def write_pictures(
     result: Annotated[SweepResult, is_instance(SweepResult)],
-    directory: Annotated[str | Path, PATH],
+    directory: Annotated[str | Path, PATH, A_FOLDER],
 ) -> list[Path]:
     """Draw the front and its architectures into a local folder, in place of earlier ones there.
 

@@ -44,9 +44,9 @@ SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
 WHOLE = Check(
     lambda value: (
         isinstance(value, (list, tuple))
+        and len(value) == 2
         and isinstance(value[0], str)
         and holds(POSITIVE.test, value[1])
-        and len(value) == 2
     ),
     "the name of a result and its positive value at the end",
 )
@@ -81,6 +81,8 @@ class _TwoObjectives(OptunaSearch):  # type: ignore[misc]  # Ray's classes are u
         points: Sequence[Mapping[str, Any]],
         objectives: Sequence[tuple[str, str]],
     ) -> None:
+        check_value("sampler", sampler, choice(SAMPLERS))
+        check_value("concurrent", concurrent, COUNT)
         check_searcher(sampler, concurrent)
         check_value("seed", seed, SEED)
         check_value("points", points, ROWS)

@@ -15,7 +15,7 @@ from ray.tune.result import DONE, SHOULD_CHECKPOINT
 
 from snas_tune.config import SearchConfig
 from snas_tune.results import ARCHITECTURE, EPOCH, METRICS, STEP
-from snas_tune.search.checkpoint import read_state, save_search
+from snas_tune.search.checkpoint import read_state, restore, save_search
 from snas_tune.search.search import Search
 from snas_tune.training.diverged import Diverged
 
@@ -99,7 +99,7 @@ class SnasTrainable(tune.Trainable):  # type: ignore[misc]  # Ray's classes are 
         """Go on from a checkpoint's directory."""
         if self._failure is None:
             with self._noting_failure():
-                self.search.load_state_dict(read_state(checkpoint))
+                restore(self.search, read_state(checkpoint), checkpoint)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Become another trial in the same process (``reuse_actors``), which saves its start."""

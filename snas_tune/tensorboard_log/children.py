@@ -39,12 +39,15 @@ class SpaceColumns:
 
 
 def space_columns(report: Mapping[str, Any]) -> SpaceColumns:
-    """The columns of a report's architecture; none if it cannot be read, as the tab then says."""
+    """The columns of a report's architecture; none if it cannot be read, as the tab then says.
+
+    An architecture of a user's own space may fail in any way; the rest of its report is as good.
+    """
     try:
         architecture = read_architecture(report[ARCHITECTURE])
-    except ValueError:
+        return SpaceColumns(architecture.METRICS, architecture.columns())
+    except Exception:
         return SpaceColumns((), {})
-    return SpaceColumns(architecture.METRICS, architecture.columns())
 
 
 def form_of(report: Mapping[str, Any], own: SpaceColumns) -> ChildrenForm:

@@ -6,15 +6,14 @@ One run for each trial, under its name, and one run ``front`` for the sweep as a
 from __future__ import annotations
 
 import math
-import os
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tensorboard.compat.proto import summary_pb2
 from tensorboard.plugins.hparams import plugin_data_pb2, summary_v2
-from tensorboardX import SummaryWriter
-from tensorboardX.proto.summary_pb2 import Summary
+from tensorboardX import summary as tensorboard_x
 
 from snas_tune.architecture import read_architecture
 from snas_tune.config import VARIED, SearchConfig
@@ -37,11 +36,9 @@ from snas_tune.tensorboard_log.children import (
     settings_summary,
     space_columns,
 )
+from snas_tune.tensorboard_log.event_file import EventFile
 
 FRONT_RUN = "front"
-
-FLUSH_SECONDS = 1
-"""After so long an event is in its file; tensorboardX's own flush leaves out what is queued."""
 
 SHOWN = ("child_accuracy", "flops", "params", "accuracy", "entropy")
 """The metrics that HParams shows."""
@@ -79,37 +76,27 @@ class SweepLog:
         self.directory = Path(directory)
         self._experiment = experiment
         self._varied = dict(varied or {})
-        self._writers: dict[str, SummaryWriter] = {}
+        self._files: dict[str, EventFile] = {}
         self._forms: dict[str, ChildrenForm] = {}
 
-    def _writer(self, run: str) -> SummaryWriter:
-        if run not in self._writers:
-            # The names of tensorboardX's files count seconds: a run that is opened twice within
-            # one would lose what the first file held. TensorBoard reads files in the order of
-            # their names, and drops what a later file says again.
-            suffix = f".{time.time_ns():020d}.{os.getpid()}"
-            self._writers[run] = SummaryWriter(
-                str(self.directory / run), flush_secs=FLUSH_SECONDS, filename_suffix=suffix
-            )
+    def _file(self, run: str) -> EventFile:
+        if run not in self._files:
+            file = EventFile(self.directory / run)
             if run == FRONT_RUN:
-                self._writers[run].add_custom_scalars(LAYOUT)
+                file.add(_converted(tensorboard_x.custom_scalars(LAYOUT)))
                 if self._varied:
-                    self._add(run, _experiment(self._varied))
-        return self._writers[run]
-
-    def _add(self, run: str, summary: Any, step: int = 0) -> None:
-        """Write a summary of TensorBoard's own protocol buffers through tensorboardX's."""
-        self._writer(run).file_writer.add_summary(
-            Summary.FromString(summary.SerializeToString()), step
-        )
+                    file.add(_experiment(self._varied))
+            self._files[run] = file
+        return self._files[run]
 
     def start_trial(self, trial: str, config: SearchConfig) -> None:
         """Open a trial's run and write what the sweep varied."""
-        self._writer(FRONT_RUN)
+        self._file(FRONT_RUN)
         names = dict.fromkeys((*VARIED, *self._varied))
         shown = {name: _shown(getattr(config, name)) for name in names}
-        self._add(trial, summary_v2.hparams_pb(shown, trial_id=trial))
-        self._add(trial, settings_summary(trial, config, self._experiment))
+        file = self._file(trial)
+        file.add(summary_v2.hparams_pb(shown, trial_id=trial))
+        file.add(settings_summary(trial, config, self._experiment))
 
     def add_result(self, trial: str, report: Mapping[str, Any]) -> None:
         """Write a trial's report by epoch: every metric, every credit, and what its space adds."""
@@ -117,58 +104,101 @@ class SweepLog:
         known = {**own.values, **report}
         names = [metric.name for metric in (*METRICS, *own.metrics)]
         names += [key for key in report if key.startswith(CREDIT)]
-        values = {name: known.get(name) for name in names}
-        # One event for all of them: its cost is hardly that of its values.
-        scalars = [
-            Summary.Value(tag=name, simple_value=value)
-            for name, value in values.items()
-            if isinstance(value, (int, float)) and math.isfinite(value)
-        ]
-        self._writer(trial).file_writer.add_summary(Summary(value=scalars), report[EPOCH])
+        # One event for all of it: its cost is hardly that of its values.
+        summary = _scalars({name: known.get(name) for name in names})
         if math.isfinite(report.get(CHILD_ACCURACY, math.nan)):
             form = self._forms.setdefault(trial, form_of(report, own))
-            self._add(trial, child_summary(report, own, form), report[EPOCH])
+            summary.MergeFrom(child_summary(report, own, form))
+        self._file(trial).add(summary, report[EPOCH])
         if HYPERVOLUME in report:
-            self._writer(FRONT_RUN).add_scalar(
-                HYPERVOLUME, report[HYPERVOLUME], global_step=report[CHILDREN]
-            )
+            volume = _scalars({HYPERVOLUME: report[HYPERVOLUME]})
+            self._file(FRONT_RUN).add(volume, report[CHILDREN])
 
     def add_checkpoints(self, trial: str, kept: Mapping[int, str]) -> None:
         """Write where the checkpoints of a trial lie that are kept, by epoch."""
-        self._add(trial, checkpoints_summary(kept), max(kept, default=0))
+        self._file(trial).add(checkpoints_summary(kept), max(kept, default=0))
 
     def end_trial(self, trial: str) -> None:
         """Close a trial's run."""
-        writer = self._writers.pop(trial, None)
-        if writer is not None:
-            writer.close()
+        self._forms.pop(trial, None)
+        file = self._files.pop(trial, None)
+        if file is not None:
+            file.close()
 
     def add_front_size(self, size: int, trials: int) -> None:
         """Write how many children are on the front after ``trials`` ended trials."""
-        self._writer(FRONT_RUN).add_scalar("front_size", size, global_step=trials)
+        self._file(FRONT_RUN).add(_scalars({"front_size": size}), trials)
 
     def draw_front(self, front: ParetoFront, trials: int) -> None:
-        """Write the front as it is after ``trials`` ended trials: pictures and a table."""
-        writer = self._writer(FRONT_RUN)
-        drawn = front_figure(front.marked(), title=f"front after {trials} trials")
-        picture = figure_to_array(drawn)
-        writer.add_image("front", picture, global_step=trials, dataformats="HWC")
+        """Write the front as it is after ``trials`` ended trials: pictures and a table.
+
+        Raises:
+            Exception: a picture or the table cannot be made or written, such as that of an
+                architecture whose own drawing fails; the others are written all the same.
+        """
+        parts = [partial(_front_picture, front, trials), partial(_front_text, front)]
         for place, row in enumerate(_evenly(front.distinct, MOST_DRAWN)):
-            title = (
-                f"{100 * row['child_accuracy']:.1f} %, {row['flops'] / 1e6:.3f} MFLOPs, "
-                f"{row['trial']} epoch {row['epoch']}"
-            )
-            architecture = read_architecture(row[ARCHITECTURE])
-            drawing = figure_to_array(architecture_figure(architecture, title))
-            tag = f"architectures/{place}"
-            writer.add_image(tag, drawing, global_step=trials, dataformats="HWC")
-        writer.add_text("front", _markdown(front.distinct), global_step=trials)
-        writer.flush()
+            parts.append(partial(_architecture_picture, place, row))
+        file = self._file(FRONT_RUN)
+        _do_all([partial(_add_made, file, part, trials) for part in parts])
 
     def close(self) -> None:
         """Close all runs."""
-        for run in list(self._writers):
+        for run in list(self._files):
             self.end_trial(run)
+
+
+def _add_made(file: EventFile, make: Callable[[], summary_pb2.Summary], step: int) -> None:
+    file.add(make(), step)
+
+
+def _do_all(parts: list[Callable[[], None]]) -> None:
+    """Do each part, also when others fail; then raise the first failure."""
+    failures = []
+    for part in parts:
+        try:
+            part()
+        except Exception as failure:  # a drawing may be a user's own
+            failures.append(failure)
+    if failures:
+        raise failures[0]
+
+
+def _front_picture(front: ParetoFront, trials: int) -> summary_pb2.Summary:
+    return _picture("front", front_figure(front.marked(), title=f"front after {trials} trials"))
+
+
+def _front_text(front: ParetoFront) -> summary_pb2.Summary:
+    return _converted(tensorboard_x.text("front", _markdown(front.distinct)))
+
+
+def _architecture_picture(place: int, row: Mapping[str, Any]) -> summary_pb2.Summary:
+    title = (
+        f"{100 * row['child_accuracy']:.1f} %, {row['flops'] / 1e6:.3f} MFLOPs, "
+        f"{row['trial']} epoch {row['epoch']}"
+    )
+    figure = architecture_figure(read_architecture(row[ARCHITECTURE]), title)
+    return _picture(f"architectures/{place}", figure)
+
+
+def _picture(tag: str, figure: Any) -> summary_pb2.Summary:
+    return _converted(tensorboard_x.image(tag, figure_to_array(figure), dataformats="HWC"))
+
+
+def _scalars(values: Mapping[str, Any]) -> summary_pb2.Summary:
+    """The finite numbers of some values."""
+    return summary_pb2.Summary(
+        value=[
+            summary_pb2.Summary.Value(tag=name, simple_value=value)
+            for name, value in values.items()
+            if isinstance(value, (int, float)) and math.isfinite(value)
+        ]
+    )
+
+
+def _converted(summary: Any) -> summary_pb2.Summary:
+    """A summary of tensorboardX's protocol buffers in TensorBoard's own."""
+    return summary_pb2.Summary.FromString(summary.SerializeToString())
 
 
 def _experiment(varied: Mapping[str, tuple[float, float] | list[Any]]) -> Any:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from snas_tune.checks import check_value, choice
+from snas_tune.setting_checks import ACCURACIES
 from snas_tune.training.batches import Images, Normalisation, in_order
 from snas_tune.training.runtime import Runtime
 
@@ -34,6 +36,7 @@ def accuracy(
     Returns:
         In [0, 1]; NaN where a logit is not a number, for that network classifies nothing.
     """
+    check_value("metric", metric, choice(ACCURACIES))
     classes = len(images.classes)
     right = torch.zeros(classes, dtype=torch.int64, device=runtime.device)
     known = torch.zeros((), device=runtime.device)

@@ -98,8 +98,8 @@ _NUMBERS = ("int", "int32", "int64", "float", "float32", "float64")
 def _call_arguments(text: str) -> dict[str, Any]:
     """The arguments of the one call in ``text``, by name, as plain values."""
     try:
-        (statement,) = ast.parse(text.strip()).body
-        call = statement.value  # type: ignore[attr-defined]
+        body = ast.parse(text.strip()).body
+        call = getattr(body[0], "value", None) if len(body) == 1 else None
         if not isinstance(call, ast.Call):
             raise ValueError("it must be a call Genotype(...)")
         named = {str(word.arg): _value(word.value) for word in call.keywords}

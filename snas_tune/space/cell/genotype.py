@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from snas_tune.architecture import Architecture, one_line
-from snas_tune.checks import check_fields, check_value, is_instance
+from snas_tune.checks import TITLE, Check, check_fields, check_value, is_instance
 from snas_tune.pictures.shapes import Sheet
 from snas_tune.results import Metric
 from snas_tune.space.cell.darts_text import cells_from_text, cells_to_text
@@ -31,6 +31,7 @@ SHORT_OPS = {
 
 
 A_CELL = is_instance(Cell)
+PART = Check(lambda value: value in ("", "normal", "reduction"), "normal, reduction or empty")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,12 @@ class Genotype(Architecture):
         }
 
     def words(self, part: str = "") -> str:
-        """The edges of both cells in words, or those of one."""
+        """The edges of both cells in words, or those of one.
+
+        Raises:
+            ValueError: there is no such cell.
+        """
+        check_value("part", part, PART)
         if part:
             return cell_words(self.cells[part])
         return " ".join(
@@ -120,7 +126,13 @@ class Genotype(Architecture):
         )
 
     def sheet(self, title: str = "", part: str = "") -> Sheet:
-        """Both cells drawn, or one."""
+        """Both cells drawn, or one.
+
+        Raises:
+            ValueError: there is no such cell.
+        """
+        check_value("title", title, TITLE)
+        check_value("part", part, PART)
         drawn = {part: self.cells[part]} if part else self.cells
         return cells_sheet({f"{name} cell": cell for name, cell in drawn.items()}, title)
 

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from snas_tune.space.cell.kernels.build import compiled
+from snas_tune.space.cell.kernels.build import library_bytes, load
 
 log = logging.getLogger(__name__)
 
@@ -174,7 +174,7 @@ def library() -> ctypes.CDLL | None:
         TypeError: a structure here is not the one of ``common.h``.
     """
     try:
-        kernels = ctypes.CDLL(str(compiled()))
+        kernels = load(library_bytes())
     except (OSError, subprocess.SubprocessError, RuntimeError) as error:
         reason = getattr(error, "stderr", None) or str(error)
         first = (reason.strip() or repr(error)).splitlines()[0]
