@@ -1,4 +1,4 @@
-"""The public functions of searches and architectures with arguments that are right, for the walk."""
+"""The public functions of searches and architectures with right arguments, for the walk."""
 
 from __future__ import annotations
 
