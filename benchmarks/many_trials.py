@@ -19,11 +19,11 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ HERE = Path(__file__).resolve()
 PARTS = {
     "pictures": "snas_tune.tensorboard_log.sweep_log:SweepLog.draw_front",
     "events": "snas_tune.tensorboard_log.sweep_log:SweepLog.add_result",
-    "front file": "snas_tune.front.table:FrontFile.add",
+    "front file": "snas_tune.sweep.callbacks.front:SweepFront.add",
     "Tune's state": "ray.tune.execution.tune_controller:TuneController.save_to_dir",
     "proposals": "ray.tune.search.search_generator:SearchGenerator.create_trial_if_possible",
     "decisions": "snas_tune.sweep.scheduler:ParetoScheduler.on_trial_result",
@@ -43,7 +43,6 @@ PARTS = {
 
 EARLIER = {
     "snas_tune.tensorboard_log.sweep_log": "snas_tune.report.tensorboard",
-    "snas_tune.front.table": "snas_tune.report.front",
     "snas_tune.sweep.callbacks.driver": "snas_tune.sweep.callbacks",
 }
 """Where cd67db4 has some of them; one that is not there at all is not timed."""
@@ -104,9 +103,8 @@ def take_notes(trials: int) -> list[dict[str, Any]]:
                     "cpu": time.process_time(),
                     "wall": time.perf_counter(),
                     "MiB": resident(),
-                    "files": len(os.listdir("/proc/self/fd")),
-                    "threads": threading.active_count(),
-                    "tasks": len(os.listdir("/proc/self/task")),
+                    "files": len(list(Path("/proc/self/fd").iterdir())),
+                    "threads": len(list(Path("/proc/self/task").iterdir())),
                     "parts": dict(seconds),
                 }
             )
@@ -136,7 +134,7 @@ def table(notes: list[dict[str, Any]], rows: int) -> str:
     heads = ["ended", "results", "MiB", "files", "threads", "CPU ms", "wall ms", *names]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---:|" * len(heads)]
     places = [round(i * (len(notes) - 1) / rows) for i in range(rows + 1)]
-    for first, last in zip(places, places[1:], strict=False):
+    for first, last in pairwise(places):
         before, after = notes[first], notes[last]
         count = max(1, after["results"] - before["results"])
         each = [1000 * (after[key] - before[key]) / count for key in ("cpu", "wall")]
@@ -145,7 +143,7 @@ def table(notes: list[dict[str, Any]], rows: int) -> str:
             for name in names
         ]
         cells = [str(after[key]) for key in ("ended", "results")]
-        cells += [f"{after['MiB']:.0f}", str(after["files"]), str(after["tasks"])]
+        cells += [f"{after['MiB']:.0f}", str(after["files"]), str(after["threads"])]
         lines.append("| " + " | ".join([*cells, *(f"{value:.2f}" for value in each)]) + " |")
     return "\n".join(lines)
 

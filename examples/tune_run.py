@@ -13,7 +13,7 @@ from ray import tune
 
 from snas_tune import ParetoScheduler, ParetoSearch, SnasTrainable, sweep_space
 from snas_tune.sweep import quiet_ray, sweep_callbacks, sweep_result, trial_name
-from snas_tune.sweep.experiment import can_restore, check_experiment
+from snas_tune.sweep.directory import can_restore, claim_experiment
 
 
 def main() -> int:
@@ -27,7 +27,9 @@ def main() -> int:
     space = sweep_space(
         data="digits", cells=3, channels=8, nodes=2, epochs=epochs, channels_last=True, threads=1
     )
-    path = check_experiment(storage, "tune-run", resume=args.resume)
+    path = f"{storage}/tune-run"
+    # Refuses a name that is taken. The driver among the callbacks then claims the sweep again.
+    claim_experiment(storage, "tune-run", resume=args.resume).release()
     quiet_ray()
     outcome = tune.run(
         SnasTrainable,

@@ -10,7 +10,6 @@ from ray import tune
 
 from snas_tune import make_tuner, sweep_space
 from snas_tune.sweep import SweepSettings, quiet_ray, sweep_result, tuner_trainable
-from snas_tune.sweep.experiment import check_experiment
 
 
 def main() -> int:
@@ -27,7 +26,6 @@ def main() -> int:
     )
     path = f"{storage}/tuner"
     if args.resume:
-        check_experiment(storage, "tuner", resume=True)
         quiet_ray()
         tuner = tune.Tuner.restore(path, tuner_trainable(), resume_errored=True)
     else:

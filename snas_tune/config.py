@@ -157,23 +157,23 @@ class SearchConfig:
     """1 (grey) or 3 (RGB), or the number that arrays have; the source's own if not given."""
 
     fit: Annotated[str, choice(FITS)] = "crop"
-    """How an image comes to a square of ``image_size``: its largest centred square (``crop``), the
-    whole between black bands (``pad``), or the whole with another ratio (``squash``)."""
+    """How images become square: ``crop``, ``pad`` or ``squash``. Their largest centred square is
+    taken, or the whole image between black bands, or the whole image with another ratio."""
 
     bad_images: Annotated[str, choice(BAD_IMAGES)] = "error"
     """Images that cannot be read: ``error`` names all of them before the first trial, ``skip``
     leaves them out, counts and lists them."""
 
     limit_images: Annotated[int | None, COUNT] = None
-    """Use a stratified subset of that many images; all of them if not given."""
+    """Use a stratified subset of so many images; all if not given."""
 
     validation_fraction: Annotated[float, OPEN_SHARE] = 0.2
     """Share of the training images that is held out to measure accuracy. The test set is never
     used by a search."""
 
     metric: Annotated[str, choice(ACCURACIES)] = "accuracy"
-    """The accuracy of supernet and child on validation images: the share that is right
-    (``accuracy``), or the mean of the classes' shares, each class alike (``balanced_accuracy``)."""
+    """How accuracy is measured: ``accuracy`` or ``balanced_accuracy``. The first is the share of
+    the validation images that are right, the second the mean of the classes' shares."""
 
     cells: Annotated[int, at_least(3), at_most(1000)] = 8
     """Depth. Reduction cells stand at 1/3 and 2/3 of it."""

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from snas_tune.files import read_json
 from snas_tune.results import ARCHITECTURE, OBJECTIVES, Metric
 
 PLUGIN = "pareto"
@@ -76,7 +77,7 @@ class ChildrenForm:
             ValueError: it is none, or of a newer format.
         """
         try:
-            value: dict[str, Any] = json.loads(content)
+            value: dict[str, Any] = read_json(content)
             if value["format"] > FORMAT:
                 raise ValueError(f"format of the children must be {FORMAT}, got {value['format']}")
             renamed = RENAMED if value["format"] == 1 else {}

@@ -6,12 +6,12 @@ import json
 import os
 import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 
 @contextmanager
@@ -73,6 +73,27 @@ def locked(path: Path) -> Iterator[None]:
         with suppress(OSError, NotImplementedError):
             stack.enter_context(FileLock(path))
         yield
+
+
+def lock_if_free(path: Path) -> Callable[[], object] | None:
+    """Take the lock of a file, unless another one holds it, which may be in this process, too.
+
+    The system releases it when the process ends, however it ends; a program that this process
+    starts does not keep it.
+
+    Returns:
+        What releases it; ``None`` if another one holds it.
+
+    Raises:
+        OSError: the file cannot be made, or the file system has no locks.
+        NotImplementedError: the file system has no locks.
+    """
+    lock = FileLock(path, timeout=0, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        return None
+    return lock.release
 
 
 def open_bounded(path: str | Path, most: int) -> IO[bytes]:

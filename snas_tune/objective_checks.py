@@ -1,8 +1,8 @@
-"""Checks of objectives: pairs of a name and ``max`` or ``min``; their modes; points."""
+"""Checks of objectives: names of metrics, and whether more or less of each is better; points."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from snas_tune.checks import Check, check_value, is_number
@@ -11,11 +11,17 @@ from snas_tune.values import shown
 MODES = ("max", "min")
 """The directions of an objective."""
 
+Objectives = tuple[tuple[str, str], ...]
+"""Name and mode, ``max`` or ``min``, of each."""
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
+
 
 def _are_pairs(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and all(
-        isinstance(pair, (list, tuple)) and len(pair) == 2 and isinstance(pair[0], str) and pair[0]
-        for pair in value
+        isinstance(pair, (list, tuple)) and len(pair) == 2 and _is_name(pair[0]) for pair in value
     )
 
 
@@ -40,20 +46,22 @@ SOME_ROWS = Check(
 )
 
 
-def check_objectives(objectives: Any) -> None:
-    """Refuse objectives that are not two or more different names with a mode each.
+def check_objectives(objectives: Any) -> Objectives:
+    """Objectives as pairs, or as a mapping of names to modes.
 
     Raises:
-        ValueError: they are not.
+        ValueError: they are not two or more different names with ``max`` or ``min`` each.
     """
-    check_value("objectives", objectives, PAIRS)
-    if len(objectives) < 2:
-        raise ValueError(f"objectives must be two or more, got {list(objectives)}")
-    check_modes([mode for _, mode in objectives])
-    names = [name for name, _ in objectives]
+    given = list(objectives.items()) if isinstance(objectives, Mapping) else objectives
+    check_value("objectives", given, PAIRS)
+    if len(given) < 2:
+        raise ValueError(f"objectives must be two or more, got {shown(list(given))}")
+    check_modes([mode for _, mode in given])
+    names = [name for name, _ in given]
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"objectives must have different names, got {shown(name)} twice")
+    return tuple((name, mode) for name, mode in given)
 
 
 def check_modes(modes: Iterable[Any]) -> None:
@@ -66,3 +74,48 @@ def check_modes(modes: Iterable[Any]) -> None:
     for mode in modes:
         if mode not in MODES:
             raise ValueError(f"mode of an objective must be max or min, got {shown(mode)}")
+
+
+def named_objectives(
+    metrics: Sequence[str] | Mapping[str, str] | None, modes: Sequence[str] | None
+) -> Objectives:
+    """Objectives as names and modes, or as a mapping of names to modes alone.
+
+    Raises:
+        ValueError: a name has no mode, or as :func:`check_objectives`.
+    """
+    if isinstance(metrics, Mapping):
+        if modes is not None:
+            raise ValueError(
+                f"modes must be left out where metrics maps to them, got {shown(modes)}"
+            )
+        return check_objectives(metrics)
+    names = metrics if isinstance(metrics, (list, tuple)) else ()
+    if len(names) < 2 or not all(map(_is_name, names)) or len(set(names)) != len(names):
+        raise ValueError(f"metrics must be two or more different names, got {shown(metrics)}")
+    if (
+        not isinstance(modes, (list, tuple))
+        or len(modes) != len(names)
+        or not all(mode in MODES for mode in modes)
+    ):
+        raise ValueError(
+            f"modes must be {' or '.join(MODES)} for each of {len(names)} metrics, "
+            f"got {shown(modes)}"
+        )
+    return tuple(zip(names, modes, strict=True))
+
+
+def check_own(objectives: Objectives, metric: Any, mode: Any) -> None:
+    """Refuse a metric and mode, as Tune takes them, that are not one of the objectives.
+
+    Raises:
+        ValueError: they are not; both may be ``None``, and the mode alone.
+    """
+    if (metric is None and mode is None) or any(
+        metric == name and mode in (None, own) for name, own in objectives
+    ):
+        return
+    known = ", ".join(f"{name} ({own})" for name, own in objectives)
+    raise ValueError(
+        f"metric must be one of the objectives {known}, got {shown(metric)} ({shown(mode)})"
+    )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +27,15 @@ FLOPS, LARGEST_FLOPS = "flops", "largest_flops"
 METRICS = (
     Metric(EPOCH, "epochs", "", "epochs finished; the `time_attr` of a scheduler"),
     Metric(STEP, "search steps", "", "batches seen since the start of the search"),
-    Metric(CHILD_ACCURACY, "share", "max", "validation top-1 of the derived child network"),
-    Metric(ACCURACY, "share", "max", "validation top-1 of the sampled supernet"),
+    Metric(
+        CHILD_ACCURACY,
+        "share",
+        "max",
+        "validation accuracy of the derived child network, by the config's metric",
+    ),
+    Metric(
+        ACCURACY, "share", "max", "validation accuracy of the sampled supernet, by the same metric"
+    ),
     Metric(FLOPS, "multiply-adds", "min", "of the child network, for one image"),
     Metric("params", "weights", "min", "of the child network, unused parts removed"),
     Metric("params_with_dead", "weights", "min", "of the child network, unused parts kept"),
@@ -68,3 +78,18 @@ CHILDREN = "children"
 
 OBJECTIVES = ((CHILD_ACCURACY, "max"), (FLOPS, "min"))
 """The two objectives of a sweep: name in the report, and mode."""
+
+BALANCED = "balanced_accuracy"
+"""The metric under which accuracies are means over the classes."""
+
+
+def metric_of(rows: Sequence[Mapping[str, Any]]) -> str:
+    """By which metric the accuracies of a front's rows were measured, as their configs say.
+
+    Rows without a config, or with one of another form, are by plain accuracy.
+    """
+    try:
+        metric = json.loads(rows[0]["config"])["metric"] if rows else ""
+    except (KeyError, TypeError, ValueError, RecursionError):
+        metric = ""
+    return BALANCED if metric == BALANCED else "accuracy"

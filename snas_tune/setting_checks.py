@@ -34,7 +34,7 @@ FITS = ("crop", "pad", "squash")
 """How an image comes to a square, see docs/data.md."""
 
 ACCURACIES = ("accuracy", "balanced_accuracy")
-"""How accuracy is measured, see :func:`snas_tune.training.evaluate.accuracy`."""
+"""How accuracy is measured, see :func:`snas_tune.training.evaluate.accuracies`."""
 
 BAD_IMAGES = ("error", "skip")
 SUPERNETS = ("auto", "plain", "fused")

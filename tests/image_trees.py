@@ -7,11 +7,13 @@ import tarfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
-from snas_tune.data import ImageSet
+from snas_tune.data import ImageSet, check, load
 
 SUFFIXES = [".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".zip"]
 
@@ -73,3 +75,15 @@ def same(one: ImageSet, other: ImageSet) -> bool:
         and np.array_equal(one.labels, other.labels)
         and one.classes == other.classes
     )
+
+
+def refusal(path: Path | str, **form: Any) -> str:
+    """The one line by which both the check before a sweep and the reading refuse a source."""
+    lines = []
+    for ask in (load, check):
+        with pytest.raises(ValueError, match=r".") as caught:
+            ask(str(path), root=".", **form)
+        lines.append(str(caught.value))
+    assert lines[0] == lines[1]
+    assert "\n" not in lines[0]
+    return lines[0]

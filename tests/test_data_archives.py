@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import io
 import re
+import tarfile
+import warnings
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from image_trees import PETS, SUFFIXES, same, tree_of, write_archive, write_folder
+from image_trees import (
+    PETS,
+    SUFFIXES,
+    encoded,
+    first_pixels,
+    same,
+    tree_of,
+    write_archive,
+    write_folder,
+)
 from PIL import Image
 
 from snas_tune.data import ImageSet, check, load
+from snas_tune.data.found import LeftOut
 
 
 def images_or_refusal(path: Path) -> ImageSet | str:
@@ -102,3 +116,70 @@ def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.rar").write_bytes(b"")
     with pytest.raises(ValueError, match=r"^an archive of images must end in .*, got .*x\.rar$"):
         check(str(tmp_path / "x.rar"), root=".")
+
+
+def zipped(path: Path, *entries: tuple[str | zipfile.ZipInfo, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a name that comes twice
+        for name, content in entries:
+            archive.writestr(name, content)
+    return path
+
+
+def tarred(path: Path, *entries: tuple[str, bytes]) -> Path:
+    with tarfile.open(path, "w") as archive:
+        for name, content in entries:
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return path
+
+
+def place(write: Callable[..., Path], folder: Path, entries: list[tuple[str, bytes]]) -> Path:
+    return write(folder / ("x.zip" if write is zipped else "x.tar"), *entries)
+
+
+def left_out(data: ImageSet) -> dict[str, LeftOut]:
+    assert data.found is not None
+    return dict(data.found.left_out)
+
+
+@pytest.mark.parametrize("write", [zipped, tarred])
+@pytest.mark.parametrize("again", ["cat/1.png", "./cat/1.png", "cat//1.png"])
+def test_of_a_name_that_comes_twice_the_last_one_counts(
+    tmp_path: Path, write: Callable[..., Path], again: str
+) -> None:
+    entries = [("cat/1.png", encoded(1)), ("dog/1.png", encoded(2)), (again, encoded(3))]
+    data = load(str(place(write, tmp_path, entries)), root=".")
+    assert first_pixels(data) == [3, 2]
+    assert left_out(data) == {"named twice": LeftOut(1, ("cat/1.png",))}
+
+
+@pytest.mark.parametrize("write", [zipped, tarred])
+def test_names_that_lead_out_of_an_archive_are_left_out(
+    tmp_path: Path, write: Callable[..., Path]
+) -> None:
+    outside = ["/etc/x/1.png", "../up/2.png", "cat/../../3.png", "C:/temp/4.png"]
+    entries = [(name, encoded(9)) for name in (*outside, "cat/1.png", "dog/1.png")]
+    data = load(str(place(write, tmp_path, entries)), root=".")
+    assert data.classes == ("cat", "dog")
+    assert left_out(data) == {"outside": LeftOut(4, tuple(sorted(outside)))}
+
+
+@pytest.mark.parametrize("write", [zipped, tarred])
+def test_an_archive_with_backslashes_is_read(tmp_path: Path, write: Callable[..., Path]) -> None:
+    entries = [(name.replace("/", "\\"), content) for name, content in PETS.items()]
+    entries.append(("\\\\server\\share\\1.png", encoded(9)))
+    data = load(str(place(write, tmp_path, entries)), root=".")
+    folder = write_folder(tmp_path / "pets", PETS)
+    assert same(data, load(str(folder), root="."))
+    assert left_out(data)["outside"].count == 1
+
+
+def test_links_in_a_zip_are_no_images(tmp_path: Path) -> None:
+    link = zipfile.ZipInfo("cat/link.png")
+    link.create_system, link.external_attr = 3, 0o120777 << 16
+    entries = [(link, b"1.png"), ("cat/1.png", encoded(1)), ("dog/1.png", encoded(2))]
+    data = load(str(zipped(tmp_path / "x.zip", *entries)), root=".")
+    assert first_pixels(data) == [1, 2]
+    assert left_out(data) == {"special": LeftOut(1, ("cat/link.png",))}

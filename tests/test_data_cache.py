@@ -62,9 +62,9 @@ def test_a_cache_is_made_anew_when_anything_changes(tmp_path: Path) -> None:
         ask(str(folder), root=".", cache_dir=cache, **form)
         assert entries() == before + 1
     (folder / "train/dog/2.png").write_bytes(encoded(99))
-    assert first_pixels(load(str(folder), root=".", cache_dir=cache)) == [10, 20, 99]
+    assert first_pixels(load(str(folder), root=".", cache_dir=cache)) == [10, 20, 99, 60]
     (folder / "train/dog/3.png").write_bytes(encoded(77))
-    assert first_pixels(load(str(folder), root=".", cache_dir=cache)) == [10, 20, 99, 77]
+    assert first_pixels(load(str(folder), root=".", cache_dir=cache)) == [10, 20, 99, 77, 60]
 
 
 def test_sources_that_are_arrays_are_cached_too(tmp_path: Path) -> None:

@@ -200,7 +200,8 @@ def test_a_new_named_source_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_an_unknown_spec_is_told_the_choices(spec: str) -> None:
     message = (
         r"^data must be a known name \(digits, cifar10, cifar100, fashion-mnist\), an existing "
-        "folder or archive of class folders, here or in nowhere, or module:function, "
+        "folder or archive of class folders or table of paths and labels, here or in nowhere, "
+        "module:function or hf:name, "
         f"got '{spec}', which is none of these$"
     )
     for ask in (load, load_test, check):

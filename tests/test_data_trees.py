@@ -19,6 +19,7 @@ from image_trees import (
 )
 
 from snas_tune.data import NoTestImages, check, load, load_test
+from snas_tune.data.entries import Entries
 from snas_tune.data.tree import grow
 
 
@@ -50,16 +51,23 @@ def test_training_and_test_images_are_kept_apart(tmp_path: Path, kind: str) -> N
     else:
         spec = str(write_archive(tmp_path / f"x{kind}", SPLIT))
     train, test = load(spec, root="."), load_test(spec, root=".")
-    assert first_pixels(train) == [10, 20, 30]
+    assert first_pixels(train) == [10, 20, 30, 60]
+    assert train.validation is not None
+    assert train.validation.tolist() == [False, False, False, True]
     assert first_pixels(test) == [40, 50]
     assert test.labels.tolist() == [0, 1]
     check(spec, root=".", train=False)
 
 
-def test_val_gives_the_test_images_where_there_is_no_test(tmp_path: Path) -> None:
+def test_val_alone_is_for_validation_and_not_for_a_test(tmp_path: Path) -> None:
     names = ("train/cat/1.png", "train/dog/1.png", "val/cat/1.png", "val/dog/1.png")
     write_folder(tmp_path, tree_of(*names))
-    assert first_pixels(load_test(str(tmp_path), root=".")) == [30, 40]
+    data = load(str(tmp_path), root=".")
+    assert data.validation is not None
+    assert data.validation.tolist() == [False, False, True, True]
+    message = r"got no such folders but val/, whose images are for validation, in"
+    with pytest.raises(NoTestImages, match=message):
+        load_test(str(tmp_path), root=".")
 
 
 def test_test_labels_are_those_of_the_training_classes(tmp_path: Path) -> None:
@@ -83,11 +91,11 @@ def test_a_class_that_is_called_train_is_a_class(tmp_path: Path) -> None:
 
 def test_a_folder_without_a_test_part_has_no_test_images(tmp_path: Path) -> None:
     write_folder(tmp_path, PETS)
-    with pytest.raises(ValueError, match=rf"^test images must be in test/ or val/ .* {tmp_path}$"):
+    with pytest.raises(ValueError, match=rf"^test images must be in test/ .* {tmp_path}$"):
         load_test(str(tmp_path), root=".")
     write_folder(tmp_path / "half", tree_of("train/cat/1.png", "train/dog/1.png"))
     assert len(load(str(tmp_path / "half"), root=".")) == 2
-    with pytest.raises(ValueError, match=r"^test images must be in test/ or val/"):
+    with pytest.raises(ValueError, match=r"^test images must be in test/"):
         load_test(str(tmp_path / "half"), root=".")
 
 
@@ -114,7 +122,7 @@ def test_one_class_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_of_images_without_classes_is_refused(tmp_path: Path) -> None:
     write_folder(tmp_path, tree_of("1.png", "2.png"))
-    with pytest.raises(ValueError, match=r"^data must have at least two classes, got no images in"):
+    with pytest.raises(ValueError, match=r"^images must be in one folder for each class,"):
         check(str(tmp_path), root=".")
 
 
@@ -198,7 +206,7 @@ def test_grow_agrees_with_its_definition(files: list[str]) -> None:
     folders = sorted({name[0] for name in files})
     filled = sorted({name[0] for name in images})
     try:
-        tree = grow(Path("x"), files, (), train=True, unwrap=True)
+        tree = grow(Path("x"), Entries(files), train=True)
     except ValueError:
         assert folders != filled or len(filled) < 2
     else:
@@ -217,9 +225,97 @@ def test_a_file_that_vanished_is_named(tmp_path: Path) -> None:
 
 def test_only_the_lack_of_test_images_is_told_as_such(tmp_path: Path) -> None:
     plain = write_folder(tmp_path / "pets", PETS)
-    with pytest.raises(NoTestImages, match=r"^test images must be in test/ or val/ beside train/"):
+    with pytest.raises(NoTestImages, match=r"^test images must be in test/ beside train/"):
         load_test(str(plain), root=".")
     broken = write_folder(tmp_path / "broken", {**SPLIT, "test/dog/9.png": b"no"})
     with pytest.raises(ValueError, match=r"^image must be readable") as caught:
         load_test(str(broken), root=".")
     assert not isinstance(caught.value, NoTestImages)
+
+
+def test_a_folder_in_a_folder_is_read_as_its_archive_is(tmp_path: Path) -> None:
+    tree = {f"PetImages/{name}": content for name, content in PETS.items()}
+    tree |= {"readme[1].txt": b"", "PetImages/cat/Thumbs.db": b""}
+    folder = load(str(write_folder(tmp_path / "pets", tree)), root=".")
+    archive = load(str(write_archive(tmp_path / "pets.zip", tree)), root=".")
+    assert folder.classes == ("cat", "dog")
+    assert same(folder, archive)
+    assert folder.found is not None
+    assert archive.found is not None
+    assert folder.found.left_out == archive.found.left_out
+
+
+def link_counts(folder: Path) -> tuple[list[int], list[str]]:
+    found = load(str(folder), root=".").found
+    assert found is not None
+    linked = found.left_out.get("linked twice")
+    return list(found.counts), list(linked.examples) if linked else []
+
+
+def test_each_real_folder_is_read_once(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "pets", PETS)
+    (folder / "cat" / "up").symlink_to("..")
+    (folder / "dog" / "far").symlink_to(tmp_path)
+    (folder / "dog" / "own").symlink_to("deep")
+    (folder / "dog" / "self").symlink_to("self")
+    links = [f"cat/up -> {folder}", f"dog/far -> {tmp_path}", f"dog/own -> {folder}/dog/deep"]
+    data = load(str(folder), root=".")
+    assert first_pixels(data) == [30, 20, 10, 40]
+    assert link_counts(folder) == ([2, 2], links)
+
+
+def test_links_to_other_folders_are_followed_also_in_a_circle(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "pets", PETS)
+    store = write_folder(tmp_path / "store", {"a/1.png": encoded(1), "b/1.png": encoded(2)})
+    (store / "a" / "b").symlink_to("../b")
+    (store / "b" / "a").symlink_to("../a")
+    (folder / "cat" / "more").symlink_to(store / "a")
+    (folder / "eel").symlink_to(store / "b")
+    assert load(str(folder), root=".").classes == ("cat", "dog", "eel")
+    assert link_counts(folder) == (
+        [3, 2, 1],
+        [f"cat/more/b -> {store}/b", f"eel/a -> {store}/a"],
+    )
+
+
+def test_a_class_that_is_a_link_to_another_is_no_class(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path, PETS)
+    (folder / "hound").symlink_to("dog")
+    assert link_counts(folder) == ([2, 2], [f"hound -> {folder}/dog"])
+
+
+def test_spellings_of_one_name_in_unicode_are_one_class(tmp_path: Path) -> None:
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    tree = tree_of(f"{composed}/1.png", f"{decomposed}/2.png", "dog/1.png")
+    data = load(str(write_archive(tmp_path / "x.zip", tree)), root=".")
+    assert data.classes == (composed, "dog")
+    assert data.labels.tolist() == [0, 0, 1]
+    assert data.found is not None
+    assert data.found.notes == (f"class folder {composed} has 2 spellings, read as one",)
+
+
+def test_a_part_may_spell_its_classes_in_another_form(tmp_path: Path) -> None:
+    names = ("train/caf\u00e9/1.png", "train/dog/1.png", "test/cafe\u0301/1.png", "test/dog/1.png")
+    path = write_archive(tmp_path / "x.zip", tree_of(*names))
+    assert load_test(str(path), root=".").labels.tolist() == [0, 1]
+
+
+def test_classes_that_differ_by_case_only_stay_two_and_are_noted(tmp_path: Path) -> None:
+    data = load(str(write_archive(tmp_path / "x.zip", tree_of("A/1.png", "a/1.png"))), root=".")
+    assert data.classes == ("A", "a")
+    assert data.found is not None
+    assert data.found.notes == ("2 classes differ from a by case only",)
+
+
+@pytest.mark.parametrize(
+    "name", ["a\nb", "tab\there", "\udce9", "emoji 🐈", " space ", "-x", "%&?"]
+)
+def test_odd_names_are_classes_and_stand_on_one_line(tmp_path: Path, name: str) -> None:
+    folder = write_folder(tmp_path, tree_of(f"{name}/1.png", "dog/1.png"))
+    cache = tmp_path.parent / f"{tmp_path.name}-cache"
+    for _ in range(2):
+        assert name in load(str(folder), root=".", cache_dir=cache).classes
+    write_folder(tmp_path, {f"{name}/{name}.png": b"no"})
+    with pytest.raises(ValueError, match=r"^image must be readable") as caught:
+        load(str(folder), root=".")
+    assert str(caught.value).isprintable()

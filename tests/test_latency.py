@@ -132,7 +132,16 @@ def test_a_table_survives_its_file_which_says_what_was_measured(tmp_path):
         (b'{"format": 1}', "KeyError"),
         (b'{"format": 1, "milliseconds": [1]}', "AttributeError"),
         (b'{"format": 1, "milliseconds": {"a": "fast"}}', "ValueError"),
-        (b'{"format": 1, "milliseconds": {"a": null}}', "TypeError"),
+        (b'{"format": 1, "milliseconds": {"a": null}}', "ValueError"),
+        (b'{"format": 1, "milliseconds": {"a": NaN}}', "ValueError"),
+        (b'{"format": 1, "milliseconds": {"a": Infinity}}', "ValueError"),
+        (b'{"format": 1, "milliseconds": {"a": -1}}', "ValueError"),
+        (b'{"format": 1, "milliseconds": {"a": true}}', "ValueError"),
+        (b'{"format": 1, "milliseconds": {"a": 1' + b"0" * 400 + b"}}", "ValueError"),
+        (b'{"format": 1, "milliseconds": {"a": 1' + b"0" * 9000 + b"}}", "ValueError"),
+        (b'{"format": 1, "milliseconds": {}}', "ValueError"),
+        (b"[" * 100_000, "ValueError"),
+        (b'{"a":' * 100_000, "ValueError"),
     ],
 )
 def test_a_file_that_is_no_table_gives_one_line(tmp_path, content, reason):

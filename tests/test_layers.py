@@ -17,7 +17,7 @@ ROOMS = {
     # room: (rooms that it may use, packages from outside that it may use)
     "words": ((), ("filelock", "platformdirs")),
     "cloud": ((), ()),
-    "data": (("words",), ("numpy", "PIL", "tqdm")),
+    "data": (("words",), ("numpy", "PIL", "pyarrow", "datasets", "tqdm")),
     "front": (("words",), ("numpy", "pyarrow", "pandas")),
     "stopping": (("words", "front"), ("numpy", "pyarrow")),
     "pictures": (("words",), ("numpy", "matplotlib")),
@@ -126,7 +126,7 @@ def test_every_room_is_listed():
         ("import snas_tune.front", ("torch", "ray", "matplotlib", "pandas")),
         ("import snas_tune.tensorboard_log", ("ray", "snas_tune.space", "snas_tune.training")),
         ("import snas_tune.pictures.svg", ("torch", "ray", "matplotlib", "numpy")),
-        ("import snas_tune.data", ("torch", "ray")),
+        ("import snas_tune.data", ("torch", "ray", "pyarrow", "datasets")),
         ("import snas_tune.sweep", ("torch", "ray", "numpy", "optuna")),
         ("import snas_tune.cli.app", ("torch", "ray", "numpy", "pyarrow", "matplotlib")),
         ("import snas_tune.plugin.loader", ("torch", "ray", "numpy", "werkzeug", "pyarrow")),

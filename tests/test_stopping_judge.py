@@ -1,4 +1,4 @@
-"""Reports that repeat, skip, lag or lack a value; the journal."""
+"""Reports that repeat, skip, lag or lack a value."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snas_tune.stopping import Journal, Judge, journal, make_rule
+from snas_tune.stopping import Judge, make_rule
 from snas_tune.stopping.rules import Asha
 
 NAN = math.nan
@@ -45,11 +45,40 @@ def test_a_report_that_skips_rungs_counts_for_the_highest_of_them():
     assert [len(rung) for rung in to.history.rungs] == [0, 1, 0]
 
 
-def test_a_value_that_is_not_known_waits_for_the_next_report():
+def test_a_value_that_was_not_measured_waits_for_the_next_report():
     to = judge(Never())
-    waiting = [("a", 3, (NAN, 1)), ("a", 4, (1, math.inf)), ("a", 5, (1, NAN))]
+    waiting = [("a", 3, (None, 1)), ("a", 4, (1, None)), ("a", 5, (None, None))]
     assert decisions(to, waiting) == [True] * 3
     assert decisions(to, [("a", 6, (1, 1))]) == [False]
+
+
+class Always:
+    """Stops no trial that it is asked about."""
+
+    def __call__(self, history, report):
+        return True
+
+
+@pytest.mark.parametrize("value", [NAN, math.inf, -math.inf])
+def test_a_trial_that_diverged_is_worse_than_all_and_is_stopped_at_its_rung(value):
+    to = judge(Always())
+    assert decisions(to, [("a", 2, (value, 1)), ("a", 3, (value, 1))]) == [True, False]
+    assert decisions(to, [("a", 4, (1, 1))]) == [False]  # it stays stopped
+    assert [len(rung) for rung in to.history.rungs] == [0, 0, 0]  # nothing is compared with it
+    again = judge(Always())
+    again.replay(json.loads(json.dumps(to.lines, allow_nan=False)))
+    assert decisions(again, [("a", 3, (1, 1))]) == [False]
+    kept = judge(make_rule("fifo", 3))
+    assert decisions(kept, [("a", 3, (value, 1)), ("a", 9, (1, 1))]) == [True, True]
+
+
+def test_one_that_measures_nothing_from_a_rung_to_the_next_counts_as_diverged():
+    to = judge(Always())
+    assert decisions(to, [("a", 3, (None, 1)), ("a", 8, (None, 1)), ("a", 9, (None, 1))]) == [
+        True,
+        True,
+        False,
+    ]
 
 
 def test_repeated_reports_get_the_first_answer_whatever_they_say():
@@ -72,8 +101,27 @@ def test_at_the_end_a_trial_ends_and_is_not_counted_as_stopped():
     assert to.history.stopped == {}
     assert len(to.history.rungs[-1]) == 1
     assert to.finish("a", (1, 1)) is None  # Tune completes it then
-    assert to.finish("b", (2, 2))["rung"] == 2  # ended by itself, early
+    assert to.finish("b", (2, 2))["rung"] == 2
     assert to.finish("c", (NAN, 2)) is None
+
+
+def test_a_trial_that_ends_by_itself_is_noted_with_its_own_time():
+    to = judge(Asha(2))
+    decisions(to, [("a", 3, (4, 1))])
+    ended = to.finish("a", (2, 1), time=5)
+    assert (ended["rung"], ended["time"], ended["ended"]) == (0, 5, True)
+    assert to.finish("b", (1, 9), time=4)["rung"] == 0
+    assert to.finish("c", (0, 10), time=1)["rung"] == -1
+    assert to.finish("a", (2, 1), time=5) is None
+    # At the rung it had reported before; none of the three came to a later one.
+    assert to.history.rungs[0].costs.tolist() == [[4, 1], [1, 9]]
+    assert [len(rung) for rung in to.history.rungs] == [2, 0, 0]
+    assert [len(moves) for moves in to.history.moves] == [0, 0]
+    assert sorted(to.history.front.tolist()) == [[0, 10], [1, 9], [2, 1]]
+    again = judge(Asha(2))
+    again.replay(json.loads(json.dumps(to.lines)))
+    assert (again.lines, again.history.ended) == (to.lines, {"a": 5, "b": 4, "c": 1})
+    assert again.finish("c", (0, 10), time=1) is None
 
 
 @given(
@@ -81,7 +129,7 @@ def test_at_the_end_a_trial_ends_and_is_not_counted_as_stopped():
         st.tuples(
             st.sampled_from("abcdef"),
             st.integers(1, 30),
-            st.tuples(st.sampled_from([0.0, 1.0, 2.0, NAN]), st.integers(0, 3).map(float)),
+            st.tuples(st.sampled_from([0.0, 1.0, 2.0, NAN, None]), st.integers(0, 3).map(float)),
             st.sampled_from([0.0, 1.0, 2.5, NAN]),
         ),
         max_size=60,
@@ -110,107 +158,3 @@ def test_a_line_that_is_no_report_is_refused():
         ValueError, match=r"line of the journal must be a report, got \{'trial': 'a'\}"
     ):
         judge().replay([{"trial": "a"}])
-
-
-HEAD = {"experiment": "e"}
-
-
-def test_a_journal_keeps_every_line_across_its_files(tmp_path, monkeypatch):
-    monkeypatch.setattr(journal, "SEGMENT", 4)
-    path = str(tmp_path / "x/journal")
-    written = Journal(path, HEAD)
-    for i in range(11):
-        assert Journal(path, HEAD).lines == [{"i": j} for j in range(i)]
-        written.add({"i": i})
-    files = sorted((tmp_path / "x/journal").iterdir())
-    assert [len(file.read_text().splitlines()) for file in files] == [5, 5, 4]
-    again = Journal(path, HEAD)
-    again.add({"i": 11})
-    assert Journal(path, HEAD).lines == [{"i": j} for j in range(12)]
-
-
-def test_a_last_file_that_no_disk_got_is_as_if_it_were_not_there(tmp_path, monkeypatch):
-    monkeypatch.setattr(journal, "SEGMENT", 2)
-    written = Journal(str(tmp_path), HEAD)
-    for i in range(3):
-        written.add({"i": i})
-    (tmp_path / "journal-000001.jsonl").write_bytes(b"")
-    again = Journal(str(tmp_path), HEAD)
-    assert again.lines == [{"i": 0}, {"i": 1}]
-    again.add({"i": 9})
-    assert Journal(str(tmp_path), HEAD).lines == [{"i": 0}, {"i": 1}, {"i": 9}]
-
-
-@pytest.mark.parametrize("cut", range(1, 9))
-def test_a_line_that_a_crash_cut_off_is_none(tmp_path, cut):
-    written = Journal(str(tmp_path), HEAD)
-    for i in range(3):
-        written.add({"i": i})
-    file = tmp_path / "journal-000000.jsonl"
-    file.write_bytes(file.read_bytes()[:-cut])
-    again = Journal(str(tmp_path), HEAD)
-    assert again.lines == [{"i": 0}, {"i": 1}]
-    again.add({"i": 9})
-    again.add({"i": 10})
-    assert Journal(str(tmp_path), HEAD).lines == [{"i": 0}, {"i": 1}, {"i": 9}, {"i": 10}]
-
-
-@pytest.mark.parametrize("lines", [1, 2, 5])
-def test_a_write_that_fails_halfway_leaves_no_half_line(tmp_path, lines, monkeypatch):
-    monkeypatch.setattr(journal, "SEGMENT", 4)
-    written = Journal(str(tmp_path), HEAD)
-    for i in range(lines):
-        written.add({"i": i})
-
-    class Full:
-        def write(self, content):
-            with max(tmp_path.iterdir()).open("ab") as file:
-                file.write(content[: len(content) // 2])
-            raise OSError("no space left")
-
-    written._open = Full()
-    with pytest.raises(OSError, match="no space left"):
-        written.add({"i": lines})
-    assert Journal(str(tmp_path), HEAD).lines == [{"i": i} for i in range(lines)]
-    written.add({"i": lines + 1})
-    assert Journal(str(tmp_path), HEAD).lines == [{"i": i} for i in range(lines + 2)]
-
-
-def test_another_experiments_journal_is_not_gone_on_with(tmp_path, monkeypatch):
-    monkeypatch.setattr(journal, "SEGMENT", 2)
-    old = Journal(str(tmp_path), HEAD)
-    for i in range(7):
-        old.add({"i": i})
-    new = Journal(str(tmp_path), {"experiment": "f"})
-    assert new.lines == []
-    for i in range(2):  # a whole file, behind which lie old ones
-        new.add({"new": i})
-    assert Journal(str(tmp_path), {"experiment": "f"}).lines == [{"new": 0}, {"new": 1}]
-
-
-def test_what_the_storage_did_not_take_goes_with_the_next_line(tmp_path):
-    path = tmp_path / "j"
-    kept = Journal(str(path), HEAD)
-    path.write_text("in the way")
-    with pytest.raises(OSError, match=r"in the way|exists|directory"):
-        kept.add({"i": 0})
-    path.unlink()
-    kept.add({"i": 1})
-    assert Journal(str(path), HEAD).lines == [{"i": 0}, {"i": 1}]
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("{\n", "Expecting"),
-        ('{"format": 2}\n', "format must be at most 1"),
-        ("[]\n", "list"),
-        ('{"head": 1}\n', "format must be at most 1"),
-    ],
-)
-def test_a_journal_that_cannot_be_read_is_named(text, reason, tmp_path):
-    (tmp_path / "journal-000000.jsonl").write_text(text)
-    with pytest.raises(
-        ValueError, match=rf"journal .* must be one of this version, got .*{reason}"
-    ):
-        Journal(str(tmp_path), HEAD)

@@ -235,8 +235,9 @@ def test_a_prediction_adds_what_the_nearest_neighbours_did():
     history.add(last)
     expected, deviation = predicted_end(history, last)
     assert NEIGHBOURS == 5
-    assert expected[0] == pytest.approx([8 - 3 - 3, 7 + 1 + 1])
-    assert deviation[0] == pytest.approx([math.sqrt(2 + 2), 0])
+    width = history.high - history.low
+    assert expected[0] * width + history.low == pytest.approx([8 - 3 - 3, 7 + 1 + 1])
+    assert deviation[0] * width == pytest.approx([math.sqrt(2 + 2), 0])
 
 
 def test_nothing_is_predicted_from_few_and_every_trial_then_goes_on():
@@ -284,12 +285,12 @@ def test_the_gain_is_the_hypervolume_that_a_point_adds(costs, point):
     history, _ = history_of(costs)
     everything = np.array(costs)
     low, high = everything.min(axis=0), everything.max(axis=0)
-    width = np.where(high > low, high - low, 1)
+    width = np.where(high > low, high - low, math.inf)  # one that is constant has no say
     corner = (1.1, 1.1)
     before = hypervolume((everything - low) / width, ("min", "min"), corner)
-    both = np.vstack([everything, point])
-    after = hypervolume((both - low) / width, ("min", "min"), corner)
-    assert gain(history, np.array(point)) == pytest.approx(after - before)
+    place = (np.array(point) - low) / width
+    both = np.vstack([(everything - low) / width, place])
+    assert gain(history, place) == pytest.approx(hypervolume(both, ("min", "min"), corner) - before)
 
 
 def test_an_unknown_rule_is_refused():

@@ -19,7 +19,8 @@ from PIL import Image
 from snas_tune.config import SearchConfig
 from snas_tune.search.autotune import FILE
 from snas_tune.sweep import SweepSettings, cluster, make_tuner, prepare, run_sweep, sweep_space
-from snas_tune.sweep.experiment import Description, check_experiment, new_name, newest_name
+from snas_tune.sweep.directory import claim_experiment
+from snas_tune.sweep.experiment import Description
 from snas_tune.sweep.prepare import check_sweep
 
 
@@ -174,10 +175,8 @@ def test_a_name_with_results_needs_resume_and_resume_needs_results(tmp_path):
         ({"epochs": 7}, {}, "epochs must be 2 as in the sweep to resume, got 7"),
         ({"data": "cifar10"}, {}, 'data must be "digits" as in the sweep to resume, got "cifar10"'),
         ({"seed": 1}, {}, "^seed must be 0 as in the sweep to resume, got 1"),
-        ({}, {"trials": 5}, "trials must be 4 as in the sweep to resume, got 5"),
         ({}, {"seed": 3}, "seed of the searcher must be 0 as in the sweep to resume, got 3"),
         ({}, {"searcher": "random"}, 'searcher must be "tpe" as in the sweep to resume, got "rand'),
-        ({}, {"concurrent": 1}, "concurrent must be 2 as in the sweep to resume, got 1"),
     ],
 )
 def test_a_resume_that_asks_for_another_sweep_is_refused(tmp_path, space, arguments, message):
@@ -186,6 +185,7 @@ def test_a_resume_that_asks_for_another_sweep_is_refused(tmp_path, space, argume
     begun.write(str(tmp_path))
     recorded = Description.read(str(tmp_path))
     recorded.check_same(Description.of(tiny_space(data_root="/elsewhere"), asked))
+    recorded.check_same(Description.of(tiny_space(), replace(asked, trials=5, concurrent=1)))
     with pytest.raises(ValueError, match=message):
         recorded.check_same(Description.of(tiny_space(**space), replace(asked, **arguments)))
 
@@ -222,23 +222,6 @@ def test_a_sweep_whose_description_is_gone_is_not_resumed(tmp_path):
             )
 
 
-def test_without_a_name_the_next_free_one_is_taken_and_the_newest_resumed(tmp_path):
-    storage = str(tmp_path / "results")
-    assert new_name(storage, "d-seed1") == newest_name(storage, "d-seed1") == "d-seed1"
-    for name, following in (
-        ("d-seed1", "d-seed1-2"),
-        ("d-seed1-2", "d-seed1-3"),
-        ("d-seed1-9", "d-seed1-10"),
-        ("d-seed1-10", "d-seed1-11"),
-    ):
-        (tmp_path / "results" / name).mkdir(parents=True)
-        assert new_name(storage, "d-seed1") != following  # an empty directory is no experiment
-        (tmp_path / "results" / name / "experiment_state-2025.json").write_text("{}")
-        assert new_name(storage, "d-seed1") == following
-        assert newest_name(storage, "d-seed1") == name
-    assert new_name(storage, "d-seed") == "d-seed"
-
-
 def test_tune_saves_the_state_of_many_trials_less_often_unless_the_user_says_how_often(monkeypatch):
     name = cluster.PERIOD
     monkeypatch.delenv(name, raising=False)
@@ -253,5 +236,5 @@ def test_tune_saves_the_state_of_many_trials_less_often_unless_the_user_says_how
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="/proc is where root cannot write")
 def test_an_experiment_that_cannot_be_written_is_refused_in_one_line():
     with pytest.raises(ValueError, match=r"^storage path /proc/self/x is not writable: ") as caught:
-        check_experiment("/proc/self", "x", resume=False)
+        claim_experiment("/proc/self", "x", resume=False)
     assert "\n" not in str(caught.value)

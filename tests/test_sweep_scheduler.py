@@ -5,38 +5,14 @@ from __future__ import annotations
 import math
 import pickle
 
-import pyarrow.fs
 import pytest
-from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
+from stub_trials import Never, scheduler, told, trial
 
 from snas_tune.config import SearchConfig
 from snas_tune.sweep.scheduler import ParetoScheduler, make_scheduler, trial_key
 
 NAN = math.nan
-
-
-class Never:
-    """Stops every trial."""
-
-    def __call__(self, history, report):
-        return False
-
-
-class Storage:
-    """The parts of Tune's storage that the scheduler reads."""
-
-    def __init__(self, path, stamp="2026"):
-        self.experiment_fs_path = str(path)
-        self.storage_filesystem = pyarrow.fs.LocalFileSystem()
-        self._timestamp = stamp
-
-
-def trial(number, strength=1.0, storage=None):
-    made = Trial("x", config={"penalty_strength": strength}, stub=True, trial_id=f"id{number}")
-    made.experiment_tag = f"{number}_tag"
-    made.storage = storage
-    return made
 
 
 def test_a_trial_keeps_its_key_and_another_config_is_another_trial():
@@ -51,16 +27,6 @@ def test_a_trial_keeps_its_key_and_another_config_is_another_trial():
     assert trial_key(unnumbered) == "id5"
 
 
-def scheduler(**changes):
-    arguments = {"time_attr": "epoch", "max_t": 27, "grace_period": 3, "rule": "asha", **changes}
-    return ParetoScheduler(**arguments)
-
-
-def told(to, who, epoch, accuracy, flops, **more):
-    result = {"epoch": epoch, "child_accuracy": accuracy, "flops": flops, **more}
-    return to.on_trial_result(None, who, result)
-
-
 def test_the_scheduler_maximises_accuracy_and_minimises_flops():
     for rule, good, bad in (("asha", (0.9, 9), (0.1, 1)), ("asha-cost", (0.1, 1), (0.9, 9))):
         to = scheduler(rule=rule)
@@ -72,57 +38,27 @@ def test_the_scheduler_maximises_accuracy_and_minimises_flops():
 
 def test_results_without_time_or_objectives_change_nothing():
     to = scheduler(rule=Never())
-    assert to.on_trial_result(None, trial(0), {"child_accuracy": 1, "flops": 1}) == "CONTINUE"
+    told(to, trial(1), 1, 1, 1)
+    for odd in ({}, {"epoch": None}, {"epoch": NAN}):
+        result = {"child_accuracy": 1, "flops": 1, **odd}
+        assert to.on_trial_result(None, trial(0), result) == "CONTINUE"
     assert to.on_trial_result(None, trial(0), {"epoch": 3, "flops": 1}) == "CONTINUE"
-    assert told(to, trial(0), 3, 1, 1) == "STOP"
+    assert told(to, trial(0), 4, None, 1) == "CONTINUE"
+    assert to.judge.lines == []
+    assert told(to, trial(0), 5, 1, 1) == "STOP"
 
 
 def test_an_interrupted_trial_has_not_ended_and_a_done_one_has():
     to = scheduler()
-    ending = {"epoch": 20, "child_accuracy": 0.5, "flops": 5}
+    ending = {"epoch": 27, "child_accuracy": 0.5, "flops": 5}
     to.on_trial_complete(None, trial(0), {**ending, "done": False})
     to.on_trial_complete(None, trial(1), {**ending, "done": True})
+    to.on_trial_complete(None, trial(2), {**ending, "epoch": 20, "done": True})
     assert [place[:2] for place in to.judge.history.rungs[-1].places] == ["1-"]
-
-
-def test_a_resumed_experiment_goes_on_and_a_new_one_starts_anew(tmp_path):
-    first = scheduler()
-    first.on_trial_add(None, trial(0, storage=Storage(tmp_path)))
-    answers = [told(first, trial(i), 3, 0.5 + i / 100, 5) for i in (3, 2, 1, 4)]
-    assert answers == ["CONTINUE", "STOP", "STOP", "CONTINUE"]
-    resumed = scheduler()
-    resumed.on_trial_add(None, trial(7, storage=Storage(tmp_path)))
-    resumed.on_trial_add(None, trial(8, storage=Storage(tmp_path)))
-    assert resumed.judge.lines == first.judge.lines
-    # The same trial under a new identifier, as Tune had not saved it before it was killed.
-    again = trial(2)
-    again.trial_id = "another"
-    assert told(resumed, again, 3, 0.99, 5) == "STOP"
-    unpickled = pickle.loads(pickle.dumps(first))  # as Tuner.restore has it: from the start
-    told(first, trial(5), 3, 0.4, 5)
-    unpickled.on_trial_add(None, trial(9, storage=Storage(tmp_path)))
-    assert unpickled.judge.lines == first.judge.lines
-    new = scheduler()
-    new.on_trial_add(None, trial(0, storage=Storage(tmp_path, "2027")))
-    assert new.judge.lines == []
-    other = scheduler(grace_period=1)  # decides otherwise, so what was decided says nothing
-    other.on_trial_add(None, trial(0, storage=Storage(tmp_path)))
-    assert other.judge.lines == []
-
-
-def test_a_decision_stands_when_the_storage_is_away(tmp_path, capsys):
-    to = scheduler(rule=Never())
-    to.on_trial_add(None, trial(0, storage=Storage(tmp_path)))
-    (tmp_path / "scheduler").write_text("in the way")
-    assert told(to, trial(1), 3, 0.5, 5) == "STOP"
-    assert told(to, trial(2), 3, 0.5, 5) == "STOP"
-    said = capsys.readouterr().err
-    assert said.count("the journal waits for its storage") == 1
-    (tmp_path / "scheduler").unlink()
-    told(to, trial(3), 3, 0.5, 5)
-    later = scheduler(rule=Never())
-    later.on_trial_add(None, trial(9, storage=Storage(tmp_path)))
-    assert len(later.judge.lines) == 3
+    assert [line["time"] for line in to.judge.lines] == [27, 20]
+    assert to.debug_string().endswith(
+        "9: 1 (0 stopped), 27: 1 (0 stopped), 1 ended by themselves before"
+    )
 
 
 def test_it_can_be_saved_as_tune_would_and_pickled(tmp_path):
@@ -137,15 +73,37 @@ def test_it_can_be_saved_as_tune_would_and_pickled(tmp_path):
     assert "3: 5 (4 stopped), 9: 0 (0 stopped)" in to.debug_string()
 
 
+AB = {"metrics": ["a", "b"]}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"metrics": ["a"]}, r"metrics must be two or more different names, got \['a'\]"),
         ({"metrics": ["a", "a"]}, "metrics must be two or more different names"),
         ({"metrics": "ab"}, "metrics must be two or more different names, got 'ab'"),
-        ({"modes": ["max", "least"]}, "modes must be max or min for each of 2 metrics"),
-        ({"modes": ["max"]}, "modes must be max or min for each of 2 metrics"),
+        ({"metrics": [("a", "min"), ("b", "min")]}, "metrics must be two or more different names"),
+        ({"metrics": ["a", ""]}, r"metrics must be two or more different names, got \['a', ''\]"),
+        ({"metrics": 5}, "metrics must be two or more different names, got 5"),
+        ({"modes": ["max", "min"]}, "metrics must be two or more different names, got None"),
+        ({**AB, "modes": ["max", "least"]}, "modes must be max or min for each of 2 metrics"),
+        ({**AB, "modes": ["max"]}, "modes must be max or min for each of 2 metrics"),
+        (AB, "modes must be max or min for each of 2 metrics, got None"),
+        (
+            {"metrics": {"a": "min", "b": "least"}},
+            "objectives must be pairs of a name and max or min",
+        ),
+        (
+            {"metrics": {"a": "min", "b": "min"}, "modes": ["min", "min"]},
+            "modes must be left out where metrics maps to them",
+        ),
+        ({"time_attr": 5}, "time_attr must be a text, got 5"),
+        ({"niche": 5}, "niche must be a text, got 5"),
         ({"grace_period": 0}, "grace_period must be positive, got 0"),
+        (
+            {"reduction_factor": 1.0000001},
+            "reduction_factor must give at most 100 rungs from 3 to 27, got 1.0000001",
+        ),
         ({"rule": "x"}, "rule must be one of"),
     ],
 )
@@ -162,10 +120,24 @@ def test_three_objectives_are_as_good_as_two():
         assert answer == ("CONTINUE" if i == 0 else "STOP")
 
 
-def test_tunes_own_metric_and_mode_are_refused():
+def test_tunes_own_metric_and_mode_may_be_one_of_the_objectives():
     to = scheduler()
-    assert to.set_search_properties(None, None)
-    assert not to.set_search_properties("accuracy", "max")
+    for metric, mode in ((None, None), ("flops", "min"), ("child_accuracy", None)):
+        assert to.set_search_properties(metric, mode)
+    for metric, mode in (("accuracy", "max"), ("flops", "max"), (None, "max")):
+        with pytest.raises(
+            ValueError,
+            match=rf"metric must be one of the objectives child_accuracy \(max\), flops \(min\), "
+            rf"got {metric!r} \({mode}\)",
+        ):
+            to.set_search_properties(metric, mode)
+
+
+def test_a_mapping_names_metrics_and_modes():
+    to = ParetoScheduler({"loss": "min", "gain": "max"}, max_t=4)
+    assert to.settings["metrics"] == ["loss", "gain"]
+    assert to.settings["modes"] == ["min", "max"]
+    assert to.settings == ParetoScheduler(["loss", "gain"], ["min", "max"], max_t=4).settings
 
 
 def test_a_sweeps_scheduler_has_its_rungs_where_the_child_is_evaluated():

@@ -100,7 +100,10 @@ def test_numbers_of_numpy_and_torch_become_pythons():
         ({"concurrent": 0}, "concurrent must be a positive whole number, got 0"),
         ({"concurrent": True}, "concurrent must be a positive whole number, got True"),
         ({"checkpoint_every": 0}, "checkpoint_every must be a positive whole number, got 0"),
-        ({"keep_checkpoints": 0}, "keep_checkpoints must be a positive whole number, got 0"),
+        (
+            {"keep_checkpoints": 0},
+            "keep_checkpoints must be front, all or a whole number from 1 to",
+        ),
         ({"machines": 0}, "machines must be a positive whole number, got 0"),
         ({"max_failures": -1}, "max_failures must be a whole number, 0 or more, got -1"),
         ({"resume": "yes"}, "resume must be true or false, got 'yes'"),

@@ -73,7 +73,7 @@ def test_without_test_images_a_cell_is_taken_trained_and_exported_with_validatio
     Path("new").mkdir()
     assert take(sweep, "--epochs", "2", "--seed", "3", "--export", "new/cell.pt2") == 0
     out = capsys.readouterr().out
-    assert "validation images only: test images must be in test/ or val/ beside train/" in out
+    assert "the test accuracy is not measured: test images must be in test/" in out
     for line in ("with the supernet's weights: validation", "epoch 2 of 2: loss", "trained: valid"):
         assert f"\n{line}" in out
     assert "exported to new/cell.pt2: uint8 pixels from 0 to 255 of shape (B, 3, 8, 8)" in out

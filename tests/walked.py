@@ -46,6 +46,7 @@ NOT_WALKED = {
         "stopping.Report",
         "training.train.EpochReport",
         "data.Found",
+        "front.row_settings",
         "training.train.Training.",
     ),
     "the scheduler calls it, whose arguments are walked": (
@@ -55,6 +56,7 @@ NOT_WALKED = {
         "stopping.widest_gap",
         "front.RunningFront.add",
         "front.FrontFile.add",
+        "front.FrontFile.append",
     ),
     "a form that users' own classes have": (
         "stopping.Rule",

@@ -28,7 +28,10 @@ def of_networks(search: Search) -> dict[str, Walked]:
         ),
         "Search.child": Walked(search.child, {}, {"architecture": "value?"}),
         "Search.child_accuracy": Walked(
-            search.child_accuracy, {"child": child}, {"child": "value", "metric": "value?"}
+            search.child_accuracy, {"child": child}, {"child": "value"}
+        ),
+        "Search.child_accuracies": Walked(
+            search.child_accuracies, {"child": child}, {"child": "value"}
         ),
         "Search.picks_accuracy": Walked(
             search.picks_accuracy, {"picks": [0] * len(search.space.choices)}, {"picks": "value"}

@@ -74,7 +74,7 @@ def of_sweeps(search: Search) -> dict[str, Walked]:
             {
                 "config": "value",
                 "rule": "value",
-                "grace_period": "1?",
+                "grace_period": "count?",
                 "reduction_factor": "above 1",
             },
         ),
@@ -112,21 +112,25 @@ def of_sweeps(search: Search) -> dict[str, Walked]:
             sweep.ParetoScheduler,
             {},
             {
-                "metrics": "value",
-                "modes": "value",
+                "metrics": "value?",
+                "modes": "value?",
                 "time_attr": "text",
                 "max_t": "1|1.5|2**64|int64",
                 "grace_period": "1|1.5|int64|float32",
                 "reduction_factor": "above 1",
-                "rule": "function",
+                "rule": "value",
                 "niche": "text?",
             },
+            {"metrics": "objectives", "modes": "metrics"},
         ),
         "stopping.make_rule": Walked(
             stopping.make_rule,
             {"name": "pareto", "reduction_factor": 3},
             {"name": "value", "reduction_factor": "above 1"},
             {"name": "rule"},
+        ),
+        "stopping.name_of": Walked(
+            stopping.name_of, {"rule": stopping.make_rule("pareto", 3)}, {"rule": "value"}
         ),
         "stopping.rung_levels": Walked(
             stopping.rung_levels,

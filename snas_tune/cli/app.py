@@ -10,11 +10,11 @@ from typing import Annotated, Any, Union
 
 from tyro.conf import subcommand
 
+from snas_tune.cli.exits import INTERRUPTED, end
 from snas_tune.cli.latency import latency_command
 from snas_tune.cli.log import Log
 from snas_tune.cli.recipe import check_names
 from snas_tune.cli.settings import Settings
-from snas_tune.cli.start import INTERRUPTED, end
 from snas_tune.cli.sweep import sweep_command
 from snas_tune.cli.take import Take
 from snas_tune.cli.usage import parse

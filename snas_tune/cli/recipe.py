@@ -29,7 +29,9 @@ import yaml
 
 from snas_tune.cli.presets import COMMON, PRESETS
 from snas_tune.config import VARIED, SearchConfig
+from snas_tune.files import read_bounded
 from snas_tune.sweep.settings import SweepSettings
+from snas_tune.values import shown
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -47,6 +49,13 @@ SECTIONS = {
     "sweep": {each.name for each in fields(SweepSettings)} - {"resume"},
 }
 """The keys of each section. The seed of the section ``sweep`` is that of the searches, too."""
+
+
+MOST_BYTES = 1 << 18
+"""Most bytes of a sweep file."""
+
+MOST_VALUES = 100_000
+"""Most values of a sweep file, in which an alias stands for many."""
 
 
 class Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML is untyped
@@ -105,18 +114,18 @@ def read_recipe(
 def _read_file(path: Path) -> dict[str, Any]:
     """The sections of a sweep file, every key known."""
     try:
-        text = path.read_text()
-        found = tomllib.loads(text) if path.suffix == ".toml" else yaml.load(text, Loader)
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        text = read_bounded(path, MOST_BYTES).decode()
+        found = tomllib.loads(text) if path.suffix == ".toml" else read_yaml(text)
+    except (OSError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"sweep file {path} cannot be read: {reason}") from error
     if not isinstance(found, dict):
-        raise ValueError(f"sweep file {path} must hold sections, got {found!r}")
+        raise ValueError(f"sweep file {path} must hold sections, got {shown(found)}")
     check_names(found, ("preset", *SECTIONS), f"key of sweep file {path}")
     for section, names in SECTIONS.items():
         values = found[section] = {} if found.get(section) is None else found[section]
         if not isinstance(values, dict):
-            raise ValueError(f"section {section} of {path} must hold settings, got {values!r}")
+            raise ValueError(f"section {section} of {path} must hold settings, got {shown(values)}")
         check_names(values, names, f"setting in section {section} of {path}")
     return found
 
@@ -131,9 +140,37 @@ def _assignment(text: str) -> tuple[str, Any]:
         raise ValueError(f"seed must be given as --seed, which fixes all of a sweep, got {text!r}")
     check_names([name], SECTIONS["search"], "setting")
     try:
-        return name, yaml.load(value, Loader)
-    except yaml.YAMLError as error:
-        raise ValueError(f"value of {name} must be YAML, got {value!r}") from error
+        return name, read_yaml(value)
+    except ValueError as error:
+        raise ValueError(f"value of {name} must be YAML, got {shown(value)}") from error
+
+
+def read_yaml(text: str) -> Any:
+    """The value of a YAML text that somebody else may have written.
+
+    Raises:
+        ValueError: it is none, its parts are nested too deep, or aliases make it too long.
+    """
+    try:
+        loader = Loader(text)
+        node = loader.get_single_node()
+        if node is not None and _length(node, {}) > MOST_VALUES:
+            raise ValueError(f"with its aliases it must have at most {MOST_VALUES} values")
+        return None if node is None else loader.construct_document(node)
+    except RecursionError as error:
+        raise ValueError("its parts must not be nested so deep") from error
+    except (yaml.YAMLError, OverflowError, LookupError, TypeError, AttributeError) as error:
+        raise ValueError(str(error) or type(error).__name__) from error
+
+
+def _length(node: yaml.Node, known: dict[int, float]) -> float:
+    """The values of a node, those of an alias as often as it is used; infinite of a circle."""
+    if id(node) not in known:
+        known[id(node)] = math.inf
+        parts = node.value if isinstance(node, yaml.CollectionNode) else []
+        nodes = [each for part in parts for each in (part if isinstance(part, tuple) else [part])]
+        known[id(node)] = 1 + sum(_length(each, known) for each in nodes)
+    return known[id(node)]
 
 
 def check_names(names: Iterable[Any], known: Iterable[str], what: str) -> None:

@@ -5,33 +5,16 @@ This module imports next to nothing, so that it is there before anything slow is
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
 from types import FrameType
 from typing import Any, NoReturn
 
-INTERRUPTED = 130
-"""Exit status of a program that Ctrl-C ended."""
+from snas_tune.cli.exits import INTERRUPTED, end
 
 PATIENCE = 10.0
 """Seconds in which an interrupted command must come to its end by itself."""
-
-
-def end(status: int, line: str = "") -> NoReturn:
-    """End the process at once, with one last line on standard error.
-
-    Nothing else is done: no thread is waited for, and what Ray started ends with this process.
-    """
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError):
-            continue  # nobody reads it any more
-    if line:
-        os.write(2, f"{line}\n".encode())
-    os._exit(status)
 
 
 def _end_now(number: int, frame: FrameType | None) -> NoReturn:
@@ -87,5 +70,6 @@ def main() -> int:
         status = INTERRUPTED
     signal.signal(signal.SIGINT, _end_now)
     if interrupts.asked:
-        end(INTERRUPTED)  # what is left to do at exit may wait for what was interrupted
+        # What is left to do at exit may wait for what was interrupted.
+        end(INTERRUPTED, "" if status == INTERRUPTED else "interrupted")
     return status

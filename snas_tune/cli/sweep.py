@@ -8,24 +8,24 @@ import math
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import UseAppendAction, arg
 
+from snas_tune.checks import POSITIVE, check_value
+from snas_tune.cli.exits import end
 from snas_tune.cli.flags import Flag, Flags, defaults_of, flag, flags_of
 from snas_tune.cli.recipe import RANGES, Recipe, read_recipe, recipe_text
-from snas_tune.cli.start import end
 from snas_tune.cli.usage import parse_known
 from snas_tune.config import SearchConfig
-from snas_tune.sweep.settings import SweepSettings
+from snas_tune.sweep.settings import ALL, RECIPE, SweepSettings
 
 if TYPE_CHECKING:
     from snas_tune.sweep import SweepResult
-
-RECIPE = "sweep.yaml"
-"""The name of the sweep file in the directory of an experiment."""
+    from snas_tune.sweep.claim import Claim
 
 DESCRIPTION = """\
 Run searches as Ray Tune trials and keep their Pareto front.
@@ -43,6 +43,8 @@ OF_SEARCH = (
     "data",
     "data_root",
     "image_size",
+    "fit",
+    "limit_images",
     "flip",
     "epochs",
     "batch_size",
@@ -131,19 +133,17 @@ class Sweep(Flags):
         Raises:
             ValueError: an input is wrong.
         """
-        from snas_tune.sweep import run_sweep, sweep_space
+        from snas_tune.sweep import sweep_space
+        from snas_tune.sweep.run import claim_of, run_claimed
 
         recipe = self.recipe()
         search = self.search_settings(recipe)
         space = sweep_space(**arguments_of({**search, "seed": self.seed}))
-        settings = self.sweep_settings(recipe)
-        whole = Recipe(recipe.preset, whole_search(search), recorded(settings))
-        result = run_sweep(
-            space,
-            settings,
-            on_start=None if settings.resume else lambda path: write_recipe(path, whole),
-            on_stuck=lambda line: end(1, line),
-        )
+        settings, held = self.sweep_settings(recipe)
+        with held or claim_of(settings) as claim:
+            whole = Recipe(recipe.preset, whole_search(search), recorded(settings))
+            write = partial(write_recipe, recipe=whole)
+            result = run_claimed(space, settings, claim, write, on_stuck=partial(end, 1))
         if len(result.front):
             show(result, settings.name)
         for line in result.problems:
@@ -159,26 +159,37 @@ class Sweep(Flags):
         found = {**recipe.search, **{name: getattr(self, name) for name in OF_SEARCH}}
         found["penalty_strength"] = list(self.penalty)
         if self.target_mflops is not None:
-            budget = 1e6 * self.target_mflops
-            found["target_flops"] = float(round(budget)) if math.isfinite(budget) else budget
+            target = check_value("target_mflops", self.target_mflops, POSITIVE)
+            found["target_flops"] = float(max(1, round(1e6 * target)))
         found.setdefault("data_cache", f"{self.data_root}/cache")
         return found
 
-    def sweep_settings(self, recipe: Recipe) -> SweepSettings:
+    def sweep_settings(self, recipe: Recipe) -> tuple[SweepSettings, Claim | None]:
         """The settings of the sweep, under the name asked for or one that is free.
 
         To resume without a name takes the newest sweep of the same data, preset and seed.
+
+        Returns:
+            The settings, and the claim of a name that was chosen for a new sweep.
         """
-        from snas_tune.sweep.experiment import new_name, newest_name
+        values = {**recipe.sweep, **{name: getattr(self, name) for name in OF_SWEEP}}
+        if values["keep_checkpoints"] is None:  # so a sweep file of 0.1 calls it
+            values["keep_checkpoints"] = ALL
+        if self.name is not None:
+            return SweepSettings(**values), None
+        from snas_tune.sweep.directory import claim_new, newest_name
         from snas_tune.sweep.prepare import absolute_storage
 
-        values = {**recipe.sweep, **{name: getattr(self, name) for name in OF_SWEEP}}
-        if self.name is None:
-            data = self.data.replace("/", "_").replace(":", "_").strip("._") or "data"
-            choose = newest_name if self.resume else new_name
-            storage = absolute_storage(self.storage_path)
-            values["name"] = choose(storage, f"{data}-{recipe.preset}-seed{self.seed}")
-        return SweepSettings(**values)
+        data = self.data.replace("/", "_").replace(":", "_").strip("._") or "data"
+        base = f"{data}-{recipe.preset}-seed{self.seed}"
+        settings = SweepSettings(**{**values, "name": base})
+        storage = absolute_storage(settings.storage_path)
+        if not self.resume:
+            held = claim_new(storage, base)
+            return replace(settings, name=held.name), held
+        name = newest_name(storage, base)
+        print(f"going on with sweep {name} in {storage}", file=sys.stderr)
+        return replace(settings, name=name), None
 
 
 def arguments_of(search: Mapping[str, Any]) -> dict[str, Any]:
@@ -234,13 +245,27 @@ def write_recipe(path: str, recipe: Recipe) -> None:
         raise ValueError(f"storage path {path} is not writable: {first_line(error)}") from error
 
 
+def majority_lines(result: SweepResult) -> list[str]:
+    """What a network that always gives the same answer reaches, to read the table by."""
+    from snas_tune.data.summary import majority_line
+    from snas_tune.results import metric_of
+    from snas_tune.sweep.recorded import recorded_images
+
+    images = recorded_images(result.path)
+    if images is None:
+        return []
+    metric = metric_of(result.front.rows)
+    return [f"({majority_line(images['classes'], images['counts'], metric)})"]
+
+
 def show(result: SweepResult, name: str) -> None:
     """Print the front and where everything is."""
     from snas_tune.front.storage import join
+    from snas_tune.front.text import over_target
     from snas_tune.sweep import write_pictures
 
     front = result.front
-    print(front.table_text())
+    print("\n".join([front.table_text(), *majority_lines(result)]))
     remote = "://" in result.path
     local = name if remote else result.path
     write_pictures(result, f"{local}/pictures")
@@ -260,7 +285,11 @@ def show(result: SweepResult, name: str) -> None:
     if remote:
         lines.append(f"then          copy all of {result.path} into the folder {name}:")
     lines.append(f"TensorBoard   tensorboard --logdir {shlex.quote(f'{local}/tensorboard')}")
+    over = [row for row in front.distinct if over_target(row) is not None]
+    if over:
+        lines.insert(2, f"over target   {len(over)} of the front's {len(front.distinct)}, see *")
     kept = [row for row in front.front if row["checkpoint"]]
+    kept = [row for row in kept if over_target(row) is None] or kept
     if kept:
         # Rounded up, so that the child in the middle of the front is within the budget.
         budget = math.ceil(kept[len(kept) // 2]["flops"] / 1e3) / 1e3

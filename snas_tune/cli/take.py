@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,11 +12,11 @@ from tyro.conf import Positional, arg, create_mutex_group
 from snas_tune.cli.output import check_output
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from snas_tune.architecture import Architecture
+    from snas_tune.config import SearchConfig
+    from snas_tune.data import ImageSet
+    from snas_tune.search.kept import KeptChild
     from snas_tune.search.search import Search
-    from snas_tune.training.batches import Images
     from snas_tune.training.train import EpochReport, Training
 
 WHICH = create_mutex_group(required=True, title="which child")
@@ -50,6 +50,9 @@ class Take:
     drop_path: Annotated[float | None, arg(help_behavior_hint="")] = None
     """Drop path of the training; the search's if not given."""
 
+    data: Annotated[str | None, arg(metavar="PATH", help_behavior_hint="")] = None
+    """The images; those of the search if not given."""
+
     data_root: Annotated[str | None, arg(help_behavior_hint="")] = None
     """Where the images lie; where the search had them if not given."""
 
@@ -72,9 +75,19 @@ class Take:
             ValueError: an input is wrong; nothing is trained.
             Diverged: the loss of the training is no longer a number.
         """
+        from snas_tune.cli.measure import measured, search_lines, test_images
+        from snas_tune.search.kept import KeptChild
         from snas_tune.training.train import train
 
-        row, search, architecture, training = self.load()
+        training, row, architecture = self.asked()
+        images = self.images_of(row)
+        if images is None:
+            self.write_kept(row, architecture)
+            return 0
+        search = self.search_of(row, images)
+        for line in search_lines(search, images, self.recorded(row)):
+            print(line)
+        training = self.training_in(search, training)
         child = search.child(architecture)
         test = test_images(search)
         if row["checkpoint"]:
@@ -83,11 +96,13 @@ class Take:
             train(child, search.data, search.runtime, training, self.say)
             print(f"trained: {measured(search, child, test)}")
         if self.export is not None:
-            self.write(search, child, architecture, self.export)
+            pictures = search.data.train
+            kept = KeptChild(child, search.data.normalise, pictures.classes, pictures.side)
+            self.write(kept, architecture, (search.config.fit, search.images["bits"]))
         return 0
 
-    def load(self) -> tuple[dict[str, Any], Search, Architecture, Training]:
-        """Check all that can be wrong, and load the search that derived the child."""
+    def asked(self) -> tuple[Training, dict[str, Any], Architecture]:
+        """Check all that can be wrong without images; the child's row and architecture."""
         from snas_tune.architecture import read_architecture
         from snas_tune.export.program import check_export
         from snas_tune.front import ParetoFront
@@ -105,21 +120,28 @@ class Take:
         row = self.chosen(ParetoFront.read(self.sweep))
         if self.new_weights:
             row["checkpoint"] = None
-        search = self.search_of(row)
+        if not (row["checkpoint"] or self.epochs):
+            raise ValueError(
+                "epochs must be positive for a child with new weights, as of one whose checkpoint "
+                f"was not kept, got {self.epochs}"
+            )
+        architecture = read_architecture(row["architecture"])
+        print(
+            f"{row['trial']}, epoch {row['epoch']}: {row['flops'] / 1e6:.3f} MFLOPs (multiply-adds "
+            f"of one image), {row['params']} weights\n{architecture.to_text()}"
+        )
+        return training, row, architecture
+
+    def training_in(self, search: Search, training: Training) -> Training:
+        """How the child is trained, with the settings of its search."""
         config = search.config
-        training = replace(
+        return replace(
             training,
             batch_size=config.batch_size,
             evaluation_batch_size=config.evaluation_batch_size,
             augmentation=search.augmentation,
             drop_path=config.drop_path if self.drop_path is None else self.drop_path,
         )
-        architecture = read_architecture(row["architecture"])
-        print(
-            f"{row['trial']}, epoch {row['epoch']}: {row['flops'] / 1e6:.3f} MFLOPs (multiply-adds "
-            f"of one image), {row['params']} weights\n{architecture.to_text()}"
-        )
-        return row, search, architecture, training
 
     def chosen(self, front: Any) -> dict[str, Any]:
         """The row of the front file that the flags ask for."""
@@ -135,26 +157,62 @@ class Take:
             f"pick must be the TRIAL:EPOCH of a row of the front file, got {self.pick}"
         )
 
-    def search_of(self, row: dict[str, Any]) -> Search:
-        """The search that derived the child, from its checkpoint if that was kept."""
+    @property
+    def changes(self) -> dict[str, Any]:
+        """The settings of the search that the flags replace."""
+        given = {"data": self.data, "data_root": self.data_root, "device": self.device}
+        return {name: value for name, value in given.items() if value}
+
+    @property
+    def folder(self) -> Path:
+        """The sweep's directory."""
+        path = Path(self.sweep)
+        return path.parent if path.is_file() else path
+
+    def config_of(self, row: Mapping[str, Any]) -> SearchConfig:
+        """The settings of the search that derived the child, with the flags' in their place."""
         from snas_tune.config import SearchConfig
+        from snas_tune.front import row_settings
+
+        return SearchConfig.from_dict({**row_settings(row), **self.changes})
+
+    def images_of(self, row: Mapping[str, Any]) -> ImageSet | None:
+        """The training images; None if they cannot be read where no more is asked than an export.
+
+        Raises:
+            ValueError: they cannot be read, and the child is to be measured or trained.
+        """
+        from snas_tune.search.images import load_images
+
+        try:
+            return load_images(self.config_of(row))
+        except ValueError as error:
+            if self.epochs or self.export is None or not row["checkpoint"]:
+                raise
+            print(f"nothing is measured, as the images cannot be read: {error}")
+            return None
+
+    def recorded(self, row: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """The record of the search's images; None where it is older than these."""
+        if row["checkpoint"]:
+            from snas_tune.search.checkpoint import read_state
+
+            return read_state(self.folder / row["checkpoint"]).get("images")
+        from snas_tune.sweep.recorded import recorded_images
+
+        return recorded_images(str(self.folder))
+
+    def search_of(self, row: Mapping[str, Any], images: ImageSet) -> Search:
+        """The search that derived the child, from its checkpoint if that was kept."""
         from snas_tune.search.checkpoint import load_search
         from snas_tune.search.search import Search
 
-        given = {"data_root": self.data_root, "device": self.device}
-        changes: dict[str, Any] = {name: value for name, value in given.items() if value}
         if row["checkpoint"]:
-            path = Path(self.sweep)
-            folder = path.parent if path.is_file() else path
-            return load_search(folder / row["checkpoint"], **changes)
-        if not self.epochs:
-            raise ValueError(
-                "epochs must be positive for a child with new weights, as of one whose checkpoint "
-                f"was not kept, got {self.epochs}"
-            )
+            checkpoint = self.folder / row["checkpoint"]
+            return load_search(checkpoint, images, same_images=False, **self.changes)
         reason = "" if self.new_weights else ", as its checkpoint was not kept"
         print(f"the training of this child begins with new weights{reason}")
-        return Search(SearchConfig.from_dict({**json.loads(row["config"]), **changes}))
+        return Search(self.config_of(row), images)
 
     def say(self, report: EpochReport) -> None:
         """Print an epoch of the training."""
@@ -164,61 +222,39 @@ class Take:
             flush=True,
         )
 
-    def write(
-        self, search: Search, child: nn.Module, architecture: Architecture, path: Path
-    ) -> None:
-        """Export the child and say how the file is read."""
+    def write_kept(self, row: Mapping[str, Any], architecture: Architecture) -> None:
+        """Export the child of a checkpoint as it was measured, without any images."""
+        from snas_tune.search.checkpoint import read_state
+        from snas_tune.search.kept import kept_child
+
+        state = read_state(self.folder / row["checkpoint"])
+        kept = kept_child(state, architecture)
+        self.write(kept, architecture, (self.config_of(row).fit, state["images"]["bits"]))
+
+    def write(self, kept: KeptChild, architecture: Architecture, form: tuple[str, int]) -> None:
+        """Export the child and say how the file is read, and how its images come to their form."""
         import torch
 
         from snas_tune.export.program import CLASSES, export_network
 
-        train = search.data.train
-        channels, side = train.channels, train.side
+        path = self.export
+        assert path is not None
+        channels, side = len(kept.normalise.mean), kept.side
         export_network(
-            child,
+            kept.network,
             path,
-            normalise=search.data.normalise,
+            normalise=kept.normalise,
             side=side,
-            classes=train.classes,
+            classes=kept.classes,
             architecture=architecture.to_json(),
             dtype=getattr(torch, self.pixels),
         )
+        fit, bits = form
+        deep = f", their samples of {bits} bits to 8" if bits > 8 else ""
         print(
             f"exported to {path}: {self.pixels} pixels from 0 to 255 of shape "
-            f"(B, {channels}, {side}, {side}) to class logits; the class names are inside:\n"
+            f"(B, {channels}, {side}, {side}) to class logits; bring images to this size as the "
+            f"search did (fit={fit}{deep}); the class names are inside:\n"
             f"  names = {{{CLASSES!r}: ''}}\n"
             f"  program = torch.export.load({str(path)!r}, extra_files=names)"
         )
-
-
-def test_images(search: Search) -> Images | None:
-    """The test images that belong to the search's; ``None`` if there are none."""
-    from snas_tune.data import NoTestImages, load_test
-    from snas_tune.training.batches import Images
-
-    config, train = search.config, search.data.train
-    try:
-        test = load_test(
-            config.data,
-            root=config.data_root,
-            image_size=train.side,
-            channels=train.channels,
-            bad_images=config.bad_images,
-            cache_dir=config.data_cache,
-        )
-    except NoTestImages as error:
-        print(f"validation images only: {error}")
-        return None
-    return Images.of(test, search.runtime.device)
-
-
-def measured(search: Search, child: nn.Module, test: Images | None) -> str:
-    """The child's accuracy in words."""
-    from snas_tune.training.evaluate import accuracy
-
-    text = f"validation {100 * search.child_accuracy(child):.1f} %"
-    if test is None:
-        return text
-    size, data = search.config.evaluation_batch_size, search.data
-    right = accuracy(child, test, data.normalise, search.runtime, size)
-    return f"test {100 * right:.1f} %, {text}"

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import re
+import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from lzma import LZMAError
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
-from snas_tune.data.gather import gather
-from snas_tune.data.images import ImageSet, open_image
+from snas_tune.data.collect import gather_files, images_of
+from snas_tune.data.entries import Entries, parts_of
+from snas_tune.data.found import OUTSIDE, REPEATED, SPECIAL, shown
+from snas_tune.data.images import ImageSet
 from snas_tune.data.request import Request
-from snas_tune.data.tree import Tree, grow
+from snas_tune.data.tree import grow
 from snas_tune.files import first_line
 
 SUFFIXES = (
@@ -23,6 +27,9 @@ SUFFIXES = (
     ".zip",
 )
 """Files that are taken for archives."""
+
+OUTWARD = re.compile(r"/|[A-Za-z]:/")
+"""The beginning of an absolute name, on any system."""
 
 BLOCK = 1 << 20
 """Bytes that are decompressed at a time."""
@@ -88,27 +95,86 @@ def tar_files(archive: tarfile.TarFile) -> Iterator[tuple[str, IO[bytes]]]:
             yield member.name, stream
 
 
-def archive_tree(path: Path, *, train: bool) -> Tree:
-    """The class folders of an archive, which is read once to its end for its checksums.
+class Member(NamedTuple):
+    """One file of an archive."""
+
+    name: str
+    """As it is read: with ``/``, relative, without empty components and dots."""
+
+    place: int
+    """Where it lies in the archive: two files of one name differ in it."""
+
+    entry: zipfile.ZipInfo | tarfile.TarInfo
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Listed:
+    """The files of an archive by name, and all its names."""
+
+    members: dict[str, Member]
+    entries: Entries
+
+
+def listed(path: Path) -> Listed:
+    """List an archive, which is read once to its end for its checksums.
+
+    Of two files of one name the last one counts, as it does when the archive is extracted. Names
+    that lead out of the archive, links and devices are left out.
 
     Raises:
-        ValueError: it cannot be read; see also :func:`~snas_tune.data.tree.grow`.
+        ValueError: it cannot be read.
     """
     with readable(path):
         if path.suffix.lower() == ".zip":
             with zipfile.ZipFile(path) as zipped:
                 damaged = zipped.testzip()
-                names = zipped.namelist()
+                found = zipped.infolist()
             if damaged is not None:
-                raise zipfile.BadZipFile(f"{damaged} is damaged")
-            folders = [name for name in names if name.endswith("/")]
-            files = [name for name in names if not name.endswith("/")]
+                raise zipfile.BadZipFile(f"{shown(damaged)} is damaged")
+            return _sorted_out(
+                (one.filename.replace("\\", "/"), one.is_dir(), one.header_offset, one)
+                for one in found
+            )
+        with open_tar(path) as tar:
+            members = tar.getmembers()
+        of_windows = not any("/" in one.name for one in members)
+        return _sorted_out(
+            (
+                one.name.replace("\\", "/") if of_windows else one.name,
+                one.isdir(),
+                one.offset,
+                one,
+            )
+            for one in members
+        )
+
+
+def _sorted_out(
+    found: Iterable[tuple[str, bool, int, zipfile.ZipInfo | tarfile.TarInfo]],
+) -> Listed:
+    members: dict[str, Member] = {}
+    folders: list[str] = []
+    left_out: dict[str, list[str]] = {}
+    for raw, folder, place, entry in found:
+        name = "/".join(parts_of(raw))
+        if OUTWARD.match(raw) or ".." in parts_of(raw):
+            left_out.setdefault(OUTSIDE, []).append(raw)
+        elif folder or raw.endswith("/"):
+            folders.append(name)
+        elif not _is_file(entry):
+            left_out.setdefault(SPECIAL, []).append(raw)
         else:
-            with open_tar(path) as tar:
-                members = tar.getmembers()
-            folders = [member.name for member in members if member.isdir()]
-            files = [member.name for member in members if member.isreg() or member.islnk()]
-    return grow(path, files, folders, train=train, unwrap=True)
+            if name in members:
+                left_out.setdefault(REPEATED, []).append(name)
+            members[name] = Member(name, place, entry)
+    return Listed(members, Entries(list(members), folders, left_out))
+
+
+def _is_file(entry: zipfile.ZipInfo | tarfile.TarInfo) -> bool:
+    if isinstance(entry, tarfile.TarInfo):
+        return entry.isreg() or entry.islnk()
+    kind = stat.S_IFMT(entry.external_attr >> 16)
+    return kind in (0, stat.S_IFREG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +185,7 @@ class Archive:
 
     def check(self, request: Request) -> None:
         """List the images and read the checksums; no image is decoded."""
-        archive_tree(self.path, train=request.train)
+        grow(self.path, listed(self.path).entries, train=request.train)
 
     def files(self, request: Request) -> list[Path]:
         """The archive itself."""
@@ -132,35 +198,27 @@ class Archive:
             ValueError: the archive or an image cannot be read; see also
                 :func:`~snas_tune.data.tree.grow`.
         """
-        tree = archive_tree(self.path, train=request.train)
-        rows = {name: row for row, name in enumerate(tree.files)}
+        found = listed(self.path)
+        tree = grow(self.path, found.entries, train=request.train)
+        rows = {found.members[name].place: row for row, name in enumerate(tree.files)}
         items = (
-            (rows[name], f"{self.path}/{name}", content)
-            for name, content in _contents(self.path, rows)
+            (row, f"{self.path}/{tree.files[row]}", content)
+            for row, content in _contents(self.path, rows)
         )
-        images = gather(
-            items,
-            len(rows),
-            lambda content, name: open_image(content, name, request.image_size),
-            request,
-        )
-        return ImageSet(images, tree.labels, tree.classes)
+        return images_of(tree, gather_files(items, len(rows), request), request)
 
 
-def _contents(path: Path, wanted: dict[str, int]) -> Iterator[tuple[str, bytes]]:
-    """Plain name and content of each wanted file, in one pass."""
+def _contents(path: Path, rows: dict[int, int]) -> Iterator[tuple[int, bytes]]:
+    """Row and content of each wanted file, by its place, in one pass."""
     with readable(path):
         if path.suffix.lower() == ".zip":
             with zipfile.ZipFile(path) as zipped:
-                for name in zipped.namelist():
-                    if _plain(name) in wanted:
-                        yield _plain(name), zipped.read(name)
+                for info in zipped.infolist():
+                    if info.header_offset in rows:
+                        yield rows[info.header_offset], zipped.read(info)
         else:
             with open_tar(path) as tar:
-                for name, stream in tar_files(tar):
-                    if _plain(name) in wanted:
-                        yield _plain(name), stream.read()
-
-
-def _plain(name: str) -> str:
-    return "/".join(part for part in name.split("/") if part not in ("", "."))
+                for member in tar:
+                    stream = tar.extractfile(member) if member.offset in rows else None
+                    if stream is not None:
+                        yield rows[member.offset], stream.read()

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from snas_tune.data.found import Found
 from snas_tune.data.images import ImageSet, Pixels
 from snas_tune.data.request import Request, Source, answer
 from snas_tune.files import first_line, locked
@@ -26,17 +27,18 @@ FORMAT = 2
 """Version of the files and of the decoding; another version is another fingerprint."""
 
 
+VALIDATION = "validation.npy"
+"""There where the source names its own validation images."""
+
+
 def fingerprint(files: Iterable[Path], request: Request) -> str:
     """A hash of all that the decoded images depend on, as 32 hexadecimal digits.
 
     They depend on the spec, the form asked for, and path, size and time of change of each file.
-
-    Raises:
-        ValueError: a file cannot be looked at.
     """
     facts = [
         f"{FORMAT} {request.spec} {request.train} {request.image_size} {request.channels} "
-        f"{request.fit} {request.bits}",
+        f"{request.fit} {request.bits} {request.bad_images}",
         *(_stamp(path) for path in files),
     ]
     return hashlib.sha256("\n".join(facts).encode("utf-8", "surrogateescape")).hexdigest()[:32]
@@ -91,7 +93,7 @@ class ArrayFiles:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._count = 0
+        self._count = self._rows = 0
 
     def __call__(self, shape: tuple[int, ...]) -> Pixels:
         need, free = math.prod(shape), shutil.disk_usage(self._folder).free
@@ -101,13 +103,14 @@ class ArrayFiles:
                 errno.ENOSPC, f"{need >> 20} MiB are needed, {free >> 20} are free", str(where)
             )
         self._count += 1
+        self._rows = shape[0]
         path = self._folder / f"images-{self._count}.npy"
         return np.lib.format.open_memmap(path, "w+", np.uint8, shape)
 
     def keep(self, images: Pixels, path: Path) -> None:
         """Move the file of ``images`` to ``path``, or write one; remove the others."""
         last = self._folder / f"images-{self._count}.npy"
-        if isinstance(images, np.memmap):
+        if isinstance(images, np.memmap) and len(images) == self._rows:
             images.flush()
             last.replace(path)
         else:
@@ -129,6 +132,8 @@ def fill(folder: Path, source: Source, request: Request) -> None:
         decoded = answer(source, replace(request, empty=files))
         files.keep(decoded.images, temporary / "images.npy")
         np.save(temporary / "labels.npy", decoded.labels)
+        if decoded.validation is not None:
+            np.save(temporary / VALIDATION, decoded.validation)
         meta = {
             "format": FORMAT,
             "spec": request.spec,
@@ -139,6 +144,7 @@ def fill(folder: Path, source: Source, request: Request) -> None:
             "fit": request.fit,
             "bits": decoded.bits,
             "listing": decoded.listing,
+            "found": None if decoded.found is None else decoded.found.to_dict(),
         }
         (temporary / "meta.json").write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
         temporary.chmod(0o755)  # mkdtemp lets only its owner in
@@ -154,9 +160,15 @@ def _open(folder: Path) -> ImageSet:
         images, labels = (
             np.load(folder / name, mmap_mode="r") for name in ("images.npy", "labels.npy")
         )
-        facts = {name: meta[name] for name in ("bits", "listing")}
+        given = folder / VALIDATION
+        facts = {
+            "bits": meta["bits"],
+            "listing": meta["listing"],
+            "found": None if meta["found"] is None else Found.from_dict(meta["found"]),
+            "validation": np.load(given) if given.exists() else None,
+        }
         return ImageSet(images, labels, tuple(meta["classes"]), **facts)
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"cache must be readable, got {folder} ({first_line(error)}); delete it"
         ) from error
@@ -165,6 +177,6 @@ def _open(folder: Path) -> ImageSet:
 def _stamp(path: Path) -> str:
     try:
         status = path.stat()
-    except OSError as error:
-        raise ValueError(f"image must be readable, got {path} ({first_line(error)})") from error
+    except OSError as error:  # decoding names it with all others that are bad
+        return f"{path} {error.errno}"
     return f"{path.resolve()} {status.st_size} {status.st_mtime_ns}"

@@ -28,6 +28,9 @@ REPEATED = "named twice"
 LINKED = "linked twice"
 """Links to folders that are read under another name, or that hold the data's own folder."""
 
+SPECIAL = "special"
+"""Pipes, sockets and devices, and in archives links and their like."""
+
 UNLABELLED = "without a class"
 """Images beside class folders, and those in other folders than the parts' (training, ...)."""
 

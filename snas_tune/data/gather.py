@@ -2,21 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
-from typing import TypeVar
+from types import MappingProxyType
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image
 
-from snas_tune.data.images import Pixels, fit
+from snas_tune.data.found import EXAMPLES
+from snas_tune.data.images import READABLE, Pixels, fit
 from snas_tune.data.request import Request
+from snas_tune.data.split import Indices
 
 T = TypeVar("T")
 
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
 CHUNK = 256
 """Images that are in the hands of the threads at a time."""
+
+
+class Failed(NamedTuple):
+    """In place of an image that cannot be used."""
+
+    reason: str
+    """One line with its name."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gathered:
+    """Images in one array, and those that could not be used."""
+
+    images: Pixels
+    """uint8, shape (N, C, H, W)."""
+
+    rows: Indices
+    """Shape (N,): the rows of the items that these are, ascending."""
+
+    bad: dict[str, str]
+    """Of each image that was left out the name and the reason, one line that names it."""
+
+    sizes: tuple[tuple[int, int], tuple[int, int]] | None = None
+    """Width and height of the smallest and the largest before resizing, where these are known."""
 
 
 def gather(
@@ -24,8 +56,13 @@ def gather(
     count: int,
     picture: Callable[[T, str], Image.Image | Pixels],
     request: Request,
-) -> Pixels:
+    bad: Mapping[str, str] = NOTHING,
+    strict: bool = False,
+) -> Gathered:
     """Decode ``count`` images into an array of shape (count, C, H, W).
+
+    All of them are decoded before those that cannot be are named, or left out by
+    ``request.bad_images``.
 
     Args:
         items: row, name and payload of each image; drawn one by one by the calling thread.
@@ -33,27 +70,72 @@ def gather(
         picture: payload and name to the image, of Pillow or of shape (C, H, W); called by several
             threads.
         request: the form, the array and the progress callback.
+        bad: names of files that are known to be bad, with the reason.
+        strict: the first one that fails is an error, as of arrays, which are all of one kind.
 
     Raises:
-        ValueError: an image cannot be decoded, or no size is asked for and two images differ.
+        ValueError: images cannot be decoded, or no size is asked for and two images differ.
     """
 
-    def pixels(item: tuple[int, str, T]) -> Pixels:
-        image = picture(item[2], item[1])
+    def pixels(item: tuple[int, str, T]) -> Pixels | Failed:
+        try:
+            image = picture(item[2], item[1])
+        except ValueError as error:
+            return Failed(str(error))
         try:
             return fit(image, request.image_size, request.channels, request.fit, request.depth)
         except ValueError as error:
-            raise ValueError(f"{error} ({item[1]})") from error
+            return Failed(f"{error} ({item[1]})")
 
     rows = _Rows(count, request)
+    failed = dict(bad)
     done = 0
-    with ThreadPoolExecutor() as pool:  # Pillow decodes and resizes outside the interpreter's lock
+    # Pillow decodes and resizes outside the interpreter's lock
+    with ThreadPoolExecutor() as pool, _without_warnings():
         for chunk in _chunks(items):
             for (row, name, _), one in zip(chunk, pool.map(pixels, chunk), strict=True):
-                rows.put(row, name, one)
+                if isinstance(one, Failed):
+                    if strict:
+                        raise ValueError(one.reason)
+                    failed[name] = one.reason
+                else:
+                    rows.put(row, name, one)
             done += len(chunk)
             request.progress(f"decoding {request.spec}", done, count)
-    return rows.images
+    refuse_bad(failed, request)
+    return rows.gathered(failed)
+
+
+def refuse_bad(bad: Mapping[str, str], request: Request) -> None:
+    """Name all images that cannot be used, unless they are to be left out.
+
+    Args:
+        bad: the reason of each, a line that names it.
+        request: says whether they are left out.
+
+    Raises:
+        ValueError: there is one; of many the first ten are named.
+    """
+    if not bad or request.bad_images == "skip":
+        return
+    reasons = [bad[name] for name in sorted(bad)]
+    hint = "; bad_images=skip leaves such out" if reasons[0].startswith(READABLE) else ""
+    if len(reasons) == 1:
+        raise ValueError(reasons[0] + hint)
+    few = "; ".join(reason.removeprefix(f"{READABLE}, got ") for reason in reasons[:EXAMPLES])
+    more = f"; and {len(bad) - EXAMPLES:,} more" if len(bad) > EXAMPLES else ""
+    raise ValueError(
+        f"all images must be readable, got {len(bad):,} that are not: {few}{more}{hint}"
+    )
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Without Pillow's warnings: of large images, which are read, and of broken metadata."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="PIL")
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield
 
 
 class _Rows:
@@ -64,6 +146,15 @@ class _Rows:
         self._count = count
         self._request = request
         self._first = ""
+        self._good = np.zeros(count, bool)
+
+    def gathered(self, bad: dict[str, str]) -> Gathered:
+        """The rows that were put, moved together."""
+        kept = np.flatnonzero(self._good)
+        if len(kept) < len(self.images):
+            for row, old in enumerate(kept):
+                self.images[row] = self.images[old]
+        return Gathered(self.images[: len(kept)], kept, bad)
 
     def put(self, row: int, name: str, one: Pixels) -> None:
         if not len(self.images):
@@ -84,6 +175,7 @@ class _Rows:
             wide[:] = self.images
             self.images = wide
         self.images[row] = one
+        self._good[row] = True
 
 
 def fit_arrays(images: Pixels, request: Request) -> Pixels:
@@ -95,7 +187,7 @@ def fit_arrays(images: Pixels, request: Request) -> Pixels:
         if channels == 3 and images.shape[1] == 1:
             return np.repeat(images, 3, axis=1)
     items = ((i, f"image {i}", image) for i, image in enumerate(images))
-    return gather(items, len(images), lambda pixels, _: pixels, request)
+    return gather(items, len(images), lambda pixels, _: pixels, request, strict=True).images
 
 
 def _chunks(items: Iterable[T]) -> Iterator[list[T]]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Sequence
+import math
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +18,7 @@ from PIL import Image, ImageOps
 
 from snas_tune.checks import COUNT, MOST_CHANNELS, TITLE, Check, check_fields, is_instance
 from snas_tune.data.depth import BYTE, Depth, bits_of
-from snas_tune.data.found import Found
+from snas_tune.data.found import Found, shown
 from snas_tune.files import first_line
 
 Pixels = npt.NDArray[np.uint8]
@@ -27,6 +30,14 @@ CLASS_NAMES = Check(
     lambda value: isinstance(value, (list, tuple)) and all(isinstance(each, str) for each in value),
     "a list of texts",
 )
+
+READABLE = "image must be readable"
+"""The beginning of the error of an image file that cannot be decoded."""
+
+LARGE = 1 << 25
+"""Pixels from which on an image is decoded alone."""
+
+_ONE_AT_A_TIME = threading.Lock()
 
 GREY_MODES = ("1", "L", "LA", "La")
 """Pillow's modes without colour; 16-bit grey (``I...``) comes on top."""
@@ -130,13 +141,22 @@ def require_classes(classes: Sequence[str] | range, labels: Labels, where: str |
         )
 
 
-def open_image(source: Path | bytes, name: str, image_size: int | None) -> Image.Image:
+def open_image(
+    source: Path | bytes,
+    name: str,
+    image_size: int | None,
+    seen: Callable[[tuple[int, int]], None] | None = None,
+) -> Image.Image:
     """Decode an image file, turned upright if its EXIF data says how.
+
+    Large images are decoded one at a time, so that many threads do not take as much memory each;
+    Pillow refuses those of more than 178 million pixels before it decodes them.
 
     Args:
         source: the file, or its content.
         name: of the image, for errors.
         image_size: the side to which it will be resized; a far larger JPEG is decoded small.
+        seen: called with the width and height of the whole image.
 
     Raises:
         ValueError: Pillow cannot read it.
@@ -144,13 +164,16 @@ def open_image(source: Path | bytes, name: str, image_size: int | None) -> Image
     try:
         image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
         with image:
+            if seen is not None:
+                seen(image.size)
             if image_size is not None:
                 image.draft("", (2 * image_size, 2 * image_size))
-            image.load()
-            ImageOps.exif_transpose(image, in_place=True)
+            with _ONE_AT_A_TIME if math.prod(image.size) > LARGE else nullcontext():
+                image.load()
+                ImageOps.exif_transpose(image, in_place=True)
             return image
     except Exception as error:  # Pillow's decoders raise whatever their parsing trips over
-        raise ValueError(f"image must be readable, got {name} ({first_line(error)})") from error
+        raise ValueError(f"{READABLE}, got {shown(name)} ({first_line(error)})") from error
 
 
 def fit(

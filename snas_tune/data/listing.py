@@ -7,24 +7,19 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from snas_tune.files import first_line
-
 
 def listing(files: Sequence[Path]) -> str:
     """A hash of the names and sizes of files, as 32 hexadecimal digits.
 
     The folder that holds them all, their order and their times have no part in it.
-
-    Raises:
-        ValueError: a file cannot be looked at.
     """
     top = os.path.commonpath(files)
     facts = sorted(f"{os.path.relpath(path, top)} {_size(path)}" for path in files)
     return hashlib.sha256("\n".join(facts).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
-def _size(path: Path) -> int:
+def _size(path: Path) -> int | None:
     try:
         return path.stat().st_size
-    except OSError as error:
-        raise ValueError(f"image must be readable, got {path} ({first_line(error)})") from error
+    except OSError:  # decoding names it with all others that are bad
+        return None

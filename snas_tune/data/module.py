@@ -7,7 +7,7 @@ import inspect
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from snas_tune.data.collect import with_found
+from snas_tune.data.found import UNREADABLE
 from snas_tune.data.gather import fit_arrays, gather
 from snas_tune.data.images import (
     COLOURS,
@@ -32,6 +34,13 @@ from snas_tune.files import first_line
 
 FORM = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 """The form of a spec of this kind."""
+
+
+FORMS = (
+    "a data set of pairs (image, label), a tuple of two arrays (images, labels), or a tuple of two "
+    "such sets (training, test)"
+)
+"""What a function may return."""
 
 
 def picture(value: Any, name: str) -> Image.Image | Pixels:
@@ -68,10 +77,12 @@ class ModuleFunction:
     """The source of one function.
 
     It is called with ``train=True`` or ``train=False`` if it has such an argument, else without
-    one, and then there are no test images. It returns a map-style data set of ``(image, label)``
-    pairs, as torch's are, or a tuple of two arrays: images of shape (N, H, W), (N, H, W, C)
-    or (N, C, H, W), and labels. Class names are the data set's ``classes`` if it has them, else
-    the labels as text.
+    one. It returns a map-style data set of ``(image, label)`` pairs, as torch's are, or a tuple of
+    two arrays: images of shape (N, H, W), (N, H, W, C) or (N, C, H, W), and labels. It may also
+    return two of these at once, ``(training, test)``; without an argument ``train`` there are test
+    images only then. Class names are the data set's ``classes`` if it has them, else the numbers
+    from 0 to the largest label, as text; a number without images stays a class, and the record of
+    what was found names it.
 
     Each process calls the function once, and nothing is kept on disk: the files that the function
     reads are unknown, so a cache could be stale. Where reading takes long, class folders are the
@@ -100,6 +111,13 @@ class ModuleFunction:
             arguments = self._arguments(function, request)
             with _refused(f"{self.spec} must give images"):
                 returned = function(**arguments)
+            if _is_two_sets(returned):
+                returned = returned[0 if request.train else 1]
+            elif not request.train and not arguments:
+                raise NoTestImages(
+                    f"{self.spec} must accept train=False, or return (training, test), to give "
+                    "test images"
+                )
             if isinstance(returned, tuple) and len(returned) == 2:
                 return self._from_arrays(*returned, request)
             return self._from_dataset(returned, request)
@@ -118,8 +136,6 @@ class ModuleFunction:
         except (TypeError, ValueError):  # some builtins have none
             signature = inspect.Signature()
         arguments = {"train": request.train} if "train" in signature.parameters else {}
-        if not request.train and not arguments:
-            raise NoTestImages(f"{self.spec} must accept train=False to give test images")
         try:
             signature.bind(**arguments)
         except TypeError as error:
@@ -129,6 +145,9 @@ class ModuleFunction:
         return arguments
 
     def _from_arrays(self, images: Any, labels: Any, request: Request) -> ImageSet:
+        if not _is_array(images):
+            kinds = f"{type(images).__name__} and {type(labels).__name__}"
+            raise ValueError(f"{self.spec} must return {FORMS}, got a tuple of {kinds}")
         try:
             array = _pixels(images)
             if array.ndim == 3:
@@ -150,11 +169,10 @@ class ModuleFunction:
         return ImageSet(fit_arrays(pixels, request), found, classes)
 
     def _from_dataset(self, dataset: Any, request: Request) -> ImageSet:
-        if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
-            raise ValueError(
-                f"{self.spec} must return a data set or a tuple of images and labels, "
-                f"got {type(dataset).__name__}"
-            )
+        if isinstance(dataset, tuple | Mapping) or not _is_sequence(dataset):
+            kind = type(dataset).__name__
+            length = f" of {len(dataset)}" if isinstance(dataset, tuple) else ""
+            raise ValueError(f"{self.spec} must return {FORMS}, got {kind}{length}")
         with _refused(f"{self.spec} must return a data set with a length"):
             count = len(dataset)
         labels: list[int] = []
@@ -168,10 +186,43 @@ class ModuleFunction:
                 labels.append(label)
                 yield row, name, image
 
-        images = gather(items(), count, picture, request)
-        found = np.array(labels, np.int64)
+        gathered = gather(items(), count, picture, request)
+        found = np.array(labels, np.int64)[gathered.rows]
         classes = _class_names(found, getattr(dataset, "classes", None), self.spec)
-        return ImageSet(images, found, classes)
+        images = ImageSet(gathered.images, found, classes)
+        return with_found(images, request, {UNREADABLE: gathered.bad})
+
+
+def _is_sequence(value: Any) -> bool:
+    return hasattr(value, "__len__") and hasattr(value, "__getitem__")
+
+
+def _is_array(value: Any) -> bool:
+    """Whether it is an array, or lists of one shape that make one."""
+    if hasattr(value, "shape"):
+        return True
+    try:
+        return np.asarray(value).dtype.kind in "biuf"
+    except ValueError:
+        return False
+
+
+def _is_two_sets(returned: Any) -> bool:
+    """Whether it is a tuple of two sets, and not one of images and labels."""
+    return isinstance(returned, tuple) and len(returned) == 2 and all(map(_is_set, returned))
+
+
+def _is_set(value: Any) -> bool:
+    """Whether it is a tuple of images and labels, or a data set whose first item is a pair."""
+    if hasattr(value, "shape") or not _is_sequence(value) or isinstance(value, str | Mapping):
+        return False
+    if isinstance(value, tuple):
+        return len(value) == 2 and hasattr(value[0], "shape") and hasattr(value[1], "__len__")
+    try:
+        first = value[0]
+    except Exception:  # an empty one, or of the user's code, which reading tells
+        return not isinstance(value, list)
+    return isinstance(first, tuple | list) and len(first) == 2
 
 
 @contextmanager

@@ -12,14 +12,19 @@ from snas_tune.checks import FLAG, FUNCTION
 from snas_tune.data.archives import SUFFIXES, Archive, is_archive
 from snas_tune.data.cache import through_cache
 from snas_tune.data.cifar import Cifar
+from snas_tune.data.collect import with_found
 from snas_tune.data.digits import Digits
 from snas_tune.data.download import Remote
+from snas_tune.data.entries import TABLES
 from snas_tune.data.fashion import FashionMnist
 from snas_tune.data.folder import Folder
+from snas_tune.data.found import shown
+from snas_tune.data.hub import PREFIX, Hub, is_saved
 from snas_tune.data.images import ImageSet
 from snas_tune.data.module import FORM, ModuleFunction
 from snas_tune.data.progress import Progress, StderrProgress, silent
 from snas_tune.data.request import Form, Request, Source, answer
+from snas_tune.data.table import Table, is_table, table_of
 from snas_tune.setting_checks import SETTINGS
 from snas_tune.text_checks import PATH, TEXT_PATH
 
@@ -71,7 +76,7 @@ def resolve(
     root: Annotated[str | Path, PATH],
     sources: Annotated[Mapping[str, Source], SETTINGS] = SOURCES,
 ) -> Source:
-    """The source that a spec means: by name, else an existing path, else ``module:function``.
+    """The source that a spec means: by name, ``hf:...``, an existing path, ``module:function``.
 
     A relative path is looked for in the working directory and then below ``root``.
 
@@ -80,20 +85,24 @@ def resolve(
     """
     if spec in sources:
         return sources[spec]
-    for path in (Path(spec).expanduser(), Path(root) / spec) if spec else ():
+    if spec.startswith(PREFIX):
+        return Hub(spec)
+    for path in (Path(spec).expanduser(), Path(root) / spec):
         if path.is_dir():
-            return Folder(path)
+            return _folder(path)
         if path.is_file():
             return _file(path)
     if FORM.fullmatch(spec):
         return ModuleFunction(spec)
-    if is_archive(Path(spec)):
-        raise ValueError(f"data archive {spec} does not exist")
+    for kind, known in (("archive", is_archive), ("table", is_table)):
+        if known(Path(spec)):
+            raise ValueError(f"data {kind} {shown(spec)} does not exist")
     if "/" in spec or "\\" in spec:
-        raise ValueError(f"data directory {spec} does not exist")
+        raise ValueError(f"data directory {shown(spec)} does not exist")
     raise ValueError(
         f"data must be a known name ({', '.join(sources)}), an existing folder or archive of class "
-        f"folders, here or in {root}, or module:function, got {spec!r}, which is none of these"
+        f"folders or table of paths and labels, here or in {root}, module:function or hf:name, "
+        f"got {spec!r}, which is none of these"
     )
 
 
@@ -189,11 +198,25 @@ def _request(spec: str, root: str | Path, progress: Progress | None, form: Form)
 def _read(request: Request, cache_dir: str | Path | None) -> ImageSet:
     source = resolve(request.spec, request.root)
     if cache_dir is None:
-        return answer(source, request)
-    return through_cache(source, request, Path(cache_dir).expanduser())
+        images = answer(source, request)
+    else:
+        images = through_cache(source, request, Path(cache_dir).expanduser())
+    return with_found(images, request)
+
+
+def _folder(path: Path) -> Source:
+    if is_saved(path):
+        return Hub(str(path))
+    table = table_of(path)
+    return Folder(path) if table is None else Table(table, path)
 
 
 def _file(path: Path) -> Source:
+    if is_table(path):
+        return Table(path, path.parent)
     if not is_archive(path):
-        raise ValueError(f"an archive of images must end in {', '.join(SUFFIXES)}, got {path}")
+        raise ValueError(
+            f"an archive of images must end in {', '.join(SUFFIXES)}, a table in "
+            f"{', '.join(TABLES)}, got {shown(path)}"
+        )
     return Archive(path)

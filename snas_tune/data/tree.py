@@ -1,24 +1,42 @@
-"""Class folders: which files of a folder or archive are images, and of which class."""
+"""Class folders: which files of a folder or archive are images, of which class and part."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
-from snas_tune.data.images import Labels, require_classes
+from snas_tune.data.detection import detection_form
+from snas_tune.data.entries import (
+    TABLES,
+    Entries,
+    Parts,
+    ending,
+    hidden,
+    left_out_words,
+    parts_of,
+    sort_out,
+)
+from snas_tune.data.found import EXAMPLES, UNLABELLED, LeftOut, left_out, shown
+from snas_tune.data.images import Flags, Labels, require_classes
+from snas_tune.data.parts import (
+    NAMES,
+    NUMBER,
+    TEST,
+    TRAINING,
+    VALIDATION,
+    known_names,
+    part_of,
+    parts_among,
+)
 from snas_tune.data.request import NoTestImages
 
-EXTENSIONS = frozenset(
-    (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-)
-"""Files that count as images, in any case of letters; all others are ignored."""
-
-TRAIN = "train"
-TESTS = ("test", "val")
-"""The folders of test images, the first that exists is taken."""
+MOST_SPLITS = 10
+"""More folders than these that hold the same subfolders are classes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,109 +47,283 @@ class Tree:
     """The folder or archive."""
 
     classes: tuple[str, ...]
-    """The names of the class folders, sorted."""
+    """The names of the class folders, sorted, in Unicode's composed form (NFC)."""
 
     files: tuple[str, ...]
-    """Paths inside ``where``, with ``/``, sorted."""
+    """Paths inside ``where``, with ``/``, sorted; validation images behind the training images."""
 
     labels: Labels
     """The class of each file."""
 
+    validation: Flags | None = None
+    """Which files the tree names as validation images; None where it names none."""
 
-def grow(
-    where: Path, files: Collection[str], folders: Collection[str], *, train: bool, unwrap: bool
-) -> Tree:
+    parts: dict[str, str] = field(default_factory=dict)
+    """The folder of each part, see :mod:`snas_tune.data.parts`."""
+
+    left_out: dict[str, LeftOut] = field(default_factory=dict)
+    """Files that are no images of a class, by kind."""
+
+    notes: tuple[str, ...] = ()
+    """More to say, one line each."""
+
+
+def grow(where: Path, entries: Entries, *, train: bool) -> Tree:
     """Find the class folders and their images.
 
-    If there are ``train/`` and ``test/`` (or ``val/``) the class folders are inside these, and
-    ``train/`` fixes the classes. Below a class folder images may lie at any depth. Hidden files
-    and folders, and those that archivers add (``__MACOSX``), are ignored.
+    A folder that holds everything is stepped into, as many archives have one. If there is a folder
+    of training images, by the names of :mod:`snas_tune.data.parts`, beside one of validation or
+    test images, or alone, the class folders are inside these, and the training images fix the
+    classes. Below a class folder images may lie at any depth. Hidden files and folders, and those
+    that systems and archivers add (``__MACOSX``), are left out.
 
     Args:
         where: the folder or archive.
-        files: paths of all its files, relative, with ``/``.
-        folders: paths of all its folders, in the same form.
-        train: take the training images, else the images of ``test/`` (or ``val/``).
-        unwrap: step into a folder that holds everything, as many archives have one.
+        entries: the names in it.
+        train: take the training images and the validation images, else the test images.
 
     Raises:
-        ValueError: a class folder without an image, fewer than two classes, or a test class that
-            has no training images.
-        NoTestImages: test images where there are none.
+        ValueError: a class folder without an image, fewer than two classes, a test or validation
+            class that has no training images, folders that look like parts under unknown names, or
+            a set for detection.
+        NoTestImages: test images where there are none with a class.
     """
-    paths = [_parts(name) for name in files]
-    kept = [parts for parts in paths if _visible(parts)]
-    known = {parts for parts in map(_parts, folders) if _visible(parts)}
-    known |= {parts[:depth] for parts in kept for depth in range(1, len(parts))}
-    images = [parts for parts in kept if PurePosixPath(parts[-1]).suffix.lower() in EXTENSIONS]
-    base = _base(known, images) if unwrap else ()
-    prefix = base + _split_folder(where, _below(known, base), train=train)
-    classes = tuple(_below(known, prefix))
-    if not train:
-        training = _below(known, (*base, TRAIN))
-        for extra in classes:
-            if extra not in training:
-                raise ValueError(
-                    f"test classes must be among the training classes, got {extra} in {where}"
-                )
-        classes = tuple(training)
-    return _tree(where, prefix, classes, images, present=_below(known, prefix))
+    return _Names(where, entries).tree(train)
 
 
-def _tree(
-    where: Path,
-    prefix: tuple[str, ...],
-    classes: tuple[str, ...],
-    images: list[tuple[str, ...]],
-    present: list[str],
-) -> Tree:
-    index = {name: i for i, name in enumerate(classes)}
-    depth = len(prefix)
-    inside = sorted(p for p in images if len(p) > depth + 1 and p[:depth] == prefix)
-    labels = np.array([index[parts[depth]] for parts in inside], np.int64)
-    filled = {classes[i] for i in np.unique(labels)}
-    for name in present:
-        if name not in filled:
-            folder = where.joinpath(*prefix, name)
-            raise ValueError(f"class folder must hold at least one image, got none in {folder}")
-    require_classes(classes, labels, where.joinpath(*prefix))
-    return Tree(where, classes, tuple("/".join(parts) for parts in inside), labels)
+class _Names:
+    """All names of a tree, sorted out."""
 
+    def __init__(self, where: Path, entries: Entries) -> None:
+        self.where = where
+        self.images, self.others = sort_out(entries)
+        self.files = [parts for name in entries.files if not hidden(parts := parts_of(name))]
+        self.direct = {parts[:-1] for parts in self.images}
+        """Folders with an image directly inside."""
+        self.below: dict[Parts, set[str]] = defaultdict(set)
+        """The names of the folders directly inside each folder."""
+        folders = [parts for name in entries.folders if not hidden(parts := parts_of(name))]
+        for parts in {*folders, *(file[:-1] for file in self.files)}:
+            for depth in range(len(parts)):
+                self.below[parts[:depth]].add(parts[depth])
+        self.base = self._descend(())
+        self.parts = self._parts()
 
-def _parts(name: str) -> tuple[str, ...]:
-    return tuple(part for part in name.split("/") if part not in ("", "."))
-
-
-def _visible(parts: tuple[str, ...]) -> bool:
-    return bool(parts) and not any(p.startswith(".") or p == "__MACOSX" for p in parts)
-
-
-def _below(known: set[tuple[str, ...]], base: tuple[str, ...]) -> list[str]:
-    """The names of the folders directly inside ``base``, sorted."""
-    depth = len(base)
-    return sorted(p[depth] for p in known if len(p) == depth + 1 and p[:depth] == base)
-
-
-def _base(known: set[tuple[str, ...]], images: list[tuple[str, ...]]) -> tuple[str, ...]:
-    """The folder that holds everything, unless it is itself a class folder."""
-    base: tuple[str, ...] = ()
-    while True:
-        inside = _below(known, base)
-        if len(inside) != 1:
-            return base
-        deeper = (*base, inside[0])
-        if not _below(known, deeper) or any(parts[:-1] == deeper for parts in images):
-            return base
-        base = deeper
-
-
-def _split_folder(where: Path, tops: list[str], *, train: bool) -> tuple[str, ...]:
-    tests = [name for name in TESTS if name in tops]
-    split = TRAIN in tops and (bool(tests) or tops == [TRAIN])
-    if train:
-        return (TRAIN,) if split else ()
-    if not split or not tests:
-        raise NoTestImages(
-            f"test images must be in test/ or val/ beside train/, got no such folders in {where}"
+    def tree(self, train: bool) -> Tree:
+        classes = self._classes()
+        if not train:
+            self._require_test()
+        asked = (TRAINING, VALIDATION) if train else (TEST,)
+        for part in asked:
+            self._check(part, classes)
+        prefixes = [self.parts[part] for part in asked if part in self.parts]
+        inside = [self._inside(prefix) for prefix in prefixes]
+        index = {name: i for i, name in enumerate(classes)}
+        files = [parts for group in inside for parts in group]
+        labels = [
+            index[composed(parts[len(prefix)])]
+            for prefix, group in zip(prefixes, inside, strict=True)
+            for parts in group
+        ]
+        found = np.array(labels, np.int64)
+        try:
+            require_classes(classes, found, self._path(prefixes[0]))
+        except ValueError as error:
+            raise ValueError(f"{error}{self._but()}") from error
+        return Tree(
+            where=self.where,
+            classes=classes,
+            files=tuple("/".join(parts) for parts in files),
+            labels=found,
+            validation=np.arange(len(files)) >= len(inside[0]) if len(prefixes) > 1 else None,
+            parts=self._part_folders(),
+            left_out=self._left_out(),
+            notes=self._notes(),
         )
-    return (tests[0],)
+
+    def _descend(self, base: Parts) -> Parts:
+        """The folder inside ``base`` that holds everything, unless it is a class folder."""
+        while len(self.below[base]) == 1 and base not in self.direct:
+            (name,) = self.below[base]
+            deeper = (*base, name)
+            if not self.below[deeper] or deeper in self.direct:
+                break
+            base = deeper
+        return base
+
+    def _parts(self) -> dict[str, Parts]:
+        """The folder of the class folders of each part; of all of them where there are no parts."""
+        tops = self.below[self.base]
+        named = parts_among(tops, self._path(self.base)) if _has_training(tops) else {}
+        if len(named) < 2 and len(tops) != 1:
+            named = {}
+        if not named:
+            return {TRAINING: self.base}
+        found = {part: self._descend((*self.base, name)) for part, name in named.items()}
+        classes = self._names(found[TRAINING])
+        return {
+            part: folder
+            for part, folder in found.items()
+            if part == TRAINING or classes & self._names(folder)
+        }
+
+    def _part_folders(self) -> dict[str, str]:
+        if self.parts == {TRAINING: self.base}:
+            return {}
+        return {part: "/".join(folder) for part, folder in self.parts.items()}
+
+    def _names(self, folder: Parts) -> set[str]:
+        return {composed(name) for name in self.below[folder]}
+
+    def _classes(self) -> tuple[str, ...]:
+        """The training classes.
+
+        Raises:
+            ValueError: see :func:`grow`.
+        """
+        training = self.parts[TRAINING]
+        refuse_parts(self.below[training], self._path(training))
+        self._refuse_alike(training)
+        classes = self._names(training)
+        if not classes:
+            raise ValueError(self._without_classes(training))
+        return tuple(sorted(classes))
+
+    def _check(self, part: str, classes: tuple[str, ...]) -> None:
+        """Refuse classes of a part that have no training images or are empty."""
+        if part not in self.parts:
+            return
+        folder = self.parts[part]
+        if extra := self._names(folder) - set(classes):
+            raise ValueError(
+                f"{part} classes must be among the training classes, "
+                f"got {_few(extra)} in {self._path(folder)}"
+            )
+        self._refuse_empty(folder)
+
+    def _refuse_alike(self, training: Parts) -> None:
+        """Refuse would-be classes that hold the same subfolders, as parts do."""
+        tops = sorted(self.below[training])
+        if len(tops) < 2 or any((*training, name) in self.direct for name in tops):
+            return
+        inside = [self._names((*training, name)) for name in tops]
+        common, union = set.intersection(*inside), set.union(*inside)
+        parted = {TRAINING, TEST} <= {part_of(name) for name in common}
+        if parted or (2 <= len(common) >= len(union) / 2 and len(tops) <= MOST_SPLITS):
+            raise ValueError(
+                f"class folders must not all hold the same folders, as parts do, got "
+                f"{_few(common)} in each of {_few(tops)} in {self._path(training)}; parts are read "
+                f"by these names: {known_names()}"
+            )
+
+    def _refuse_empty(self, folder: Parts) -> None:
+        filled = {parts[len(folder)] for parts in self._inside(folder)}
+        empty = sorted(self.below[folder] - filled)
+        if not empty:
+            return
+        self._refuse_detection()
+        noun = "class folder" if len(empty) == 1 else "each class folder"
+        places = _few([self._path((*folder, name)) for name in empty])
+        raise ValueError(f"{noun} must hold at least one image, got none in {places}{self._but()}")
+
+    def _refuse_detection(self) -> None:
+        if form := detection_form(self.files):
+            raise ValueError(
+                "data must be images with one class each, as class folders or a table of paths and "
+                f"labels, got a set for detection in a form like {shown(form)} in "
+                f"{shown(self.where)}"
+            )
+
+    def _without_classes(self, folder: Parts) -> str:
+        """The error where there are no class folders."""
+        self._refuse_detection()
+        place = self._path(folder)
+        if folder not in self.direct:
+            return f"data must have at least two classes, got no images in {place}{self._but()}"
+        tables = [name for name in self.files if ending(name[-1]) in TABLES]
+        found = f" ({_few(['/'.join(name) for name in tables])})" if tables else ""
+        return (
+            "images must be in one folder for each class, or in a table of paths and labels"
+            f"{found}, got images without a class in {place}"
+        )
+
+    def _require_test(self) -> None:
+        if TEST in self.parts:
+            return
+        place = shown(self.where)
+        named = parts_among(self.below[self.base], place)
+        if TEST in named and TRAINING in named:
+            raise NoTestImages(
+                "test images must be in folders of the training classes, got none in "
+                f"{self._path((*self.base, named[TEST]))}"
+            )
+        but = ""
+        if VALIDATION in self.parts:
+            but = f" but {'/'.join(self.parts[VALIDATION])}/, whose images are for validation,"
+        raise NoTestImages(
+            f"test images must be in test/ beside train/, got no such folders{but} in {place}"
+        )
+
+    def _inside(self, prefix: Parts) -> list[Parts]:
+        """The images of the class folders in ``prefix``, sorted."""
+        depth = len(prefix)
+        found = [p for p in self.images if len(p) > depth + 1 and p[:depth] == prefix]
+        return sorted(found, key=lambda parts: tuple(map(composed, parts)))
+
+    def _left_out(self) -> dict[str, LeftOut]:
+        """Images without a class, and all that is no image, by kind."""
+        used = {parts for prefix in self.parts.values() for parts in self._inside(prefix)}
+        stray = ["/".join(parts) for parts in self.images if parts not in used]
+        return left_out({**self.others, UNLABELLED: stray})
+
+    def _but(self) -> str:
+        words = left_out_words(left_out(self.others))
+        return f" ({words} left out)" if words else ""
+
+    def _notes(self) -> tuple[str, ...]:
+        spelled = self.below[self.parts[TRAINING]]
+        notes = []
+        twice = _groups(spelled, composed)
+        notes += [f"class folder {shown(name)} has {n} spellings, read as one" for name, n in twice]
+        cased = _groups({composed(name) for name in spelled}, str.casefold)
+        notes += [f"{n} classes differ from {shown(name)} by case only" for name, n in cased]
+        return tuple(notes)
+
+    def _path(self, folder: Parts) -> str:
+        return shown(self.where.joinpath(*folder))
+
+
+def composed(name: str) -> str:
+    """A name in Unicode's composed form, as systems differ in the form that they write."""
+    return unicodedata.normalize("NFC", name)
+
+
+def refuse_parts(names: Iterable[str], where: object) -> None:
+    """Refuse names of parts as names of classes, where there are no others.
+
+    Raises:
+        ValueError: all of two names or more stand for parts.
+    """
+    every = sorted(names)
+    if len(every) > 1 and all(part_of(name) for name in every):
+        raise ValueError(
+            f"parts must have one of training images ({', '.join(NAMES[TRAINING])}), "
+            f"got {_few(every)} in {where}"
+        )
+
+
+def _has_training(names: Iterable[str]) -> bool:
+    return any(part_of(NUMBER.sub("", name)) == TRAINING for name in names)
+
+
+def _groups(names: Iterable[str], key: Callable[[str], str]) -> list[tuple[str, int]]:
+    """The keys that two names or more have, with the number of those."""
+    counts = Counter(map(key, names))
+    return [(name, count) for name, count in sorted(counts.items()) if count > 1]
+
+
+def _few(names: Iterable[str]) -> str:
+    """The first few names on one line, and how many more there are."""
+    every = sorted(names)
+    more = f" and {len(every) - EXAMPLES} more" if len(every) > EXAMPLES else ""
+    return ", ".join(map(shown, every[:EXAMPLES])) + more

@@ -105,20 +105,25 @@ def hypervolume(points: npt.ArrayLike, modes: Sequence[str], reference: npt.Arra
 
 
 def signs(modes: Sequence[str]) -> npt.NDArray[np.float64]:
-    """(m,) the factors that make every objective a cost: 1 for ``min``, -1 for ``max``."""
+    """(m,) the factors that make every objective a cost: 1 for ``min``, -1 for ``max``.
+
+    Raises:
+        ValueError: the modes are no list, or one is neither.
+    """
+    check_modes(modes)
     return np.array([1.0 if mode == "min" else -1.0 for mode in modes])
 
 
 def _costs(points: npt.ArrayLike, modes: Sequence[str]) -> npt.NDArray[np.float64]:
     """The points with every objective to be minimised."""
-    check_modes(modes)
+    factors = signs(modes)
     array = _numbers("points", points)
     if array.ndim != 2 or array.shape[1] != len(modes) or not modes:
         raise ValueError(
             f"points must have one row a point and one column for each of {len(modes)} modes, "
             f"got shape {array.shape}"
         )
-    return array * signs(modes)
+    return array * factors
 
 
 def _numbers(name: str, values: Any) -> npt.NDArray[np.float64]:

@@ -21,7 +21,7 @@ from snas_tune.front.dominance import hypervolume, nondominated
 from snas_tune.front.storage import FILE_SYSTEM, STORAGE_ERRORS, resolve
 from snas_tune.front.table import FILE_NAME, SCHEMA, check_columns, read_table, rows_to_table
 from snas_tune.front.text import front_text
-from snas_tune.objective_checks import NUMBERS, PAIRS, SOME_ROWS, check_objectives
+from snas_tune.objective_checks import NUMBERS, SOME_ROWS, check_objectives
 from snas_tune.results import ARCHITECTURE, OBJECTIVES
 from snas_tune.text_checks import IN_A_FOLDER, NO_FOLDER, PATH
 from snas_tune.values import plain, shown
@@ -56,9 +56,13 @@ class ParetoFront:
         objectives: Sequence[tuple[str, str]] = OBJECTIVES,
     ) -> None:
         check_columns(table.schema)
-        _check_objectives(objectives)
+        self.objectives = check_objectives(objectives)
+        for name, _ in self.objectives:
+            if name not in NUMERIC:
+                raise ValueError(
+                    f"objective must be a numeric column of the front, got {shown(name)}"
+                )
         self.table = table.select(SCHEMA.names)
-        self.objectives = tuple((name, mode) for name, mode in objectives)
         self.mask = nondominated(self._points, self._modes)
         """(n,) bools: which rows of the table are on the front."""
 
@@ -292,14 +296,6 @@ class ParetoFront:
         row = self._row(int(known[np.nanargmin(values)]))
         has = " and ".join(f"{name} {row[name]:.15g}" for name, *_ in limits)
         return f"no point has {wanted}; {'the cheapest' if sign > 0 else 'the highest'} has {has}"
-
-
-def _check_objectives(objectives: Sequence[tuple[str, str]]) -> None:
-    check_value("objectives", objectives, PAIRS)
-    for name, _ in objectives:
-        if name not in NUMERIC:
-            raise ValueError(f"objective must be a numeric column of the front, got {shown(name)}")
-    check_objectives(objectives)
 
 
 def _bound(name: str, value: float) -> tuple[str, int, float]:

@@ -38,12 +38,11 @@ class RunningFront:
     def __init__(self, modes: Sequence[str], reference: Sequence[float]) -> None:
         check_modes(modes)
         check_value("reference", reference, NUMBERS)
-        self.modes = tuple(modes)
-        self.reference = tuple(reference)
-        self.points: npt.NDArray[np.float64] = np.empty((0, len(self.modes)))
+        self.points: npt.NDArray[np.float64] = np.empty((0, len(modes)))
         """(k, m), equal ones once."""
-        self.hypervolume = hypervolume(self.points, self.modes, self.reference)
+        self.hypervolume = hypervolume(self.points, modes, reference)
         """See :func:`snas_tune.front.dominance.hypervolume`; it never falls."""
+        self.modes, self.reference = tuple(modes), tuple(reference)
 
     def add(self, point: Sequence[float]) -> bool:
         """Add a point of m numbers; whether it is on the front and new. One with NaN never is."""

@@ -114,3 +114,15 @@ def replace_file(
         filesystem.create_dir(parent, recursive=True)
     with filesystem.open_output_stream(path) as stream:
         stream.write(content)
+
+
+def read_whole(source: pa.NativeFile, most: int) -> bytes:
+    """The bytes of an open file.
+
+    Raises:
+        ValueError: they are more than ``most``; the line does not name the file.
+    """
+    if source.size() > most:
+        raise ValueError(f"it must have at most {most} bytes, got {source.size()}")
+    content: bytes = source.read()
+    return content

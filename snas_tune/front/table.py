@@ -18,17 +18,16 @@ from pyarrow import fs
 
 from snas_tune.architecture import upgraded_json
 from snas_tune.checks import check_value, is_instance
-from snas_tune.files import first_line
-from snas_tune.front.storage import STORAGE_ERRORS, replace_file, resolve
+from snas_tune.files import first_line, read_json
+from snas_tune.front.recent import read_recent
+from snas_tune.front.storage import STORAGE_ERRORS, read_whole, resolve
 from snas_tune.front.whole import (
-    DIGEST,
+    MOST_BYTES,
     check_architectures,
     check_claims,
     check_values,
     check_whole,
     read_columns,
-    read_whole,
-    sealed,
 )
 from snas_tune.results import ARCHITECTURE
 
@@ -76,10 +75,6 @@ SCHEMA = pa.schema(
 GENOTYPE = "genotype"
 """The column of version 1 in which :data:`snas_tune.results.ARCHITECTURE` now is."""
 
-REPEATED = ["trial", "temperature_schedule", "config"]
-"""The columns that are stored as dictionaries: texts that come again and again. A dictionary of
-numbers or of architectures costs more time than it saves."""
-
 Key = tuple[str, int]
 
 _INT64 = np.iinfo(np.int64)
@@ -95,7 +90,7 @@ def rows_to_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
     Raises:
         ValueError: a column is missing, unknown, or holds a value of another type.
     """
-    return _table_of(_latest(rows))
+    return _table_of(latest_rows(rows))
 
 
 def check_columns(schema: pa.Schema, wanted: pa.Schema = SCHEMA) -> None:
@@ -130,64 +125,28 @@ def read_table(path: str, filesystem: fs.FileSystem | None = None) -> pa.Table:
     Raises:
         ValueError: the file is not there, is not a front file, or is of a newer format.
     """
-    return _read(*resolve(path, filesystem), path)
+    return read_resolved(*resolve(path, filesystem), path)
 
 
-class FrontFile:
-    """A front file that one process adds rows to, and that any number of others may read.
-
-    Every :meth:`add` replaces the file as a whole, so a reader sees all rows of an add or none, and
-    a writer that dies leaves the last whole file. Earlier rows stay: a resumed sweep adds to them.
-
-    Args:
-        path: of the file, local or a URI (``s3://bucket/sweep/front.parquet``); neither the file
-            nor its directory need be there.
-        filesystem: as in :func:`snas_tune.front.storage.resolve`.
+def row_settings(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of the search of a row, by name.
 
     Raises:
-        ValueError: the path holds something else than a front file, or a front file of a newer
-            format, or the storage cannot be read.
+        ValueError: its ``config`` is no JSON object.
     """
-
-    def __init__(self, path: str, filesystem: fs.FileSystem | None = None) -> None:
-        self.path = path
-        self._filesystem, self._inside = resolve(path, filesystem)
-        self.table = self.read()
-        """The rows of the file as this process knows them, sorted by trial and epoch."""
-        self._keys: list[Key] = list(
-            zip(*(self.table[name].to_pylist() for name in KEY), strict=True)
-        )
-
-    def read(self) -> pa.Table:
-        """The rows of the file now: a table of :data:`SCHEMA`, empty when there is no file.
-
-        Raises:
-            ValueError: the path holds something else than a front file, or a front file of a newer
-                format, or the storage cannot be read.
-        """
-        if _kind(self._filesystem, self._inside, self.path) == fs.FileType.NotFound:
-            return SCHEMA.empty_table()
-        return _read(self._filesystem, self._inside, self.path)
-
-    def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Add rows; one with the trial and epoch of an earlier row replaces it.
-
-        Args:
-            rows: as for :func:`rows_to_table`.
-
-        Raises:
-            ValueError: as :func:`rows_to_table`; the file is then as it was.
-            OSError: the file cannot be written.
-        """
-        table, keys = _merged(self.table, self._keys, _latest(rows))
-        buffer = pa.BufferOutputStream()
-        marked = table.replace_schema_metadata({**SCHEMA.metadata, **DIGEST})
-        pq.write_table(marked, buffer, use_dictionary=REPEATED, write_page_checksum=True)
-        replace_file(self._filesystem, self._inside, sealed(buffer.getvalue().to_pybytes()))
-        self.table, self._keys = table, keys
+    try:
+        settings = read_json(row["config"])
+        if not isinstance(settings, dict):
+            raise ValueError(f"it is a {type(settings).__name__}")
+    except ValueError as error:
+        place = " ".join(f"{name} {row[name]}" for name in KEY)
+        raise ValueError(
+            f"config of {place} must be a JSON object of settings, got none ({first_line(error)})"
+        ) from error
+    return settings
 
 
-def _latest(rows: Iterable[Mapping[str, Any]]) -> dict[Key, dict[str, Any]]:
+def latest_rows(rows: Iterable[Mapping[str, Any]]) -> dict[Key, dict[str, Any]]:
     """Checked rows by trial and epoch; of equal keys the last one."""
     checked = map(_checked_row, rows)
     return {(row["trial"], row["epoch"]): row for row in checked}
@@ -197,7 +156,7 @@ def _table_of(rows: Mapping[Key, Mapping[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist([rows[key] for key in sorted(rows)], schema=SCHEMA)
 
 
-def _merged(
+def merged_rows(
     table: pa.Table, keys: Sequence[Key], newer: Mapping[Key, Mapping[str, Any]]
 ) -> tuple[pa.Table, list[Key]]:
     """A table with more rows, in the place of those with the same key; and all keys in order.
@@ -225,9 +184,44 @@ def _merged(
     return pa.concat_tables(pieces).combine_chunks(), [*merged, *keys[old:]]
 
 
-def _read(store: fs.FileSystem, inside: str, path: str) -> pa.Table:
+def read_resolved(store: fs.FileSystem, inside: str, path: str) -> pa.Table:
     """:func:`read_table` of a resolved path; ``path`` is for messages."""
-    if _kind(store, inside, path) != fs.FileType.File:
+    # First, so that rows which the front file takes over in between are there at least.
+    recent = recent_rows(store, inside, path)
+    return with_recent(_read_file(store, inside, path), recent, path)
+
+
+def with_recent(table: pa.Table, recent: Mapping[Key, Mapping[str, Any]], path: str) -> pa.Table:
+    """The rows of a front file and those beside it.
+
+    Raises:
+        ValueError: a text is broken.
+    """
+    try:
+        return merged_rows(table, keys_of(table), recent)[0] if recent else table
+    except (pa.ArrowException, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
+def recent_rows(store: fs.FileSystem, inside: str, path: str) -> dict[Key, dict[str, Any]]:
+    """The rows beside a front file that count for those in it, by trial and epoch.
+
+    Raises:
+        ValueError: they cannot be read.
+    """
+    try:
+        return latest_rows(read_recent(store, inside))
+    except (*STORAGE_ERRORS, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
+def keys_of(table: pa.Table) -> list[Key]:
+    """The trial and epoch of each row."""
+    return list(zip(*(table[name].to_pylist() for name in KEY), strict=True))
+
+
+def _read_file(store: fs.FileSystem, inside: str, path: str) -> pa.Table:
+    if kind_of(store, inside, path) != fs.FileType.File:
         raise ValueError(f"front file {path} must be a file, got none there")
     try:
         opened = store.open_input_file(inside)
@@ -235,7 +229,7 @@ def _read(store: fs.FileSystem, inside: str, path: str) -> pa.Table:
         raise _unreadable(path, error) from error
     with opened as source:
         try:
-            content = read_whole(source)
+            content = read_whole(source, MOST_BYTES)
             digest = check_whole(content)
             parquet = pq.ParquetFile(pa.BufferReader(content))
             version = _version(parquet.schema_arrow.metadata)
@@ -259,7 +253,7 @@ def _renamed(names: Sequence[str]) -> pa.Schema:
     return pa.schema(field.with_name(name) for field, name in zip(SCHEMA, names, strict=True))
 
 
-def _kind(store: fs.FileSystem, inside: str, path: str) -> fs.FileType:
+def kind_of(store: fs.FileSystem, inside: str, path: str) -> fs.FileType:
     """Whether the path holds a file, a directory or nothing."""
     try:
         return store.get_file_info(inside).type

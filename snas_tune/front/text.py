@@ -8,14 +8,21 @@ from typing import Annotated, Any
 from snas_tune.architecture import read_architecture
 from snas_tune.arguments import checked
 from snas_tune.checks import COUNT
+from snas_tune.files import read_json
 from snas_tune.objective_checks import ROWS
-from snas_tune.results import ARCHITECTURE
+from snas_tune.results import ARCHITECTURE, metric_of
 
 HEADER = ("acc %", "MFLOPs", "params", "strength", "temperature", "epoch", "trial", "architecture")
 """The columns of :func:`front_text`."""
 
-CAPTION = "acc %: validation top-1 of the child; MFLOPs: millions of multiply-adds of one image"
-"""The line above the header."""
+CAPTION = "acc %: {} of the child; MFLOPs: millions of multiply-adds of one image"
+"""The line above the header, for one of :data:`MEANINGS`."""
+
+MEANINGS = {
+    "accuracy": "validation top-1",
+    "balanced_accuracy": "balanced validation accuracy (each class alike)",
+}
+"""What the accuracy is, by the metric of the searches."""
 
 SMALL = 10.0
 """MFLOPs below which two decimals would not tell children apart."""
@@ -42,7 +49,8 @@ def front_text(
 
     The columns are the child network's accuracy in percent, its FLOPs (multiply-adds of one image)
     in millions and its params; the penalty strength and temperature schedule of the search; and the
-    epoch, the trial and the architecture in short.
+    epoch, the trial and the architecture in short. A star marks a child with more FLOPs than the
+    target of its search, which the last line states.
 
     Args:
         front: the rows, in the order in which they are shown.
@@ -59,18 +67,39 @@ def front_text(
     shown = [front[place] for place in places]
     # One number of decimals for the whole column, so that the points stand below each other.
     decimals = 3 if any(row["flops"] < SMALL * 1e6 for row in shown) else 2
-    lines = [HEADER, *(_line(row, decimals) for row in shown)]
+    over = [over_target(row) for row in shown]
+    marks = ["*" if each else " " for each in over] if any(over) else [""] * len(shown)
+    rows = (_line(row, decimals, mark) for row, mark in zip(shown, marks, strict=True))
+    lines = [HEADER, *(tuple(map(_printable, line)) for line in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     text = ["  ".join(map(_padded, line, HEADER, widths)).rstrip() for line in lines]
     hidden = len(front) - len(places)
     rest = [f"({hidden} more not shown)"] if hidden else []
-    return "\n".join([CAPTION, *text, *rest])
+    caption = CAPTION.format(MEANINGS[metric_of(front)])
+    targets = sorted({target for target in over if target is not None})
+    if targets:
+        rest.append(f"* over the target of {' or '.join(map(mflops, targets))}")
+    return "\n".join([caption, *text, *rest])
 
 
-def _line(row: Mapping[str, Any], decimals: int) -> tuple[str, ...]:
+def mflops(flops: float) -> str:
+    """Multiply-adds in millions, as ``0.7 MFLOPs``."""
+    return f"{flops / 1e6:.6g} MFLOPs"
+
+
+def over_target(row: Mapping[str, Any]) -> float | None:
+    """The FLOPs to which the search of a row was held, if its child has more."""
+    try:
+        target = read_json(row["config"]).get("target_flops")
+    except (ValueError, AttributeError):  # a front file may be anybody's
+        return None
+    return target if isinstance(target, (int, float)) and row["flops"] > target else None
+
+
+def _line(row: Mapping[str, Any], decimals: int, mark: str) -> tuple[str, ...]:
     return (
         f"{100 * row['child_accuracy']:.2f}",
-        f"{row['flops'] / 1e6:.{decimals}f}",
+        f"{row['flops'] / 1e6:.{decimals}f}{mark}",
         str(row["params"]),
         f"{row['penalty_strength']:.3g}",
         schedule_text(row),
@@ -78,6 +107,11 @@ def _line(row: Mapping[str, Any], decimals: int) -> tuple[str, ...]:
         row["trial"],
         read_architecture(row[ARCHITECTURE]).summary(),
     )
+
+
+def _printable(text: str) -> str:
+    """A text without what would move a terminal's cursor or change its colours."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
 def _padded(text: str, name: str, width: int) -> str:

@@ -72,18 +72,6 @@ def _footer(content: bytes) -> int:
     return place
 
 
-def read_whole(source: pa.NativeFile) -> bytes:
-    """The bytes of an open file.
-
-    Raises:
-        ValueError: they are more than any front has.
-    """
-    if source.size() > MOST_BYTES:
-        raise ValueError(f"it must have at most {MOST_BYTES} bytes, got {source.size()}")
-    content: bytes = source.read()
-    return content
-
-
 def check_claims(metadata: pq.FileMetaData, digest: bool) -> None:
     """Refuse what a footer says of its file, before anything is read.
 

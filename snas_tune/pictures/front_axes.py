@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from snas_tune.pictures.scales import Values, display, log_ticks, padded, spans_decades, window
 from snas_tune.pictures.style import LIGHT
+from snas_tune.results import ACCURACY, BALANCED, CHILD_ACCURACY
 
 NDArrayBool = NDArray[np.bool_]
 
@@ -31,7 +32,9 @@ class Axis:
         return np.clip(values, *self.limits)
 
 
-def axis_of(name: str, values: Values, front: NDArrayBool, log: bool | None) -> Axis:
+def axis_of(
+    name: str, values: Values, front: NDArrayBool, log: bool | None, metric: str = "accuracy"
+) -> Axis:
     """The axis of an objective.
 
     Args:
@@ -39,9 +42,12 @@ def axis_of(name: str, values: Values, front: NDArrayBool, log: bool | None) -> 
         values: (n,), in the unit that is shown.
         front: (n,) which of them are on the front; the limits hold all of these.
         log: logarithmic; None where positive values differ by more than a factor of 30.
+        metric: by which accuracies were measured.
     """
     log = bool((values > 0.0).any()) and (spans_decades(values) if log is None else log)
     label = display(name)[1]
+    if metric == BALANCED and name in (ACCURACY, CHILD_ACCURACY):
+        label = f"balanced {label}"
     if not log:
         low, high = window(values, values[front])
         return Axis(values, label, padded(low, high), False, 0.0)

@@ -19,7 +19,7 @@ from snas_tune.pictures.canvas import new_figure
 from snas_tune.pictures.front_axes import Axis, NDArrayBool, axis_of, prepare
 from snas_tune.pictures.scales import Values, display, log_ticks, number
 from snas_tune.pictures.style import LIGHT
-from snas_tune.results import OBJECTIVES
+from snas_tune.results import OBJECTIVES, metric_of
 
 MARKERS = "os^DvP*X"
 """One for each temperature schedule, from the start again after the last."""
@@ -44,7 +44,7 @@ def front_figure(
 
     Args:
         points: each with the two objectives by name (accuracy as a share, cost in its own unit),
-            and, where known, ``on_front`` (whether no other point dominates it),
+            and, where known, ``config`` (its metric), ``on_front`` (whether no other point dominates it),
             ``penalty_strength`` (colours the front) and ``temperature_schedule`` (marker). Points
             with a missing, infinite or NaN objective are left out and counted in a note.
         title: shown above.
@@ -71,8 +71,9 @@ def front_figure(
         return _nothing(figure, axes, len(points))
     values = table[finite] * factors
     front = np.array([bool(point.get("on_front")) for point in kept])
-    y = axis_of(objectives[0][0], values[:, 0], front, False)
-    x = axis_of(objectives[1][0], values[:, 1], front, log_cost)
+    metric = metric_of(kept)
+    y = axis_of(objectives[0][0], values[:, 0], front, False, metric)
+    x = axis_of(objectives[1][0], values[:, 1], front, log_cost, metric)
     prepare(axes, x, y)
     rising = [objectives[1][1] == "min", objectives[0][1] == "max"]
     if front.any():

@@ -6,7 +6,6 @@ thousands of runs costs what is new.
 
 from __future__ import annotations
 
-import json
 import math
 import threading
 from collections import Counter
@@ -29,6 +28,7 @@ from snas_tune.events import (
     SETTINGS,
     ChildrenForm,
 )
+from snas_tune.files import read_json
 from snas_tune.plugin.series import Points, Series, points_of, series_of
 
 SAMPLES = 100_000
@@ -221,7 +221,7 @@ class Reader:
         found = {}
         for run, data in self._read_tensors(runs, tag).items():
             data = sorted(data, key=lambda datum: datum.wall_time)[-1 if last else 0 :]
-            found[run] = {int(d.step): _text(d.numpy) for d in data}
+            found[run] = {int(d.step): _text(d.numpy) for d in data if d.numpy.size == 1}
         return found
 
     def _child_pairs(self, x: str, y: str) -> dict[str, Series]:
@@ -282,7 +282,7 @@ def _text(array: Any) -> str:
 def _object(text: str) -> Mapping[str, Any]:
     """A JSON object; an empty one if it is none."""
     try:
-        value = json.loads(text)
+        value = read_json(text)
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}

@@ -49,7 +49,8 @@ def series_of(data: Iterable[Any], columns: int) -> Series:
         columns: how many numbers a vector has. Others are left out: a run has one form, and what
             another process wrote into it with another one cannot be told.
     """
-    latest = {d.step: d for d in sorted(data, key=lambda d: d.wall_time) if d.numpy.size == columns}
+    ours = (d for d in data if d.numpy.size == columns and d.numpy.dtype.kind == "f")
+    latest = {d.step: d for d in sorted(ours, key=lambda d: d.wall_time)}
     ordered = [latest[step] for step in sorted(latest)]
     return Series(
         np.array([d.step for d in ordered], np.int64),

@@ -9,12 +9,12 @@ from typing import Annotated, Any
 import torch
 
 from snas_tune.arguments import checked
-from snas_tune.checks import FLAG, is_instance
+from snas_tune.checks import COUNT_OR_ZERO, FLAG, check_value, is_instance
 from snas_tune.config import SearchConfig
 from snas_tune.data import ImageSet
 from snas_tune.files import first_line, replacing
 from snas_tune.search.search import Search
-from snas_tune.search.state import FORMAT, upgraded
+from snas_tune.search.state import FORMAT, check_state, upgraded
 from snas_tune.search.stored import open_stored
 from snas_tune.text_checks import A_FOLDER, PATH
 
@@ -66,6 +66,7 @@ def read_state(directory: str | Path) -> dict[str, Any]:
     lacks = [name for name in KEYS[version] if name not in state]
     if lacks:
         raise ValueError(f"checkpoint {path} must hold a whole search, lacks {', '.join(lacks)}")
+    check_value(f"step of checkpoint {path}", state["step"], COUNT_OR_ZERO)
     try:
         return state if version == FORMAT else upgraded(state)
     except _OF_OTHER_STATES as error:
@@ -122,9 +123,28 @@ def restore(
         ValueError: the state is of another search, or of none.
     """
     try:
+        _check_tensors(search, state)
         search.load_state_dict(state, same_images=same_images)
     except _OF_OTHER_STATES as error:
         raise _unfit(directory, error) from error
+
+
+def _check_tensors(search: Search, state: dict[str, Any]) -> None:
+    """Refuse a state whose tensors are not those of a search: torch would stretch smaller ones.
+
+    Raises:
+        RuntimeError: one is missing, or has another shape.
+    """
+    check_state(state, search.config, search.space)
+    weights, method = dict(search.supernet.named_tensors()), state["method"]
+    logits = {k: v for k, v in search.method.state_dict().items() if isinstance(v, torch.Tensor)}
+    momenta = {name: weights[name] for name in method.get("momenta", ())}
+    parts = ((weights, state["supernet"]), (logits, method), (momenta, method.get("momenta")))
+    for mine, theirs in parts:
+        for name, tensor in mine.items():
+            shape, found = tuple(tensor.shape), getattr(theirs.get(name), "shape", None)
+            if found is None or tuple(found) != shape:
+                raise RuntimeError(f"{name} must be a tensor of shape {shape}, got {found}")
 
 
 def _unfit(directory: str | Path, error: Exception) -> ValueError:

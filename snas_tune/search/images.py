@@ -10,7 +10,8 @@ from snas_tune.config import SearchConfig
 from snas_tune.data import ImageSet, load
 from snas_tune.data.found import counts_of
 from snas_tune.data.request import Form
-from snas_tune.data.split import require_two
+from snas_tune.data.split import require_two, split_rows
+from snas_tune.data.summary import advice_line, found_line
 from snas_tune.training.batches import require_square
 
 SHOWN = 3
@@ -53,7 +54,30 @@ def image_record(images: ImageSet) -> dict[str, Any]:
     }
 
 
-def check_images(
+def image_lines(config: SearchConfig, images: ImageSet) -> list[str]:
+    """What was read, in one line, and more that is worth saying before a search."""
+    found = images.found
+    if found is None:
+        return []
+    used = split_rows(
+        images.labels,
+        images.validation,
+        validation_fraction=config.validation_fraction,
+        seed=config.seed,
+        limit=config.limit_images,
+        classes=images.classes,
+    )
+    training, validation = map(len, used)
+    side = images.images.shape[-1]
+    lines = [
+        found_line(found, side, (training, validation), config.fit, images.bits),
+        *found.notes,
+        advice_line(found.classes, found.counts, config.metric),
+    ]
+    return [line for line in lines if line]
+
+
+def check_same_images(
     recorded: Mapping[str, Any] | None, found: Mapping[str, Any], *, same: bool
 ) -> None:
     """Refuse images that are not those of a search.
@@ -69,7 +93,7 @@ def check_images(
     check_value("same_images", same, FLAG)
     if recorded is None:
         return
-    theirs, ours = recorded["classes"], found["classes"]
+    theirs, ours = list(recorded["classes"]), list(found["classes"])
     if theirs != ours:
         raise ValueError(f"classes must be those of the search, {_difference(theirs, ours)}")
     if same and (line := changed_line(recorded, found)):

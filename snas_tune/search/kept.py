@@ -44,7 +44,7 @@ def kept_child(state: Mapping[str, Any], architecture: Architecture) -> KeptChil
             after an epoch whose child was not measured.
     """
     images, statistics = state.get("images"), state.get("statistics")
-    if not images or not statistics:
+    if images is None or statistics is None:
         raise ValueError(
             "images must be there for a checkpoint that does not hold its child's batch-norm "
             "statistics, got none"

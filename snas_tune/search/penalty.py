@@ -22,9 +22,25 @@ from torch import Tensor
 
 from snas_tune.search.sampling import concrete_log_density
 from snas_tune.space.cost import Cost
+from snas_tune.space.space import Space
 
 TARGET_BY = 0.6
 """Share of the horizon after which the constraint form asks for the target itself."""
+
+
+def smallest_child(space: Space, flops: Cost) -> float:
+    """The multiply-adds of the smallest child of a space, its unused parts left out.
+
+    It is the smaller of the child of the cheapest options and those of the same option everywhere:
+    which of the options that cost nothing leaves most parts unused only the space knows.
+    """
+    sizes = [len(choice.options) for choice in space.choices]
+    prices = flops.prices("linear")
+    cheapest = [int(row[:size].argmin()) for row, size in zip(prices, sizes, strict=True)]
+    same = [[min(k, size - 1) for size in sizes] for k in range(max(sizes))]
+    return min(
+        space.child_cost("flops", space.live(space.derive(picks))) for picks in (cheapest, *same)
+    )
 
 
 class Penalty:
@@ -84,21 +100,31 @@ class TargetPenalty(Penalty):
         gradient: as for :class:`Penalty`.
         flops: of every op.
         target: in multiply-adds of one image.
+        smallest: multiply-adds of the smallest child, see :func:`smallest_child`; those that no
+            choice changes if not given.
 
     Raises:
-        ValueError: no sample changes the FLOPs, or even the empty child exceeds the target.
+        ValueError: no sample changes the FLOPs, or even the smallest child exceeds the target.
     """
 
-    def __init__(self, strength: float, gradient: str, flops: Cost, target: float) -> None:
+    def __init__(
+        self,
+        strength: float,
+        gradient: str,
+        flops: Cost,
+        target: float,
+        smallest: float | None = None,
+    ) -> None:
         prices = flops.prices("linear")
         if not prices.any():
             raise ValueError(
                 "options must differ in flops where target_flops is given, got 0 for all"
             )
-        if target < flops.fixed:
+        least = flops.fixed if smallest is None else smallest
+        if target < least:
             raise ValueError(
-                "target_flops must be at least the FLOPs that no choice changes, "
-                f"{flops.fixed:.0f}, got {target:g}"
+                f"target_flops must be at least those of the smallest child, {least / 1e6:.6f} "
+                f"MFLOPs, got {target / 1e6:g} MFLOPs"
             )
         super().__init__(strength, prices, gradient)
         # Prices are the cost of the options in units of their uniform expectation.

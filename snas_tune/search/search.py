@@ -20,21 +20,25 @@ from snas_tune.config import SearchConfig
 from snas_tune.data import ImageSet
 from snas_tune.results import ARCHITECTURE
 from snas_tune.search.autotune import choose_implementation, recorded_implementation
-from snas_tune.search.images import check_images, image_record, images_of
+from snas_tune.search.images import (
+    check_same_images,
+    image_record,
+    images_of,
+)
 from snas_tune.search.kept import check_child
 from snas_tune.search.methods.method import Batch, StepResult, Task
 from snas_tune.search.methods.table import build_method, method_class
-from snas_tune.search.penalty import Penalty, TargetPenalty
+from snas_tune.search.penalty import Penalty, TargetPenalty, smallest_child
 from snas_tune.search.report import step_text, training_report
 from snas_tune.search.sampling import entropy_share
-from snas_tune.search.state import FORMAT, check_state, implementation_record
+from snas_tune.search.state import FORMAT, check_state, implementation_record, normalisation_record
 from snas_tune.space.choices import check_picks, one_hot
 from snas_tune.space.cost import COUNTED, Cost
 from snas_tune.space.space import ImageShape, Implementation, build_space
 from snas_tune.training.augment import Augmentation, augment
 from snas_tune.training.batches import batch_indices, parts_of, split_images, steps_per_epoch
 from snas_tune.training.diverged import Diverged
-from snas_tune.training.evaluate import accuracy
+from snas_tune.training.evaluate import accuracies
 from snas_tune.training.recalibrate import recalibrate
 from snas_tune.training.runtime import choose_runtime
 from snas_tune.training.seeds import generator_for
@@ -79,7 +83,7 @@ class Search:
         self.steps = config.epochs * self.steps_per_epoch
         self.step = 0
         self.images = image_record(images)
-        self.statistics: Mapping[str, Tensor] = {}
+        self.statistics: Mapping[str, Tensor] | None = None
         self._build_costs()
         self._build_network(choose_implementation(self.space, self.runtime, config, began))
 
@@ -93,7 +97,8 @@ class Search:
         config = self.config
         strength, gradient = config.penalty_strength, config.penalty_gradient
         if config.target_flops is not None:
-            return TargetPenalty(strength, gradient, self.flops, config.target_flops)
+            least = smallest_child(self.space, self.flops)
+            return TargetPenalty(strength, gradient, self.flops, config.target_flops, least)
         if strength == 0:  # then options that cost nothing are fine
             return Penalty(0.0, torch.zeros_like(self.flops.prices("linear")), gradient)
         prices = self.space.prices(costs, weights, config.penalty_form)
@@ -191,7 +196,7 @@ class Search:
         Raises:
             Diverged: the supernet or the child answers with NaN or infinity.
         """
-        derived, self.statistics = self.derive(), {}
+        derived, self.statistics = self.derive(), None
         live = self.space.live(derived)
         logits = self.method.option_logits()
         report: dict[str, Any] = {
@@ -261,11 +266,15 @@ class Search:
             )
         return child
 
-    def child_accuracy(self, child: Any, metric: str | None = None) -> float:
-        """Validation accuracy of a child network, by another metric than the config's if given."""
+    def child_accuracy(self, child: Any) -> float:
+        """Validation accuracy of a child network, by the config's metric."""
+        return self.child_accuracies(child)[self.config.metric]
+
+    def child_accuracies(self, child: Any) -> dict[str, float]:
+        """Validation accuracy of a child network, by each metric."""
         check_value("child", child, is_instance(nn.Module))
         child.eval()
-        return self._accuracy(child, metric=metric)
+        return self._accuracies(child)
 
     def supernet_accuracy(self) -> float:
         """Validation accuracy of the supernet, a new draw of the last step's kind for each batch.
@@ -281,7 +290,7 @@ class Search:
             predicted: Tensor = self.supernet(images, draw.sample, None, draw.active)
             return predicted
 
-        return self._accuracy(predict, SAMPLES)
+        return self._accuracies(predict, SAMPLES)[self.config.metric]
 
     def picks_accuracy(self, picks: Sequence[int]) -> float:
         """Validation accuracy of the supernet under one option for each choice, by position."""
@@ -289,15 +298,15 @@ class Search:
         self.supernet.eval()
         sample = one_hot(picks, self.space.choices).to(self.runtime.device, self.runtime.dtype)
         active = [[pick] for pick in picks]
-        return self._accuracy(lambda images: self.supernet(images, sample, None, active))
+        found = self._accuracies(lambda images: self.supernet(images, sample, None, active))
+        return found[self.config.metric]
 
-    def _accuracy(
-        self, predict: Callable[[Tensor], Tensor], batches: int = 1, metric: str | None = None
-    ) -> float:
-        images, config = self.data.validation, self.config
-        size = min(config.evaluation_batch_size, -(-len(images) // batches))
-        metric = config.metric if metric is None else metric
-        return accuracy(predict, images, self.data.normalise, self.runtime, size, metric)
+    def _accuracies(
+        self, predict: Callable[[Tensor], Tensor], batches: int = 1
+    ) -> dict[str, float]:
+        images = self.data.validation
+        size = min(self.config.evaluation_batch_size, -(-len(images) // batches))
+        return accuracies(predict, images, self.data.normalise, self.runtime, size)
 
     def state_dict(self) -> dict[str, Any]:
         """All that a search needs to go on bit for bit.
@@ -314,11 +323,8 @@ class Search:
             "supernet": dict(self.supernet.named_tensors()),
             "method": self.method.state_dict(),
             "images": self.images,
-            "normalise": {
-                "mean": self.data.normalise.mean,
-                "deviation": self.data.normalise.deviation,
-            },
-            "statistics": dict(self.statistics),
+            "normalise": normalisation_record(self.data.normalise),
+            "statistics": self.statistics,
         }
 
     def load_state_dict(self, state: Mapping[str, Any], *, same_images: bool = True) -> None:
@@ -329,11 +335,10 @@ class Search:
             same_images: refuse other images of the same classes, with which it is another search.
 
         Raises:
-            ValueError: it is of another search space, method or horizon, or of other images; the
-                message names the first difference.
+            ValueError: it is of another space, method, horizon or images; the first is named.
         """
         check_state(state, self.config, self.space)
-        check_images(state.get("images"), self.images, same=same_images)
+        check_same_images(state.get("images"), self.images, same=same_images)
         began = recorded_implementation(
             self.space, self.runtime, self.config, state["implementation"]
         )
@@ -342,4 +347,4 @@ class Search:
         self.supernet.load_tensors(state["supernet"])
         self.method.load_state_dict(state["method"])
         self.step = state["step"]
-        self.statistics = state.get("statistics", {})
+        self.statistics = state.get("statistics")

@@ -10,38 +10,46 @@ from __future__ import annotations
 import json
 import platform
 import statistics
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
 
 import torch
 from torch.utils.benchmark import Timer
 
+from snas_tune.architecture import one_line
 from snas_tune.arguments import checked
-from snas_tune.checks import COUNT, FUNCTION, NOT_NEGATIVE, Check, at_most, holds
-from snas_tune.files import write_whole
+from snas_tune.checks import COUNT, FUNCTION, NOT_NEGATIVE, Check, at_most, check_value, holds
+from snas_tune.files import read_bounded, read_json, write_whole
 from snas_tune.setting_checks import MOST_STEPS
 from snas_tune.space.space import Layer
 from snas_tune.text_checks import DEVICE, PATH
 from snas_tune.training.runtime import choose_device
+from snas_tune.values import shown
 
 FORMAT = 1
 """Version of the table file."""
+
+MOST_BYTES = 1 << 26
+"""Most bytes of the file: hundreds of thousands of layers."""
+
+MEASURED = (NOT_NEGATIVE, Check(lambda value: value <= 1e9, "at most 1e9"))
+"""Milliseconds of a layer."""
 
 LAYERS = Check(
     lambda value: (
         isinstance(value, Iterable)
         and not isinstance(value, (str, bytes, Mapping))
-        and all(hasattr(each, "build") for each in value)
+        and (not isinstance(value, Collection) or all(hasattr(each, "build") for each in value))
     ),
-    "a list of layers",
+    "layers of a space",
 )
 MILLISECONDS = Check(
     lambda value: (
         isinstance(value, Mapping)
         and bool(value)
         and all(isinstance(key, str) for key in value)
-        and all(holds(NOT_NEGATIVE.test, ms) for ms in value.values())
+        and all(holds(check.test, ms) for ms in value.values() for check in MEASURED)
     ),
     "milliseconds, 0 or more, by the key of a layer, one or more",
 )
@@ -122,10 +130,18 @@ def read_latencies(path: Annotated[str | Path, PATH]) -> dict[str, float]:
         ValueError: the file is missing, no latency table, or of a newer format.
     """
     try:
-        value = json.loads(Path(path).read_text())
+        value = read_json(read_bounded(path, MOST_BYTES))
         version = value["format"]
         if version == FORMAT:
-            return {str(key): float(ms) for key, ms in value["milliseconds"].items()}
+            table = value["milliseconds"].items()
+            if not table:
+                raise ValueError("it must have one layer or more")
+            return {key: check_value(f"latency of {shown(key)}", ms, MEASURED) for key, ms in table}
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"latency table {path} cannot be read: {error!r}") from error
+        raise ValueError(f"latency table {path} cannot be read: {_named(error)}") from error
     raise ValueError(f"latency table {path} must have format {FORMAT}, got {version!r}")
+
+
+def _named(error: Exception) -> str:
+    """Kind and message of an error, of which a missing key's message alone says little."""
+    return f"{type(error).__name__}({one_line(str(error), 200)})"

@@ -6,6 +6,8 @@
 - :mod:`snas_tune.stopping.gaps`: where the front is thin.
 - :mod:`snas_tune.stopping.judge`: :class:`Judge` applies a rule to reports as they come.
 - :mod:`snas_tune.stopping.journal`: :class:`Journal` keeps the history on disk.
+- :mod:`snas_tune.stopping.segment`: one file of it as bytes, with checksums.
+- :mod:`snas_tune.stopping.naming`: by what name a resumed sweep knows a rule.
 
 It needs neither torch nor Ray.
 """
@@ -21,6 +23,7 @@ from snas_tune.stopping.gaps import Outcome, widest_gap
 from snas_tune.stopping.history import History, Report, rung_levels
 from snas_tune.stopping.journal import Journal
 from snas_tune.stopping.judge import Judge
+from snas_tune.stopping.naming import name_of
 from snas_tune.stopping.rules import (
     Asha,
     AshaScalar,
@@ -65,6 +68,7 @@ __all__ = [
     "Report",
     "Rule",
     "make_rule",
+    "name_of",
     "rung_levels",
     "widest_gap",
 ]

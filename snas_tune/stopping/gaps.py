@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -62,7 +63,8 @@ def widest_gap(outcomes: Sequence[Outcome], low: float, high: float) -> float | 
             size = float(np.linalg.norm(members[left] - members[right]))
         else:
             size = (right - left) / (high - low)
-        inner = [left, *(niche for niche in niches if left < niche < right), right]
+        between = niches[bisect_right(niches, left) : bisect_left(niches, right)]
+        inner = [left, *between, right]
         start, end = max(pairwise(inner), key=lambda ends: ends[1] - ends[0])
         size /= len(inner) - 1
         if end - start > FINEST * (high - low) and (best is None or size > best[0]):

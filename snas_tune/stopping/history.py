@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, insort
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +42,13 @@ class Report:
     """Where the trial stands among the others: the logarithm of its penalty strength. NaN if it
     has no such place."""
 
+    time: float = math.nan
+    """When it reported, in the unit of the rungs' times; NaN where that was not written down."""
+
+
+MOST_RUNGS = 100
+"""Rungs of a trial, its end among them. More would be closer to each other than epochs are."""
+
 
 def rung_levels(grace_period: float, reduction_factor: float, max_t: float) -> tuple[float, ...]:
     """The times of the rungs: ``grace_period`` x ``reduction_factor`` ** k below ``max_t``.
@@ -50,13 +57,20 @@ def rung_levels(grace_period: float, reduction_factor: float, max_t: float) -> t
     Hyperparameter Tuning", MLSys 2020, algorithm 2).
 
     Raises:
-        ValueError: one is no number, or out of its range.
+        ValueError: one is no number, or out of its range, or there are more than
+            :data:`MOST_RUNGS`.
     """
     check_value("grace_period", grace_period, POSITIVE)
     check_value("reduction_factor", reduction_factor, ABOVE_ONE)
     check_value("max_t", max_t, POSITIVE)
     if max_t < grace_period:
         raise ValueError(f"grace_period must be at most max_t, {max_t:g}, got {grace_period:g}")
+    apart = math.log(max_t) - math.log(grace_period)  # the quotient may overflow
+    if apart > MOST_RUNGS * math.log(reduction_factor):
+        raise ValueError(
+            f"reduction_factor must give at most {MOST_RUNGS} rungs from {grace_period:g} to "
+            f"{max_t:g}, got {reduction_factor!r}"
+        )
     levels: list[float] = []
     level = grace_period
     while level < max_t:
@@ -65,10 +79,21 @@ def rung_levels(grace_period: float, reduction_factor: float, max_t: float) -> t
     return (*levels, max_t)
 
 
+def shares(costs: Costs, low: Vector, high: Vector) -> Costs:
+    """(n, m) costs as shares of the way from low to high; 0 where these are equal.
+
+    All are divided by 16 before two of them are subtracted, which is exact, and without which the
+    difference of two finite numbers may be infinite.
+    """
+    width = high / 16 - low / 16
+    return np.asarray(
+        np.where(width > 0, (costs / 16 - low / 16) / np.where(width > 0, width, 1), 0.0)
+    )
+
+
 def unit_range(costs: Costs) -> Costs:
     """(n, m) each objective moved and scaled to 0 to 1; 0 where all are equal."""
-    low, width = costs.min(axis=0), np.ptp(costs, axis=0)
-    return np.asarray((costs - low) / np.where(width > 0, width, 1.0))
+    return shares(costs, costs.min(axis=0), costs.max(axis=0))
 
 
 class Rung:
@@ -77,6 +102,7 @@ class Rung:
     def __init__(self, objectives: int) -> None:
         self._costs = np.empty((16, objectives))
         self._niches = np.empty(16)
+        self._stopped = np.zeros(16, dtype=np.bool_)
         self.places: dict[str, int] = {}
         """The row of each trial."""
         self.by_niche: list[tuple[float, int]] = []
@@ -95,17 +121,28 @@ class Rung:
         """(n,), NaN for trials that have none."""
         return self._niches[: len(self)]
 
+    @property
+    def stopped(self) -> npt.NDArray[np.bool_]:
+        """(n,) which trials were stopped here."""
+        return self._stopped[: len(self)]
+
     def add(self, report: Report) -> None:
         """Append a report, of a trial that is not yet here."""
         place = len(self)
         if place == len(self._costs):  # twice the room, so that adding stays cheap
             self._costs = np.concatenate([self._costs, np.empty_like(self._costs)])
             self._niches = np.concatenate([self._niches, np.empty_like(self._niches)])
+            self._stopped = np.concatenate([self._stopped, np.zeros_like(self._stopped)])
         self._costs[place] = report.costs
         self._niches[place] = report.niche
         self.places[report.trial] = place
         if not math.isnan(report.niche):
             insort(self.by_niche, (report.niche, place))
+
+    def stop(self, trial: str) -> None:
+        """Note that a trial was stopped here."""
+        if trial in self.places:
+            self._stopped[self.places[trial]] = True
 
 
 RECENT = 256
@@ -113,7 +150,7 @@ RECENT = 256
 
 
 class Moves:
-    """How much each cost of a trial changed from one rung to the next.
+    """The costs of each trial at one rung and at the next.
 
     Trials are kept in the order of their niches and, within one, of their changes, so that the
     neighbours do not depend on the order in which trials reported.
@@ -122,24 +159,27 @@ class Moves:
     def __init__(self, objectives: int) -> None:
         self._keys: list[tuple[float, ...]] = []
         self._niches = np.empty(0)
-        self._changes = np.empty((0, objectives))
-        self._recent: list[tuple[Vector, Vector]] = []
+        self._moves = np.empty((0, 2, objectives))
+        self._recent: list[npt.NDArray[np.float64]] = []
 
     def __len__(self) -> int:
         return len(self._niches) + len(self._recent)
 
-    def add(self, niche: float, here: Vector, change: Vector) -> None:
-        """Note a trial's (m,) costs at the first of the rungs, and their changes."""
+    def add(self, niche: float, here: Vector, there: Vector) -> None:
+        """Note a trial's (m,) costs at the first of the rungs, and at the next."""
+        move = np.stack([here, there])
         if math.isnan(niche):
-            self._recent = [*self._recent[1 - RECENT :], (here, change)]
+            self._recent = [*self._recent[1 - RECENT :], move]
             return
-        key = (niche, *change.tolist())
+        key = (niche, *(there / 16 - here / 16).tolist())
         place = bisect_left(self._keys, key)
         self._keys.insert(place, key)
         self._niches = np.insert(self._niches, place, niche)
-        self._changes = np.insert(self._changes, place, change, axis=0)
+        self._moves = np.insert(self._moves, place, move, axis=0)
 
-    def near(self, niches: Vector, costs: Costs, width: Vector, count: int) -> Changes | None:
+    def near(
+        self, niches: Vector, places: Costs, scale: Callable[[Costs], Costs], count: int
+    ) -> Changes | None:
         """The changes of those ``count`` trials that are the nearest to each of some others.
 
         Nearest in niche, the lower one of two that are as near; or, where there are no niches, in
@@ -147,22 +187,21 @@ class Moves:
 
         Args:
             niches: (q,) of the others; all NaN if there are none.
-            costs: (q, m) of the others, at the first of the rungs.
-            width: (m,) by which a difference in costs is divided.
+            places: (q, m) the scaled costs of the others, at the first of the rungs.
+            scale: scales costs.
             count: number of neighbours.
 
         Returns:
-            (q, count, m); ``None`` if there are fewer trials than ``count``.
+            (q, count, m) scaled; ``None`` if there are fewer trials than ``count``.
         """
         if np.isnan(niches).any():
             if len(self._recent) < count:
                 return None
             moves = np.array(self._recent)  # (trials, 2, m)
-            moves = moves[np.lexsort(moves.reshape(len(moves), -1).T)]
-            here, changes = moves[:, 0], moves[:, 1]
-            apart = np.linalg.norm((costs[:, None] - here[None]) / width, axis=-1)
+            moves = scale(moves[np.lexsort(moves.reshape(len(moves), -1).T)])
+            apart = np.linalg.norm(places[:, None] - moves[None, :, 0], axis=-1)
             nearest_rows = np.argsort(apart, axis=1, kind="stable")[:, :count]
-            return np.asarray(changes[nearest_rows])
+            return np.asarray((moves[:, 1] - moves[:, 0])[nearest_rows])
         if len(self._niches) < count:
             return None
         # The nearest lie among as many on either side of where each would be inserted.
@@ -171,7 +210,8 @@ class Moves:
         around = np.clip(around, 0, len(self._niches) - 1)
         apart = np.where(outside, np.inf, np.abs(self._niches[around] - niches[:, None]))
         chosen = np.argsort(apart, axis=1, kind="stable")[:, :count]
-        return np.asarray(self._changes[around[np.arange(len(around))[:, None], chosen]])
+        moves = scale(self._moves[around[np.arange(len(around))[:, None], chosen]])
+        return np.asarray(moves[..., 1, :] - moves[..., 0, :])
 
 
 def nearest(by_niche: Sequence[tuple[float, int]], niche: float, count: int) -> list[int]:
@@ -211,6 +251,8 @@ class History:
         self.rungs = [Rung(objectives) for _ in range(rungs)]
         self.stopped: dict[str, int] = {}
         """The rung at which each stopped trial was stopped."""
+        self.ended: dict[str, float] = {}
+        """The time at which each trial ended that ended by itself before the last rung."""
         self.low = np.full(objectives, np.inf)
         """(m,) the least cost of each objective so far."""
         self.high = np.full(objectives, -np.inf)
@@ -219,12 +261,6 @@ class History:
         """(k, m) the costs that no other report of any rung dominates; equal ones once."""
         self.moves = [Moves(objectives) for _ in range(rungs - 1)]
         """How the costs of trials changed from each rung to the next one."""
-
-    @property
-    def width(self) -> npt.NDArray[np.float64]:
-        """(m,) the range of each objective so far; 1 where it has none."""
-        width = self.high - self.low
-        return np.where(width > 0, width, 1.0)
 
     def reached(self, trial: str) -> int:
         """The last rung at which a trial reported, -1 if at none."""
@@ -252,15 +288,30 @@ class History:
             before = self.rungs[report.rung - 1].places.get(report.trial)
             if before is not None:
                 here = self.rungs[report.rung - 1].costs[before].copy()
-                self.moves[report.rung - 1].add(report.niche, here, costs - here)
+                self.moves[report.rung - 1].add(report.niche, here, costs)
+        self._measured(costs)
+
+    def _measured(self, costs: Vector) -> None:
         self.low, self.high = np.minimum(self.low, costs), np.maximum(self.high, costs)
         front = joined(self.front, costs, ("min",) * len(costs))
         self.front = self.front if front is None else front
 
+    def end(self, report: Report) -> None:
+        """Note the end of a trial that ended by itself, at the last rung that it had passed.
+
+        If it had reported there before, its end belongs to no rung: it is on its way to the next.
+        """
+        if report.rung > self.reached(report.trial):
+            self.add(report)
+        else:
+            self._measured(np.asarray(report.costs, dtype=np.float64))
+        self.ended[report.trial] = report.time
+
     def stop(self, trial: str, rung: int) -> None:
-        """Note that a trial was stopped."""
+        """Note that a trial was stopped; one whose report is not in the rung had diverged."""
         self.stopped[trial] = rung
+        self.rungs[rung].stop(trial)
 
     def normalised(self, costs: Sequence[float] | Costs) -> Costs:
         """Costs as shares of the range of each objective so far; 0 where it has no width."""
-        return np.asarray((np.asarray(costs) - self.low) / self.width)
+        return shares(np.asarray(costs, dtype=np.float64), self.low, self.high)

@@ -4,11 +4,14 @@ A journal is a directory of files of JSON lines. A line is never changed, and on
 grows: on a local disk it is appended to, and a last line that a crash cut off is none; on an object
 store, which cannot append, it is replaced as a whole. Files are short, so that both cost the same
 however long the sweep is. The first line of a file names its sweep.
+
+A file that is damaged, or of another experiment, is kept beside before its place is written to.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,37 +20,56 @@ from pyarrow import fs
 
 from snas_tune.files import first_line
 from snas_tune.front.storage import STORAGE_ERRORS, join, replace_file, resolve
-
-FORMAT = 1
-"""Version of the lines. A reader refuses a newer one."""
+from snas_tune.stopping.segment import FORMAT, MOST_BYTES, Line, Segment, decode, encode
+from snas_tune.stopping.segment import encode_lines as _encoded
 
 SEGMENT = 32
 """Lines of a file."""
+
+EXPERIMENT = "experiment"
+"""The key of the head by which the journals of two experiments differ."""
+
+FORMATS = (1, FORMAT)
+"""Those that are read."""
+
+_NAME = re.compile(r"journal-(\d{6})\.jsonl")
 
 
 class Journal:
     """Lines that survive the process that wrote them.
 
+    Nothing is written before :meth:`repair`, :meth:`add` or :meth:`flush`.
+
     Args:
         path: the directory, local or a URI; it need not be there.
-        head: names the sweep; a reader goes on only with a journal of the same head.
+        head: names the sweep (:data:`EXPERIMENT`; if it does not, any sweep's journal is read) and
+            the settings by which it decides.
         filesystem: as in :func:`snas_tune.front.storage.resolve`.
 
     Raises:
-        ValueError: the journal on disk cannot be read, or is of a newer format.
+        ValueError: the journal on disk cannot be read, lacks a file, is of a format that is not
+            known, or has other settings.
     """
 
     def __init__(
         self, path: str, head: Mapping[str, Any], filesystem: fs.FileSystem | None = None
     ) -> None:
-        self._path = path
+        self.path = path
         self._filesystem, self._inside = resolve(path, filesystem)
-        self.head = {"format": FORMAT, **head}
-        self.lines: list[dict[str, Any]] = self._read()
-        """All lines, oldest first."""
-        self._written = len(self.lines)
+        self.head: Line = json.loads(json.dumps({"format": FORMAT, **head}))
+        self._lines: list[Line | None] = []
+        self._aside: dict[str, str] = {}
+        self.damage: list[str] = []
+        """A line of text for each file that is damaged, or of another experiment."""
+        self._read()
+        self._written = len(self._lines)
         self._open: pa.NativeFile | None = None
         """The last file, if lines can be appended to it."""
+
+    @property
+    def lines(self) -> list[Line]:
+        """All lines that could be read, oldest first."""
+        return [line for line in self._lines if line is not None]
 
     def add(self, line: Mapping[str, Any]) -> None:
         """Append a line and write it; one that cannot be written now goes with the next one.
@@ -55,7 +77,7 @@ class Journal:
         Raises:
             OSError: the storage does not take it now; the line is kept.
         """
-        self.lines.append(dict(line))
+        self._lines.append(dict(line))
         self.flush()
 
     def flush(self) -> None:
@@ -64,57 +86,129 @@ class Journal:
         Raises:
             OSError: the storage does not take it now.
         """
-        while self._written < len(self.lines):
+        self.repair()
+        while self._written < len(self._lines):
             start = self._written - self._written % SEGMENT
-            end = min(start + SEGMENT, len(self.lines))
+            end = min(start + SEGMENT, len(self._lines))
             stream, self._open = self._open, None  # a write that fails halfway is repeated
             # A decision must not wait for a disk: only full files do.
             full = end == start + SEGMENT
             if stream is not None and not full:
-                stream.write(b"".join(map(_encoded, self.lines[self._written : end])))
+                stream.write(_encoded(self.head, self._written, self._lines[self._written : end]))
             else:
                 self._replace(start, end, to_disk=full)
                 stream = None if full else self._appending(start)
             self._open, self._written = stream, end
 
+    def repair(self) -> None:
+        """Keep each damaged file beside, and put what could be read of it in its place.
+
+        Files of another experiment are kept beside as well.
+
+        Raises:
+            OSError: the storage does not take it now.
+        """
+        for name, kept in list(self._aside.items()):
+            inside = join(self._inside, name)
+            if kept.endswith(".other"):
+                self._filesystem.move(inside, join(self._inside, kept))
+            else:
+                with self._filesystem.open_input_stream(inside) as stream:
+                    content = stream.read()
+                replace_file(self._filesystem, join(self._inside, kept), content)
+                start = _number(name) * SEGMENT
+                self._replace(start, min(start + SEGMENT, self._written), to_disk=True)
+            del self._aside[name]
+
     def _replace(self, start: int, end: int, *, to_disk: bool) -> None:
         """Write a file as a whole."""
-        content = b"".join(map(_encoded, [self.head, *self.lines[start:end]]))
-        replace_file(self._filesystem, self._file(start // SEGMENT), content, to_disk=to_disk)
+        content = encode(self.head, start, self._lines[start:end])
+        file = join(self._inside, _name(start // SEGMENT))
+        replace_file(self._filesystem, file, content, to_disk=to_disk)
 
     def _appending(self, start: int) -> pa.NativeFile | None:
         """A file to append to, unbuffered; ``None`` where the storage cannot."""
         if not isinstance(self._filesystem, fs.LocalFileSystem):
             return None
-        return self._filesystem.open_append_stream(self._file(start // SEGMENT))
+        return self._filesystem.open_append_stream(join(self._inside, _name(start // SEGMENT)))
 
-    def _file(self, segment: int) -> str:
-        return join(self._inside, f"journal-{segment:06d}.jsonl")
-
-    def _read(self) -> list[dict[str, Any]]:
-        """The lines that are there; none if another head is: the journal then starts anew."""
-        lines: list[dict[str, Any]] = []
+    def _read(self) -> None:
         try:
-            while len(lines) % SEGMENT == 0:
-                file = self._file(len(lines) // SEGMENT)
-                if self._filesystem.get_file_info(file).type != fs.FileType.File:
+            there = self._listing()
+            names = sorted(name for name in there if _NAME.fullmatch(name))
+            for i, name in enumerate(names):
+                if name != _name(i):
+                    raise ValueError(f"it must hold {_name(i)}, got {name} without it")
+                if not self._take(name, self._decoded(name, i), there, last=name == names[-1]):
+                    # The last one first, so that those left begin with the first at any time.
+                    self._keep_aside(names[i:][::-1], "other", there)
+                    self.damage.append(f"{name} is of another sweep; kept as {self._aside[name]}")
                     break
-                with self._filesystem.open_input_stream(file) as stream:
-                    whole, _, _ = stream.read().decode().rpartition("\n")
-                if not whole:  # the machine died before the disk had it
-                    break
-                head, *rows = map(json.loads, whole.splitlines())
-                if head.get("format", FORMAT + 1) > FORMAT:
-                    raise ValueError(f"format must be at most {FORMAT}, got {head}")
-                if head != self.head or not rows:  # of an earlier sweep
-                    break
-                lines += rows
-        except (*STORAGE_ERRORS, ValueError, AttributeError) as error:
+        except (*STORAGE_ERRORS, ValueError) as error:
             raise ValueError(
-                f"journal {self._path} must be one of this version, got {first_line(error)}"
+                f"journal {self.path} must be that of the sweep to go on with: {first_line(error)}"
             ) from error
-        return lines
+
+    def _listing(self) -> set[str]:
+        found = self._filesystem.get_file_info(fs.FileSelector(self._inside, allow_not_found=True))
+        return {info.base_name for info in found}
+
+    def _decoded(self, name: str, number: int) -> Segment:
+        with self._filesystem.open_input_stream(join(self._inside, name)) as stream:
+            content = stream.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise ValueError(f"{name} must be at most {MOST_BYTES} bytes long, got more")
+        return decode(content, self.head, number * SEGMENT)
+
+    def _take(self, name: str, segment: Segment, there: set[str], *, last: bool) -> bool:
+        """Take over a file; whether it is of this experiment."""
+        if segment.head is not None and not self._is_mine(name, segment.head):
+            return False
+        lines, bad = segment.lines[:SEGMENT], segment.bad + max(0, len(segment.lines) - SEGMENT)
+        if not last:
+            bad += SEGMENT - len(lines)
+            lines += [None] * (SEGMENT - len(lines))
+        while last and lines and lines[-1] is None:
+            lines.pop()
+        self._lines += lines
+        if bad:
+            self._keep_aside([name], "damaged", there)
+            count = "1 line" if bad == 1 else f"{bad} lines"
+            self.damage.append(f"{count} of {name} cannot be read; kept as {self._aside[name]}")
+        return True
+
+    def _is_mine(self, name: str, head: Line) -> bool:
+        """Whether a head is this journal's.
+
+        Raises:
+            ValueError: it is of this experiment, but its format or a setting is another.
+        """
+        if head.get("format") not in FORMATS:
+            known = " or ".join(map(str, FORMATS))
+            raise ValueError(f"format of {name} must be {known}, got {head.get('format')!r}")
+        if head.get(EXPERIMENT) != self.head.setdefault(EXPERIMENT, head.get(EXPERIMENT)):
+            return False
+        for key in {**head, **self.head}:
+            if key != "format" and head.get(key) != self.head.get(key):
+                raise ValueError(
+                    f"{key} must be {json.dumps(head.get(key))} as in the sweep to resume, "
+                    f"got {json.dumps(self.head.get(key))}"
+                )
+        return True
+
+    def _keep_aside(self, names: list[str], why: str, there: set[str]) -> None:
+        for name in names:
+            kept = next(
+                kept
+                for i in range(1, len(there) + 2)
+                if (kept := f"{name}.{why}" if i == 1 else f"{name}.{i}.{why}") not in there
+            )
+            self._aside[name] = kept
 
 
-def _encoded(line: Mapping[str, Any]) -> bytes:
-    return json.dumps(line, separators=(",", ":")).encode() + b"\n"
+def _name(segment: int) -> str:
+    return f"journal-{segment:06d}.jsonl"
+
+
+def _number(name: str) -> int:
+    return int(name[len("journal-") : -len(".jsonl")])

@@ -16,7 +16,7 @@ ENOUGH = 3
 def predict(
     history: History, rung: int, niches: Vector, costs: Costs, *, deviation: bool = True
 ) -> tuple[Costs, Costs] | None:
-    """The costs of trials at their end.
+    """The costs of trials at their end, as shares of the range of each objective so far.
 
     The prediction is the trial's report plus, for each later rung, the mean change of its nearest
     neighbours from the rung before. A stopped trial counts as far as it came, so that survivors
@@ -30,16 +30,17 @@ def predict(
         deviation: compute the standard deviations, too; else they are 0.
 
     Returns:
-        (q, m) expected costs, and (q, m) their standard deviations, from the neighbours' changes,
-        taken as independent between rungs; ``None`` if too few trials came so far.
+        (q, m) expected costs as shares of the range (:meth:`History.normalised`), and (q, m) their
+        standard deviations, from the neighbours' changes, taken as independent between rungs;
+        ``None`` if too few trials came so far.
     """
-    expected = np.asarray(costs, dtype=np.float64)
+    expected = history.normalised(costs)
     variance = np.zeros_like(expected)
     for moves in history.moves[rung:]:
         count = min(NEIGHBOURS, len(moves))
         if count < ENOUGH:
             return None
-        changes = moves.near(niches, expected, history.width, count)
+        changes = moves.near(niches, expected, history.normalised, count)
         if changes is None:
             return None
         expected = expected + changes.mean(axis=1)

@@ -1,13 +1,18 @@
 """The rules that decide at a rung which trials go on: pure functions of a history.
 
 A rule is asked when a trial has just reported: its report is the last one of its rung. All
-objectives are costs, to be minimised.
+objectives are costs, to be minimised, and finite: a trial that diverged is stopped unasked, unless
+the rule has an attribute ``keeps_diverged`` that is true.
+
+An objective that is the same for all has no say. The rules that keep a share keep ties, but not
+any number of copies of one trial: of those whose objectives are all equal at a rung,
+:data:`COPIES` go on, and more only as the share has room for from the first of them on.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +20,10 @@ import numpy.typing as npt
 from snas_tune.front.dominance import hypervolume, nondominated_rank
 from snas_tune.stopping.history import Costs, History, Report, nearest, unit_range
 from snas_tune.stopping.predict import predict
+
+COPIES = 16
+"""Copies of a trial that go on whatever the share has room for. Trials that are equal early need
+not stay so; docs/scheduling.md has the replay."""
 
 
 class Rule(Protocol):
@@ -26,7 +35,9 @@ class Rule(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Fifo:
-    """Every trial goes on to its end."""
+    """Every trial goes on to its end, also one that diverged."""
+
+    keeps_diverged: ClassVar[bool] = True
 
     def __call__(self, history: History, report: Report) -> bool:
         return True
@@ -45,8 +56,10 @@ class Asha:
     objective: int = 0
 
     def __call__(self, history: History, report: Report) -> bool:
-        costs = history.rungs[report.rung].costs[:, self.objective]
-        return _among_best(int((costs < costs[-1]).sum()), len(costs), self.reduction_factor)
+        rung = history.rungs[report.rung]
+        costs = rung.costs[:, self.objective]
+        room = len(costs) / self.reduction_factor - int((costs < costs[-1]).sum())
+        return _has_room(room, rung.costs, rung.stopped)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +75,11 @@ class AshaScalar:
     weights: tuple[float, ...] | None = None
 
     def __call__(self, history: History, report: Report) -> bool:
-        costs = unit_range(history.rungs[report.rung].costs)
+        rung = history.rungs[report.rung]
+        costs = unit_range(rung.costs)
         sums = costs @ np.asarray(self.weights or (1.0,) * costs.shape[1])
-        return _among_best(int((sums < sums[-1]).sum()), len(sums), self.reduction_factor)
+        room = len(sums) / self.reduction_factor - int((sums < sums[-1]).sum())
+        return _has_room(room, rung.costs, rung.stopped)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +97,25 @@ class MoAsha:
     reduction_factor: float
 
     def __call__(self, history: History, report: Report) -> bool:
-        costs = history.rungs[report.rung].costs
-        place = epsilon_net_place(costs, len(costs) - 1, _most(len(costs), self.reduction_factor))
-        return _among_best(place, len(costs), self.reduction_factor)
+        rung = history.rungs[report.rung]
+        return _in_share(rung.costs, rung.stopped, self.reduction_factor)
 
 
-def _among_best(better: int, count: int, reduction_factor: float) -> bool:
-    """Whether one that so many are better than belongs to the best share; the first always does."""
-    return better < count / reduction_factor
+def _in_share(costs: Costs, stopped: npt.NDArray[np.bool_], reduction_factor: float) -> bool:
+    """Whether the last of some trials is in the best share in MO-ASHA's order."""
+    place = epsilon_net_place(costs, len(costs) - 1, _most(len(costs), reduction_factor))
+    return _has_room(len(costs) / reduction_factor - place, costs, stopped)
+
+
+def _has_room(room: float, costs: Costs, stopped: npt.NDArray[np.bool_]) -> bool:
+    """Whether the last of some trials goes on, if the share has that room from its place on.
+
+    Its place is the one that it has as the first of its copies. Those of them that went on fill the
+    room.
+    """
+    copies = (costs[:-1] == costs[-1]).all(axis=1)
+    kept = int((copies & ~stopped[:-1]).sum())
+    return room > 0 and kept < max(room, COPIES)
 
 
 def _most(count: int, reduction_factor: float) -> int:
@@ -132,6 +158,9 @@ def epsilon_net_place(costs: Costs, row: int, enough: int) -> int:
 class Hopeless:
     """A trial is stopped only if even its optimistic end would add nothing to the front.
 
+    Its own report does not count against it, and one that no other report is better than goes on,
+    copies included: so of trials that are all alike none is stopped.
+
     Args:
         optimism: standard deviations by which every objective may end up better than predicted.
         slack: the least gain in hypervolume, as a share of the box that all reports so far span,
@@ -142,9 +171,10 @@ class Hopeless:
     slack: float = 0.001
 
     def __call__(self, history: History, report: Report) -> bool:
-        predicted = predict(
-            history, report.rung, np.array([report.niche]), np.array([report.costs])
-        )
+        own = np.array(report.costs)
+        if (history.front == own).all(axis=1).any():
+            return True
+        predicted = predict(history, report.rung, np.array([report.niche]), own[None])
         if predicted is None:
             return True
         expected, deviation = predicted
@@ -172,7 +202,6 @@ class LagCorrected:
 
     def __call__(self, history: History, report: Report) -> bool:
         rung = history.rungs[report.rung]
-        own = rung.places[report.trial]
         if np.isnan(report.niche):
             rows = np.arange(max(0, len(rung) - self.window), len(rung))
         else:
@@ -180,9 +209,7 @@ class LagCorrected:
         costs = rung.costs[rows]
         predicted = predict(history, report.rung, rung.niches[rows], costs, deviation=False)
         costs = costs if predicted is None else predicted[0]
-        most = _most(len(rows), self.reduction_factor)
-        place = epsilon_net_place(costs, int(np.searchsorted(rows, own)), most)
-        return _among_best(place, len(rows), self.reduction_factor)
+        return _in_share(costs, rung.stopped[rows], self.reduction_factor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,14 +242,17 @@ MARGIN = 0.1
 """How far the reference point lies beyond the worst report, as a share of the range."""
 
 
-def gain(history: History, costs: npt.NDArray[np.float64]) -> float:
+def gain(history: History, point: npt.NDArray[np.float64]) -> float:
     """The hypervolume that a point would add to the front, in normalised objectives.
 
     The reference point lies a little beyond the worst value of each objective, so that the ends of
     the front count as well.
+
+    Args:
+        history: whose front it is.
+        point: (m,) as :meth:`History.normalised` gives it.
     """
     front = history.normalised(history.front)
-    point = history.normalised(costs)
     modes = ("min",) * len(point)
     corner = np.full(len(point), 1 + MARGIN)
     return hypervolume(np.vstack([front, point]), modes, corner) - hypervolume(front, modes, corner)

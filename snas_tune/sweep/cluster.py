@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import secrets
 import socket
 import sys
 import tempfile
@@ -67,6 +68,7 @@ def quiet_ray(
         if not joined(address):  # without an address Ray joins whatever ran here last
             options = {"address": "local", "num_cpus": cpus, "include_dashboard": False}
             options["_temp_dir"] = ray_folder()
+            _own_token()
         try:
             ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
         except (OSError, RuntimeError, ValueError) as error:
@@ -103,6 +105,19 @@ def ray_folder() -> str | None:
         f"RAY_TMPDIR must be a folder that can be written and has at most {room - len('/ray')} "
         f"bytes in its path, got {usual.removesuffix('/ray')}"
     )
+
+
+def _own_token() -> None:
+    """Give Ray the word by which its processes know each other, if HOME cannot keep one."""
+    names = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+    if any(name in os.environ for name in names):
+        return
+    try:
+        folder = Path.home() / ".ray"
+        if not (folder / "auth_token").exists() and not _takes(str(folder), sys.maxsize):
+            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    except (OSError, RuntimeError):  # no home, or one that cannot be looked into
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
 def _usual_folder() -> str:

@@ -47,6 +47,11 @@ def check_space(space: Mapping[str, Any]) -> list[SearchConfig]:
     varied = {name: values for name, values in members.items() if len(values) > 1}
     for name, values in varied.items():
         configs += [_config(base, {name: value}) for value in values[1:]]
+    if len(metrics := sorted({config.metric for config in configs})) > 1:
+        raise ValueError(
+            f"metric must be the same in all trials, whose front compares it, "
+            f"got {' and '.join(metrics)}"
+        )
     for one, other in itertools.combinations(varied, 2):
         for pair in _pairs(varied[one], varied[other]):
             _config(base, dict(zip((one, other), pair, strict=True)))

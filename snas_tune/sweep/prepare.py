@@ -12,17 +12,21 @@ from typing import Any
 import torch
 
 from snas_tune.config import SearchConfig
-from snas_tune.data import check
+from snas_tune.data import ImageSet, check
+from snas_tune.front.storage import join
 from snas_tune.search.footprint import footprint
-from snas_tune.search.images import form_of, load_images
+from snas_tune.search.images import form_of, image_lines, load_images
 from snas_tune.search.methods.table import method_class
 from snas_tune.search.search import Search
 from snas_tune.space.latency import read_latencies
 from snas_tune.space.space import space_class
 from snas_tune.sweep.cluster import check_resources, joined, quiet_ray, save_states_of
+from snas_tune.sweep.decisions import check_journal
+from snas_tune.sweep.directory import Earlier
+from snas_tune.sweep.disk import checkpoint_bytes, disk_line, disk_need
 from snas_tune.sweep.domain_checks import check_images, check_importable, check_space
 from snas_tune.sweep.domains import absolute_paths, starting_points
-from snas_tune.sweep.experiment import Description, can_restore, check_experiment
+from snas_tune.sweep.experiment import Description
 from snas_tune.sweep.machines import (
     Answer,
     Machine,
@@ -31,8 +35,10 @@ from snas_tune.sweep.machines import (
     wait_for_machines,
 )
 from snas_tune.sweep.packing import packing_line
+from snas_tune.sweep.recorded import check_recorded
+from snas_tune.sweep.sampler import check_searcher
 from snas_tune.sweep.scheduler import ParetoScheduler, make_scheduler
-from snas_tune.sweep.searcher import BatchedOptuna, ParetoSearch, check_searcher, make_searcher
+from snas_tune.sweep.searcher import BatchedOptuna, ParetoSearch, make_searcher
 from snas_tune.sweep.settings import SweepSettings
 from snas_tune.training.runtime import choose_device
 
@@ -95,7 +101,10 @@ def check_sweep(space: Mapping[str, Any], address: str | None = None) -> SearchC
 
 
 def _build_search(
-    config: SearchConfig, gpus: float = 0, others: Sequence[SearchConfig] = ()
+    config: SearchConfig,
+    gpus: float = 0,
+    others: Sequence[SearchConfig] = (),
+    images: ImageSet | None = None,
 ) -> Search:
     """Build a search on the CPU; trials on a GPU measure its implementations there.
 
@@ -105,7 +114,7 @@ def _build_search(
     if config.compile:  # under which the plain one runs; to compile it here would take minutes
         changes |= {"supernet": "plain", "compile": False}
     with _threads_of(config):
-        images = load_images(config)
+        images = load_images(config) if images is None else images
         same = [other for other in others if _data_of(other) == _data_of(config)]
         check_images(same, images)
         return Search(SearchConfig.from_dict({**config.to_dict(), **changes}), images)
@@ -168,8 +177,11 @@ def prepare(space: Mapping[str, Any], settings: SweepSettings) -> Prepared:
         raise ValueError(
             f"machines must be 1 without the address of a cluster, got {settings.machines}"
         )
+    storage = absolute_storage(settings.storage_path)
+    path = join(storage, settings.name)
+    earlier = Earlier.of(path) if settings.resume else None
     space = absolute_paths(space)
-    space["threads"] = space.get("threads") or max(1, int(settings.cpus_per_trial))
+    space["threads"] = space.get("threads") or _threads(settings, earlier)
     configs = check_settings(space, settings.address)
     config = configs[0]
     scheduler = make_scheduler(
@@ -179,15 +191,21 @@ def prepare(space: Mapping[str, Any], settings: SweepSettings) -> Prepared:
         reduction_factor=settings.reduction_factor,
     )
     points = starting_points(space, settings.trials, settings.seed)
-    storage = absolute_storage(settings.storage_path)
-    path = check_experiment(storage, settings.name, resume=settings.resume)
-    if settings.resume:
-        settings = _as_recorded(path, space, settings)
+    if earlier is not None:
+        settings = earlier.resumed(space, settings, path)
+        if settings.progress and (line := earlier.beginning(settings.name, storage)):
+            sys.stderr.write(f"{line}\n")
+        if earlier.restores:
+            check_journal(path, scheduler.settings, scheduler.judge.levels[0])
     machines, answers = _cluster(settings, storage)
     concurrent = settings.concurrent or _slots(settings, machines)
-    _say_what_fits(settings, configs, machines, answers)
-    if not settings.resume:
-        Description.of(space, replace(settings, concurrent=concurrent)).write(path)
+    settings = replace(settings, concurrent=concurrent)
+    images = load_images(config)
+    record = check_recorded(path, images, settings)
+    if settings.progress:
+        sys.stderr.writelines(f"{line}\n" for line in image_lines(config, images))
+    _say_what_fits(settings, configs, images, machines, answers, path)
+    replace(Description.of(space, settings), images=record).write(path)
     return Prepared(
         path=path,
         storage=storage,
@@ -200,20 +218,15 @@ def prepare(space: Mapping[str, Any], settings: SweepSettings) -> Prepared:
             max_t=None if settings.rule == "fifo" else config.epochs,
         ),
         scheduler=scheduler,
-        restore=settings.resume and can_restore(path),
+        restore=earlier is not None and earlier.restores,
         reuse_actors=not answers,
     )
 
 
-def _as_recorded(path: str, space: Mapping[str, Any], settings: SweepSettings) -> SweepSettings:
-    """The settings with what the sweep to resume had chosen for itself.
-
-    Raises:
-        ValueError: they are of another sweep.
-    """
-    recorded = Description.read(path)
-    recorded.check_same(Description.of(space, settings))
-    return replace(settings, concurrent=recorded.asked["concurrent"])
+def _threads(settings: SweepSettings, earlier: Earlier | None) -> int:
+    """Of a trial where none are asked for: results depend on them, so a resume keeps them."""
+    recorded = earlier.description.space.get("threads") if earlier and earlier.description else None
+    return recorded or max(1, int(settings.cpus_per_trial))
 
 
 def _cluster(settings: SweepSettings, storage: str) -> tuple[list[Machine], Mapping[str, Answer]]:
@@ -243,13 +256,22 @@ def _slots(settings: SweepSettings, machines: list[Machine]) -> int:
 def _say_what_fits(
     settings: SweepSettings,
     configs: Sequence[SearchConfig],
+    images: ImageSet,
     machines: list[Machine],
     answers: Mapping[str, Answer],
+    path: str,
 ) -> None:
+    """Say how much disk and memory the sweep takes.
+
+    Raises:
+        ValueError: the disk has less.
+    """
     config = configs[0]
-    search = _build_search(config, settings.gpus_per_trial, configs)
+    search = _build_search(config, settings.gpus_per_trial, configs, images)
+    line = disk_line(disk_need(settings, config, checkpoint_bytes(search)), path)
     if not settings.progress:
         return
+    sys.stderr.write(f"{line}\n")
     with _threads_of(config):
         need = footprint(search)
     cpus, gpus = settings.cpus_per_trial, settings.gpus_per_trial

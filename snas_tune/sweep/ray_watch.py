@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,15 @@ class Folder:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._open = -1 if "://" in path else os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        self._open = -1
+        self._known()
+
+    def _known(self) -> bool:
+        """Whether there is a folder; it is made while a sweep begins."""
+        if self._open < 0 and "://" not in self.path:
+            with suppress(OSError):
+                self._open = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        return self._open >= 0
 
     def __del__(self) -> None:
         if self._open >= 0:
@@ -82,7 +90,7 @@ class Folder:
     @property
     def place(self) -> str:
         """Where it is now: its path, another one, or nowhere."""
-        if self._open < 0:
+        if not self._known():
             return self.path
         mine = os.fstat(self._open)
         try:
@@ -118,8 +126,7 @@ class Eyes:
 
     def __init__(self, folder: Folder, pulse: Pulse) -> None:
         self.folder, self.pulse = folder, pulse
-        self._node = getattr(ray._private.worker, "_global_node", None)
-        self._id = _own_node()
+        self._id: str | None = None
         self._machines: int | None = None
         self._here = True
         self._answers = self._seen = 0
@@ -152,7 +159,8 @@ class Eyes:
         self._asking.join(timeout=1)
 
     def _dead(self) -> str:
-        found = getattr(self._node, "all_processes", {})
+        node = getattr(ray._private.worker, "_global_node", None)
+        found = getattr(node, "all_processes", {})
         return " and ".join(
             f"Ray's {what} process ({name}, pid {info.process.pid})"
             for name, what in PROCESSES.items()
@@ -162,15 +170,16 @@ class Eyes:
 
     def _ask(self) -> None:
         """Ask Ray's head which machines are alive; only this thread waits for the answer."""
-        while not self._closed.is_set() and ray.is_initialized():
-            try:
-                alive = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
-            except Exception:  # whatever Ray says, it is no answer
-                alive = None
-            if alive is not None:
-                self._machines = len(alive)
-                self._here = self._id is None or self._id in alive
-                self._answers += 1
+        while not self._closed.is_set():
+            if not ray.is_initialized():
+                self._answers += 1  # there is nobody to answer yet
+            else:
+                with suppress(Exception):  # whatever Ray says, it is no answer
+                    self._id = self._id or _own_node()
+                    alive = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+                    self._machines = len(alive)
+                    self._here = self._id is None or self._id in alive
+                    self._answers += 1
             self._closed.wait(ASK)
 
 
@@ -181,19 +190,22 @@ def _own_node() -> str | None:
     return str(ray.get_runtime_context().get_node_id())
 
 
-def last_words(why: str, path: str, place: str, front: SweepFront, trials: list[Trial]) -> str:
+def last_words(
+    why: str, path: str, place: str, front: SweepFront | None, trials: list[Trial]
+) -> str:
     """Save what waits, count what is saved, and say in one line what happened and how to go on.
 
     Args:
         why: as :func:`~snas_tune.sweep.watch.cause` says it.
         path: of the experiment.
         place: where its folder is now; empty if it is gone.
-        front: of the sweep.
+        front: of the sweep; None before its first trial.
         trials: all of them.
     """
     saved_in = place or f"{path}-saved"
     if place == path:
-        _bounded(lambda: front.close(trials))
+        if front is not None:
+            _bounded(lambda: front.close(trials))
         then = "go on with the same command and --resume"
     else:
         _bounded(lambda: _copy(front, trials, saved_in))
@@ -207,8 +219,8 @@ def last_words(why: str, path: str, place: str, front: SweepFront, trials: list[
     return f"{why}; {counted or 'what is saved is'} in {saved_in}; {then}"
 
 
-def _copy(front: SweepFront, trials: list[Trial], folder: str) -> None:
-    rows = front.read(trials[0]).rows if trials else []
+def _copy(front: SweepFront | None, trials: list[Trial], folder: str) -> None:
+    rows = front.read(trials[0]).rows if front and trials else []
     if rows:
         FrontFile(join(folder, FILE_NAME)).add(rows)
 
@@ -243,13 +255,16 @@ class SweepWatch(Pulse):
 
     Args:
         path: of the experiment.
-        front: of the sweep.
+        front: of the sweep, as soon as there is one.
         stuck: see :class:`~snas_tune.sweep.watch.Watch`.
     """
 
-    def __init__(self, path: str, front: SweepFront, stuck: Callable[[str], None] = say) -> None:
+    def __init__(
+        self, path: str, front: SweepFront | None = None, stuck: Callable[[str], None] = say
+    ) -> None:
         super().__init__()
-        self._path, self._front, self._stuck = path, front, stuck
+        self.front = front
+        self._path, self._stuck = path, stuck
         self._watch: Watch | None = None
 
     def setup(self, **info: Any) -> None:
@@ -266,7 +281,7 @@ class SweepWatch(Pulse):
             self._watch = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return dict(vars(SweepWatch(self._path, self._front, self._stuck)))
+        return dict(vars(SweepWatch(self._path, self.front, self._stuck)))
 
     @contextmanager
     def over_all(self) -> Iterator[None]:
@@ -286,7 +301,7 @@ class SweepWatch(Pulse):
 
     def _made(self, eyes: Eyes, alone: Callable[[int], bool] | None = None) -> Watch:
         def words(why: str) -> str:
-            return last_words(why, self._path, eyes.folder.place, self._front, self.trials)
+            return last_words(why, self._path, eyes.folder.place, self.front, self.trials)
 
         return Watch(eyes, words, self._stuck, alone=alone)
 

@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Annotated, Any
 
 from ray import tune
@@ -14,14 +15,18 @@ from ray.tune.experiment import Trial
 from snas_tune.arguments import checked
 from snas_tune.checks import FUNCTION, NOT_NEGATIVE, POSITIVE, at_most, is_instance
 from snas_tune.files import first_line
-from snas_tune.front.storage import STORAGE_ERRORS
+from snas_tune.front.storage import STORAGE_ERRORS, join
 from snas_tune.setting_checks import SETTINGS
 from snas_tune.sweep.callbacks import SweepDriver
 from snas_tune.sweep.callbacks.trials import sweep_trial
-from snas_tune.sweep.prepare import prepare
+from snas_tune.sweep.callbacks.tune_files import tune_files
+from snas_tune.sweep.claim import Claim
+from snas_tune.sweep.directory import claim_experiment
+from snas_tune.sweep.prepare import absolute_storage, prepare
 from snas_tune.sweep.ray_watch import SweepWatch
 from snas_tune.sweep.result import SweepResult, sweep_result
-from snas_tune.sweep.settings import MOST_CORES, SweepSettings
+from snas_tune.sweep.resumed import SweepGenerator, renew
+from snas_tune.sweep.settings import FRONT, MOST_CORES, SweepSettings
 from snas_tune.sweep.trainable import SnasTrainable
 from snas_tune.sweep.watch import say
 
@@ -49,26 +54,71 @@ def run_sweep(
         ValueError: an input is wrong, and no trial has started; or the storage went away.
         SweepLost: Ray's own processes or the results' folder are gone; what is saved is said.
     """
+    with claim_of(settings) as held:
+        return run_claimed(space, settings, held, on_start, on_stuck)
+
+
+def claim_of(settings: SweepSettings) -> Claim:
+    """Claim the directory of a sweep for this process.
+
+    Raises:
+        ValueError: another process runs the sweep, or its name is not one that can be used so.
+    """
+    storage = absolute_storage(settings.storage_path)
+    return claim_experiment(storage, settings.name, resume=settings.resume)
+
+
+def run_claimed(
+    space: Mapping[str, Any],
+    settings: SweepSettings,
+    held: Claim,
+    on_start: Callable[[str], None] | None = None,
+    on_stuck: Callable[[str], None] = say,
+) -> SweepResult:
+    """:func:`run_sweep` in a directory that this process has claimed."""
+    path = join(absolute_storage(settings.storage_path), settings.name)
+    watch = SweepWatch(path, stuck=on_stuck)
+    with watch.over_all():
+        return _run(space, settings, held, watch, on_start)
+
+
+def _run(
+    space: Mapping[str, Any],
+    settings: SweepSettings,
+    held: Claim,
+    watch: SweepWatch,
+    on_start: Callable[[str], None] | None,
+) -> SweepResult:
     ready = prepare(space, settings)
     if on_start is not None:
         on_start(ready.path)
+    checkpoints = _checkpoints(settings)
+    begin = partial(renew, checkpoints=checkpoints, max_failures=settings.max_failures)
     driver = SweepDriver(settings.trials, progress=settings.progress, space=ready.space)
-    watch = SweepWatch(ready.path, driver.front, on_stuck)
-    with _termination_as_interrupt(), _storage_errors_named(ready.storage), watch.over_all():
+    watch.front = driver.front
+    driver.run_for(held, keep_front=settings.keep_checkpoints == FRONT, begin=begin)
+    changes = {
+        "num_samples": settings.trials,
+        "resources_per_trial": _resources(settings),
+        "checkpoint_config": checkpoints,
+        "max_failures": settings.max_failures,
+    }
+    generator = SweepGenerator(ready.search_alg, settings.trials, changes, restores=ready.restore)
+    with _termination_as_interrupt(), _storage_errors_named(ready.storage):
         analysis = tune.run(
             SnasTrainable,
             name=settings.name,
             storage_path=ready.storage,
             config=ready.space,
             num_samples=settings.trials,
-            search_alg=ready.search_alg,
+            search_alg=generator,
             scheduler=ready.scheduler,
             resources_per_trial=_resources(settings),
             trial_name_creator=_name_of,
             trial_dirname_creator=_name_of,
-            checkpoint_config=_checkpoints(settings),
+            checkpoint_config=checkpoints,
             max_failures=settings.max_failures,
-            callbacks=[driver, watch],
+            callbacks=[driver, watch, *tune_files()],
             resume="AUTO+ERRORED" if ready.restore else None,
             reuse_actors=ready.reuse_actors,
             raise_on_failed_trial=False,
@@ -88,10 +138,11 @@ def _resources(settings: SweepSettings) -> dict[str, float]:
 
 
 def _checkpoints(settings: SweepSettings) -> tune.CheckpointConfig:
+    keep = settings.keep_checkpoints
     return tune.CheckpointConfig(
         checkpoint_frequency=settings.checkpoint_every,
         checkpoint_at_end=True,
-        num_to_keep=settings.keep_checkpoints,
+        num_to_keep=keep if isinstance(keep, int) else None,
     )
 
 
@@ -137,8 +188,14 @@ def make_tuner(
     """
     if settings.resume:
         raise ValueError("resume must be off for a tuner, which tune.Tuner.restore resumes, got on")
-    ready = prepare(space, settings)
+    held = claim_of(settings)
+    try:
+        ready = prepare(space, settings)
+    except BaseException:
+        held.release()
+        raise
     driver = SweepDriver(settings.trials, progress=settings.progress, space=ready.space)
+    driver.run_for(held, keep_front=settings.keep_checkpoints == FRONT)
     return tune.Tuner(
         tuner_trainable(settings.cpus_per_trial, settings.gpus_per_trial),
         param_space=ready.space,
@@ -153,7 +210,7 @@ def make_tuner(
         run_config=tune.RunConfig(
             name=settings.name,
             storage_path=ready.storage,
-            callbacks=[driver, SweepWatch(ready.path, driver.front)],
+            callbacks=[driver, SweepWatch(ready.path, driver.front), *tune_files()],
             failure_config=tune.FailureConfig(max_failures=settings.max_failures),
             checkpoint_config=_checkpoints(settings),
             verbose=0,

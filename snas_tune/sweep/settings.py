@@ -13,9 +13,11 @@ from snas_tune.checks import (
     NOT_NEGATIVE,
     POSITIVE,
     SEED,
+    Check,
     at_most,
     check_fields,
     choice,
+    is_count,
 )
 from snas_tune.documents import documented
 from snas_tune.setting_checks import MOST_STEPS
@@ -37,12 +39,30 @@ RULES = (
 )
 """Keys of :data:`snas_tune.stopping.RULES`, here without what that imports, for the command."""
 
+RECIPE = "sweep.yaml"
+"""The name of the sweep file that the command writes into an experiment's directory."""
+
 FIXED = "fixed"
 """Marks the settings that a resume must ask for again as they were."""
+
+OPEN = "open"
+"""Marks the settings that a sweep records, and that a resume may ask for otherwise."""
+
+FRONT, ALL = "front", "all"
+"""Which checkpoints are kept, besides a number."""
 
 MOST_TRIALS = 10**6
 MOST_CORES = 4096
 MOST_MACHINES = 10**5
+
+KEPT = Check(
+    lambda value: (
+        value in (FRONT, ALL)
+        if isinstance(value, str)
+        else is_count(value, 1) and value <= MOST_STEPS
+    ),
+    f"{FRONT}, {ALL} or a whole number from 1 to {MOST_STEPS}",
+)
 
 
 @documented
@@ -61,10 +81,10 @@ class SweepSettings:
     """A folder, or a URI such as ``s3://bucket/sweeps``. On a cluster every machine must reach it,
     which is tried out first: each reads what another wrote."""
 
-    trials: Annotated[int, COUNT, at_most(MOST_TRIALS), FIXED] = 16
-    """Searches in all."""
+    trials: Annotated[int, COUNT, at_most(MOST_TRIALS), OPEN] = 16
+    """Searches in all. A resume may ask for more, also after the end."""
 
-    concurrent: Annotated[int | None, COUNT, at_most(MOST_TRIALS), FIXED] = None
+    concurrent: Annotated[int | None, COUNT, at_most(MOST_TRIALS), OPEN] = None
     """Searches at a time; as many as the CPUs and GPUs allow if not given."""
 
     cpus_per_trial: Annotated[float, POSITIVE, at_most(MOST_CORES)] = 1
@@ -92,15 +112,17 @@ class SweepSettings:
     trial at a time; at any number, if the rule is ``fifo`` and the searcher a sampler."""
 
     resume: Annotated[bool, FLAG] = False
-    """Go on with the experiment of that name. All that is asked for must be the same. Finished
-    trials stay, stopped ones stay stopped, failed ones are tried again."""
+    """Go on with the experiment of that name. Finished trials stay, stopped ones stay stopped,
+    failed ones are tried again. The space, the searcher, the rule and the seed must be the same;
+    the number of trials, ``concurrent``, resources, checkpoints and retries may be others."""
 
     checkpoint_every: Annotated[int, COUNT, at_most(MOST_STEPS)] = 1
     """Epochs between checkpoints. There is always one at the end, and after an epoch in which Ray
     was told that the trial's machine will go."""
 
-    keep_checkpoints: Annotated[int | None, COUNT, at_most(MOST_STEPS)] = None
-    """Newest checkpoints that are kept of each trial; all if not given."""
+    keep_checkpoints: Annotated[int | str, KEPT] = FRONT
+    """``front`` (those of the front's children, and the newest ones of each trial that runs),
+    ``all``, or a number: the newest ones of each trial."""
 
     max_failures: Annotated[int, COUNT_OR_ZERO, at_most(MOST_TRIALS)] = 1
     """Retries of a trial whose process or machine died. It goes on from its last checkpoint. A

@@ -25,6 +25,9 @@ SILENCE = 40.0
 GRACE = 8.0
 """Seconds in which the thread that runs the sweep must come back from Ray."""
 
+AGAIN = 5.0
+"""Seconds before a thread is freed once more: something may have caught the first time."""
+
 USUAL, LEAST, FIRST = 20, 600.0, 1800.0
 """No result is worth a line after so many epochs' usual time, but after so many seconds at least;
 and after so many seconds before the first result."""
@@ -136,6 +139,8 @@ class Watch:
         self._every, self._grace = every, grace
         self.alone = alone
         self._over = threading.Event()
+        self._lock = threading.Lock()
+        """Held while the other thread is sent something, which it must not be after the end."""
         self._cause = ""
         self._freed = -float("inf")
         self._before: Any = None
@@ -166,7 +171,8 @@ class Watch:
 
     def close(self) -> None:
         """Watch no more."""
-        self._over.set()
+        with self._lock:
+            self._over.set()
         if threading.current_thread() is self._owner and self._in_main:
             signal.signal(signal.SIGUSR2, self._before or signal.SIG_DFL)
 
@@ -203,24 +209,29 @@ class Watch:
 
     def _free(self) -> None:
         """Have :class:`Freed` raised in the other thread, now and again: something may catch it."""
-        if self._in_main:  # Ray looks for signals while it waits
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR2)
-        elif self._due():
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                ctypes.c_ulong(self._owner.ident or 0), ctypes.py_object(Freed)
-            )
+        with self._lock:
+            if self._over.is_set():
+                return
+            if self._in_main:  # Ray looks for signals while it waits
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR2)
+            elif self._due():
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                    ctypes.c_ulong(self._owner.ident or 0), ctypes.py_object(Freed)
+                )
 
     def _raise(self, number: int, frame: FrameType | None) -> None:
         if self._cause and not self._over.is_set() and self._due():
             if self.alone is None:
                 raise Freed(self._cause)
             self.close()
-            raise Freed(self._last_words(self._cause))
+            line = self._last_words(self._cause)
+            self._stuck(line)  # Ray may put an error of its own in place of this one
+            raise Freed(line)
 
     def _due(self) -> bool:
         """Whether the last time is some seconds ago."""
         before, self._freed = self._freed, time.monotonic()
-        if self._freed - before > 5:
+        if self._freed - before > AGAIN:
             return True
         self._freed = before
         return False

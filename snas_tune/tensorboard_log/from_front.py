@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from snas_tune.checks import check_value
 from snas_tune.config import VARIED, SearchConfig
-from snas_tune.front import ParetoFront
+from snas_tune.front import ParetoFront, row_settings
 from snas_tune.tensorboard_log.sweep_log import SweepLog
+from snas_tune.text_checks import DIRECTORY
 
 
 def write_front(front: ParetoFront, directory: str | Path, experiment: str = "") -> None:
@@ -19,22 +21,49 @@ def write_front(front: ParetoFront, directory: str | Path, experiment: str = "")
         front: its rows.
         directory: a local folder; pass it to ``tensorboard --logdir``.
         experiment: the path of the sweep's directory, for the command that takes a child from it.
+
+    Raises:
+        ValueError: a trial's name is that of no folder, or a row has no settings of a search.
     """
-    trials: dict[str, list[dict[str, Any]]] = {}
-    for row in front.rows:
-        trials.setdefault(row["trial"], []).append(row)
-    configs = {trial: json.loads(rows[0]["config"]) for trial, rows in trials.items()}
+    configs = _configs(front)
     log = SweepLog(directory, _varied(configs), experiment)
-    for trial, rows in trials.items():
-        log.start_trial(trial, SearchConfig.from_dict(configs[trial]))
-        for row in rows:
-            log.add_result(trial, row)
-        kept = {row["epoch"]: row["checkpoint"] for row in rows if row["checkpoint"]}
-        log.add_checkpoints(trial, kept)
-        log.end_trial(trial)
+    trials = set(configs)
+    write_trials(log, front, trials)
     log.add_front_size(len(front.front), len(trials))
     log.draw_front(front, len(trials))
     log.close()
+
+
+def write_trials(log: SweepLog, front: ParetoFront, trials: Collection[str]) -> None:
+    """Write the runs of some of a front's trials anew, in the place of what there is of them.
+
+    Args:
+        log: of their sweep.
+        front: its rows.
+        trials: names; those without rows are left as they are.
+
+    Raises:
+        OSError: a run cannot be written; it is as it was.
+    """
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for row in front.rows:
+        if row["trial"] in trials:
+            rows.setdefault(row["trial"], []).append(row)
+    for trial, found in rows.items():
+        with log.anew(trial):
+            log.start_trial(trial, SearchConfig.from_dict(row_settings(found[0])))
+            for row in found:
+                log.add_result(trial, row)
+            kept = {row["epoch"]: row["checkpoint"] for row in found if row["checkpoint"]}
+            log.add_checkpoints(trial, kept)
+
+
+def _configs(front: ParetoFront) -> dict[str, dict[str, Any]]:
+    """The settings of each trial, whose log is a folder of its name."""
+    first = {row["trial"]: row for row in reversed(front.rows)}
+    for trial in first:
+        check_value("trial of the front file", trial, DIRECTORY)
+    return {trial: row_settings(row) for trial, row in first.items()}
 
 
 def _varied(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -6,7 +6,8 @@ One run for each trial, under its name, and one run ``front`` for the sweep as a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,26 @@ class SweepLog:
         file = self._files.pop(trial, None)
         if file is not None:
             file.close()
+
+    @contextmanager
+    def anew(self, trial: str) -> Iterator[None]:
+        """Inside, a trial's run is written from its start; it then takes the place of the old one.
+
+        After an error the old one stays.
+        """
+        self.end_trial(trial)
+        folder = self.directory / trial
+        old = set(folder.glob("events.out.tfevents.*"))
+        left = old
+        try:
+            yield
+        except BaseException:
+            left = set(folder.glob("events.out.tfevents.*")) - old
+            raise
+        finally:
+            self.end_trial(trial)
+            for file in left:
+                file.unlink(missing_ok=True)
 
     def add_front_size(self, size: int, trials: int) -> None:
         """Write how many children are on the front after ``trials`` ended trials."""

@@ -7,8 +7,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from snas_tune.checks import check_value, choice
-from snas_tune.setting_checks import ACCURACIES
 from snas_tune.training.batches import Images, Normalisation, in_order
 from snas_tune.training.runtime import Runtime
 
@@ -19,9 +17,19 @@ def accuracy(
     normalise: Normalisation,
     runtime: Runtime,
     batch_size: int,
-    metric: str = "accuracy",
 ) -> float:
-    """How many images have the largest logit in their class: a share of all, or by class.
+    """Share of images whose class has the largest logit; see :func:`accuracies`."""
+    return accuracies(predict, images, normalise, runtime, batch_size)["accuracy"]
+
+
+def accuracies(
+    predict: Callable[[Tensor], Tensor],
+    images: Images,
+    normalise: Normalisation,
+    runtime: Runtime,
+    batch_size: int,
+) -> dict[str, float]:
+    """How many images have the largest logit in their class, by each way to count them.
 
     Args:
         predict: class logits ``(B, classes)`` of normalised images; a network in evaluation mode.
@@ -29,14 +37,12 @@ def accuracy(
         normalise: as for the training of the network.
         runtime: numerics and memory format.
         batch_size: images per call.
-        metric: the share of all images that are right (``accuracy``), or the mean over the classes
-            of the share of their images (``balanced_accuracy``); classes without images have no
-            part in it.
 
     Returns:
-        In [0, 1]; NaN where a logit is not a number, for that network classifies nothing.
+        ``accuracy``, the share of all images, and ``balanced_accuracy``, the mean over the classes
+        that have images of the share of theirs. In [0, 1]; NaN where a logit is not a number, for
+        that network classifies nothing.
     """
-    check_value("metric", metric, choice(ACCURACIES))
     classes = len(images.classes)
     right = torch.zeros(classes, dtype=torch.int64, device=runtime.device)
     known = torch.zeros((), device=runtime.device)
@@ -46,21 +52,20 @@ def accuracy(
             hits = torch.where(logits.argmax(1) == labels, labels, classes)
             right += hits.bincount(minlength=classes + 1)[:classes]
             known += 0 * logits.float().sum()  # NaN stays NaN; argmax would call it the first class
-    share = balanced if metric == "balanced_accuracy" else plain
-    return share(right, images.labels.bincount(minlength=classes)) + known.item()
+    return shares(right.cpu(), images.labels.bincount(minlength=classes).cpu(), known.item())
 
 
-def plain(right: Tensor, counts: Tensor) -> float:
-    """The share of all images that are right.
+def shares(right: Tensor, counts: Tensor, known: float = 0.0) -> dict[str, float]:
+    """The accuracies of right images and all images of each class.
 
     Args:
-        right: right images of each class, whole numbers.
-        counts: all images of each class.
+        right: whole numbers, of shape ``(classes,)``.
+        counts: the same.
+        known: 0, or NaN where an answer was no number.
     """
-    return right.sum().item() / counts.sum().item()
-
-
-def balanced(right: Tensor, counts: Tensor) -> float:
-    """The mean over the classes that have images of the share that is right, for the same."""
     present = counts > 0
-    return (right[present].double() / counts[present]).mean().item()
+    by_class = right[present].double() / counts[present]
+    return {
+        "accuracy": right.sum().item() / counts.sum().item() + known,
+        "balanced_accuracy": by_class.mean().item() + known,
+    }

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from snas_tune.architecture import one_line
+from snas_tune.architecture import MOST_TEXT, one_line
 from snas_tune.checks import check_value, is_instance
 from snas_tune.space.cell.graph import INPUTS, MOST_NODES, NONE, Cell, whole_edge
 
@@ -97,8 +98,12 @@ _NUMBERS = ("int", "int32", "int64", "float", "float32", "float64")
 
 def _call_arguments(text: str) -> dict[str, Any]:
     """The arguments of the one call in ``text``, by name, as plain values."""
+    if len(text) > MOST_TEXT:
+        raise ValueError(f"a genotype must have at most {MOST_TEXT} characters, got {len(text)}")
     try:
-        body = ast.parse(text.strip()).body
+        with warnings.catch_warnings():  # of odd escapes in a text
+            warnings.simplefilter("ignore")
+            body = ast.parse(text.strip()).body
         call = getattr(body[0], "value", None) if len(body) == 1 else None
         if not isinstance(call, ast.Call):
             raise ValueError("it must be a call Genotype(...)")
@@ -111,6 +116,7 @@ def _call_arguments(text: str) -> dict[str, Any]:
         TypeError,
         LookupError,
         RecursionError,
+        MemoryError,  # Python's parser, of too many brackets
     ) as error:
         raise ValueError(f"not a genotype: {one_line(text)} ({error})") from error
     if "reduction" in named:

@@ -6,17 +6,19 @@ child survives the death of any process.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 from ray.tune.experiment import Trial
 
 from snas_tune.files import first_line
-from snas_tune.front import FILE_NAME, FrontFile, ParetoFront, RunningFront
+from snas_tune.front import FILE_NAME, SCHEMA, FrontFile, ParetoFront, RunningFront
 from snas_tune.front.storage import STORAGE_ERRORS
 from snas_tune.results import CHILDREN, EPOCH, HYPERVOLUME, OBJECTIVES
-from snas_tune.sweep.callbacks.progress import say
+from snas_tune.sweep.lines import say
 
 Row = dict[str, Any]
 
@@ -41,6 +43,8 @@ class SweepFront:
         """Trials of an earlier run of the sweep, whose rows are in the file alone."""
         self._points: dict[tuple[str, int], tuple[float, ...]] = {}
         """The objectives of each child, by trial and epoch."""
+        self._equal: Counter[tuple[float, ...]] = Counter()
+        """How many children have the same objectives."""
         self._front: RunningFront | None = None
         self.changes = 0
         """How often the front changed."""
@@ -76,22 +80,33 @@ class SweepFront:
         """Take the points of rows into the front."""
         for row in rows:
             point = tuple(float(row[name]) for name, _ in OBJECTIVES)
-            self._points[row["trial"], row[EPOCH]] = point
+            key = (row["trial"], row[EPOCH])
+            if key in self._points:
+                self._equal[self._points[key]] -= 1
+            self._points[key] = point
+            self._equal[point] += 1
             if self._front is not None:
                 self.changes += self._front.add(point)
 
-    def _write(self, trial: Trial, rows: list[Row]) -> None:
-        """Write rows, and those that wait."""
+    def _write(self, trial: Trial, rows: list[Row], *, last: bool = False) -> None:
+        """Write rows, and those that wait; the last ones into the file itself."""
         self._waiting += rows
         try:
             file = self._opened(trial)
             if self._waiting:
-                file.add(self._waiting)
+                file.append(self._waiting)
+            if last or file.due:
+                file.settle()
             self._waiting, self._complained = [], False
         except (FrontUnreadable, *STORAGE_ERRORS) as error:
             if not self._complained:
                 say(f"the front file waits for its storage: {first_line(error)}")
             self._complained = True
+
+    def settle(self, trial: Trial) -> None:
+        """Take the rows beside the file into it, if there are any and it is time."""
+        if self._file is not None and self._file.behind and self._file.due:
+            self._write(trial, [])
 
     def _opened(self, trial: Trial) -> FrontFile:
         """The file; what it holds of an earlier run is noted when it is opened."""
@@ -123,6 +138,38 @@ class SweepFront:
                 if not any(row is each for each in self._waiting):
                     self._waiting.append(row)
 
+    def unname(self, trial: Trial, keys: Iterable[tuple[str, int]]) -> None:
+        """Name no checkpoint any more for some children, also of trials that have ended.
+
+        They are written as :meth:`name_checkpoints` says.
+
+        Args:
+            trial: one of the sweep; it knows the storage.
+            keys: trials' names and epochs.
+        """
+        for name, epoch in keys:
+            row = self._row(trial, name, epoch)
+            if row is not None and row["checkpoint"] is not None:
+                row["checkpoint"] = None
+                if not any(row is each for each in self._waiting):
+                    self._waiting.append(row)
+
+    def _row(self, trial: Trial, name: str, epoch: int) -> Row | None:
+        """The row of a child: of a trial that runs, one that waits, or a copy of the file's."""
+        if epoch in self._open.get(name, {}):
+            return self._open[name][epoch]
+        for row in reversed(self._waiting):
+            if (row["trial"], row[EPOCH]) == (name, epoch):
+                return row
+        table = self._opened(trial).table
+        rows = table.filter((pc.field("trial") == name) & (pc.field(EPOCH) == epoch)).to_pylist()
+        return rows[0] if rows else None
+
+    @property
+    def waits(self) -> bool:
+        """Whether rows wait that the file does not have yet."""
+        return bool(self._waiting)
+
     def _rows_of(self, name: str) -> dict[int, Row]:
         """The rows of a trial that runs, by epoch."""
         rows = self._open.setdefault(name, {})
@@ -140,8 +187,9 @@ class SweepFront:
     @property
     def size(self) -> int:
         """How many children are on the front."""
-        members = set(map(tuple, self._front.points.tolist())) if self._front is not None else set()
-        return sum(point in members for point in self._points.values())
+        if self._front is None:
+            return 0
+        return sum(self._equal[tuple(point)] for point in self._front.points.tolist())
 
     def read(self, trial: Trial) -> ParetoFront:
         """All that the file holds, as far as this process knows.
@@ -151,9 +199,14 @@ class SweepFront:
         """
         return ParetoFront(self._opened(trial).table)
 
+    @property
+    def table(self) -> pa.Table:
+        """All that the file holds, as far as this process knows."""
+        return SCHEMA.empty_table() if self._file is None else self._file.table
+
     def close(self, trials: list[Trial]) -> None:
-        """Write what still waits, or say that it is lost."""
-        if self._waiting and trials:
-            self._write(trials[0], [])
+        """Write what still waits into the file itself, or say that it is lost."""
+        if trials and (self._waiting or self._file is not None):
+            self._write(trials[0], [], last=True)
         if self._waiting:
             say(f"{len(self._waiting)} rows of the front file could not be written")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,16 +11,11 @@ from ray.tune.result import DONE
 
 from snas_tune.results import ACCURACY, CHILD_ACCURACY, EPOCH, FLOPS, HYPERVOLUME, SECONDS
 from snas_tune.sweep.callbacks.trials import SweepTrial, sweep_trial
-
-
-def say(line: str) -> None:
-    """Write a line to standard error at once."""
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
+from snas_tune.sweep.lines import say
 
 
 class Progress:
-    """How far a sweep is.
+    """How far a sweep is. A result costs the same however many trials have ended.
 
     Args:
         total: how many trials the sweep will run.
@@ -34,44 +28,62 @@ class Progress:
         self._start: float | None = None
         self._done_before = 0.0
         self._last = 0.0
+        self._ended: set[str] = set()
+        """The trials that have ended, by Tune's identifier."""
+        self._reached: dict[str, float] = {}
+        """The share of its epochs that each other trial has reached."""
 
     def result(self, trials: Sequence[Trial], trial: Trial, report: Mapping[str, Any]) -> None:
         """Say how far the sweep is, if the trial ended or no line came for a while."""
         now = time.monotonic()
         if self._start is None:  # a resumed sweep has a part behind it
             self._start = now - report[SECONDS]
-            self._done_before = self._share_done(trials, trial, report[EPOCH] - 1)
+            self._count(trials)
+            self._note(trial, report[EPOCH] - 1)
+            self._done_before = self._share_done()
         ends = bool(report.get(DONE))
+        self._note(trial, report[EPOCH])
+        if ends:
+            self.end(trial)
         if not ends and now - self._last < self._every:
             return
         self._last = now
-        ended = sum(t.is_finished() for t in trials if t is not trial) + ends
         say(
-            f"[{ended}/{self._total} trials, {self._times(trials, trial, report)}] "
+            f"[{len(self._ended)}/{self._total} trials, {self._times()}] "
             f"{_state(sweep_trial(trial), report)}"
         )
 
-    def _times(self, trials: Sequence[Trial], trial: Trial, report: Mapping[str, Any]) -> str:
+    def _count(self, trials: Sequence[Trial]) -> None:
+        """Take over how far the trials of a sweep that goes on have come."""
+        for each in trials:
+            if each.is_finished():
+                self.end(each)
+            else:
+                self._note(each, (each.last_result or {}).get(EPOCH, 0))
+
+    def _note(self, trial: Trial, epoch: int) -> None:
+        """Note how far a trial is that runs, also one that had failed before."""
+        self._ended.discard(trial.trial_id)
+        self._reached[trial.trial_id] = min(1, epoch / sweep_trial(trial).search.epochs)
+
+    def end(self, trial: Trial) -> None:
+        """Note that a trial ended; one that failed or was stopped leaves nothing to wait for."""
+        self._ended.add(trial.trial_id)
+        self._reached.pop(trial.trial_id, None)
+
+    def _times(self) -> str:
         """The time that passed, and the time that is left as far as that can be told."""
         assert self._start is not None
         elapsed = self._last - self._start
-        reached = sweep_trial(trial).search.epochs if report.get(DONE) else report[EPOCH]
-        done = self._share_done(trials, trial, reached)
+        done = self._share_done()
         if not self._done_before < done < 1:
             return _clock(elapsed)
         rest = elapsed * (1 - done) / (done - self._done_before)
         return f"{_clock(elapsed)}, about {_clock(rest)} left"
 
-    def _share_done(self, trials: Sequence[Trial], trial: Trial, epoch: int) -> float:
-        """The share of all epochs, ``epoch`` of them of the trial whose result is only arriving."""
-        done = 0.0
-        for each in trials:
-            if each is not trial and each.is_finished():
-                done += 1.0  # a trial that failed or was stopped leaves nothing to wait for
-                continue
-            reached = epoch if each is trial else (each.last_result or {}).get(EPOCH, 0)
-            done += min(1, reached / sweep_trial(each).search.epochs)
-        return done / self._total
+    def _share_done(self) -> float:
+        """The share of all epochs."""
+        return (len(self._ended) + sum(self._reached.values())) / self._total
 
 
 def _state(trial: SweepTrial, report: Mapping[str, Any]) -> str:

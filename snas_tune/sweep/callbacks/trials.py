@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -11,6 +12,7 @@ from ray.tune.experiment import Trial
 
 from snas_tune.config import SearchConfig
 from snas_tune.front import SCHEMA
+from snas_tune.results import CREDIT, MEAN_CREDIT
 from snas_tune.sweep.domains import search_name
 
 
@@ -61,3 +63,20 @@ def sweep_trial(trial: Trial) -> SweepTrial:
         known = SweepTrial.of(trial.config)
         _known[trial] = trial.config, known
     return known
+
+
+def slim(trial: Trial) -> None:
+    """Drop what Tune keeps of a trial that has ended, beside its results.
+
+    That is what it would need to average further results, and the whole report with each
+    checkpoint. It is half of a trial in Tune's saved state, and more of it in memory; that state
+    holds all trials and is written again and again.
+    """
+    with suppress(AttributeError):  # of another version of Tune
+        trial.run_metadata.metric_n_steps = {}
+        for saved in trial.run_metadata.checkpoint_manager.best_checkpoint_results:
+            saved.metrics = {
+                name: value
+                for name, value in saved.metrics.items()
+                if not isinstance(value, dict) and not name.startswith((CREDIT, MEAN_CREDIT))
+            }

@@ -1,0 +1,220 @@
+"""The columns of a table of images: which hold paths, labels and parts, and what they say."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from snas_tune.data.entries import ending, is_image
+from snas_tune.data.found import shown
+from snas_tune.files import first_line
+
+IMAGES = (
+    *("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path"),
+    *("img", "img_path", "image_file", "image_name", "image_id", "id", "name"),
+)
+"""Names of a column of paths, the first that is there counts."""
+
+LABELS = ("label", "class", "target", "category", "label_name", "class_name", "labels")
+"""Names of a column of labels, the first that is there counts."""
+
+SPLITS = ("split", "subset", "set", "partition")
+"""Names of a column of parts: training, validation, test."""
+
+DELIMITERS = (",", ";", "\t", "|")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Columns:
+    """The columns of a table that are read; all of one length."""
+
+    images: Sequence[str | None]
+    """Paths, or names without an ending; None where there is none."""
+
+    labels: Sequence[str | None]
+
+    splits: Sequence[str | None] | None
+    """None where the table has no such column."""
+
+    names: tuple[str, ...]
+    """Of the columns of images and labels, as the table spells them."""
+
+    classes: tuple[str, ...] | None = None
+    """The names of all classes where the table itself lists them."""
+
+    inside: bool = False
+    """Whether the images themselves are in the table; ``images`` are then names for messages."""
+
+
+def read_columns(path: Path) -> Columns:
+    """Read a table of paths and labels: a text with a row of names on top, or Parquet.
+
+    A text may have no row of names if it has two columns, paths and labels.
+
+    Raises:
+        ValueError: it cannot be read, or lacks a column; one line.
+    """
+    with readable_table(path):
+        return _parquet(path) if ending(path.name) == ".parquet" else _text(path)
+
+
+def has_columns(path: Path) -> bool:
+    """Whether it is a table of paths and labels."""
+    try:
+        return bool(read_columns(path).images)
+    except ValueError:
+        return False
+
+
+@contextmanager
+def readable_table(path: Path) -> Iterator[None]:
+    """Turn an error of a reader of tables into one line that names the path.
+
+    Raises:
+        ValueError: in place of any of these.
+    """
+    try:
+        yield
+    except Exception as error:
+        of_reader = isinstance(error, OSError | UnicodeError | csv.Error | MemoryError)
+        if not (of_reader or type(error).__module__.startswith("pyarrow")):
+            raise
+        raise ValueError(f"table must be readable, got {shown(path)} ({first_line(error)})") from (
+            error
+        )
+
+
+def choose_columns(names: Sequence[str], path: Path) -> tuple[int, int, int | None]:
+    """The numbers of the columns of paths, labels and parts; the last may be missing.
+
+    Raises:
+        ValueError: there is none of paths or of labels; the names are in the message.
+    """
+    plain = [name.strip().lower().replace(" ", "_").replace("-", "_") for name in names]
+    images, labels, splits = (_first(plain, known) for known in (IMAGES, LABELS, SPLITS))
+    if labels is None and images is not None:
+        rest = [i for i, name in enumerate(plain) if name and i not in (images, splits)]
+        rest = [i for i in rest if not plain[i].startswith(("unnamed", "__"))]  # pandas' index
+        labels = rest[0] if len(rest) == 1 else None
+    if images is None or labels is None:
+        few = ", ".join(map(shown, names[:10])) + (", ..." if len(names) > 10 else "")
+        raise ValueError(
+            f"table must have a column of paths ({', '.join(IMAGES)}) and one of labels "
+            f"({', '.join(LABELS)}), got {few} in {shown(path)}"
+        )
+    return images, labels, splits
+
+
+def _first(names: Sequence[str], known: Sequence[str]) -> int | None:
+    return next((names.index(name) for name in known if name in names), None)
+
+
+def _text(path: Path) -> Columns:
+    text = _decoded(path.read_bytes())
+    top = text.split("\n", 1)[0]
+    tabs = ending(path.name) == ".tsv"
+    delimiter = "\t" if tabs else max(DELIMITERS, key=top.count)
+    rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if any(row)]
+    if not rows:
+        raise ValueError(f"table must have rows, got none in {shown(path)}")
+    names = rows[0]
+    if len(names) == 2 and is_image(names[0].strip()):  # no row of names
+        names = ["path", "label"]
+    else:
+        del rows[0]
+    where = choose_columns(names, path)
+    for number, row in enumerate(rows, 1):
+        if any(row[len(names) :]):
+            raise ValueError(
+                f"each row of a table must have {len(names)} values, as the first has, "
+                f"got {len(row)} in row {number} of {shown(path)}"
+            )
+    images, labels, splits = (None if i is None else _column(rows, i) for i in where)
+    assert images is not None
+    assert labels is not None
+    return Columns(images, labels, splits, (names[where[0]], names[where[1]]))
+
+
+def _decoded(content: bytes) -> str:
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return content.decode("utf-16")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("cp1252", "surrogateescape")
+
+
+def _column(rows: Sequence[Sequence[str]], i: int) -> list[str | None]:
+    return [(row[i].strip() or None) if i < len(row) else None for row in rows]
+
+
+def _parquet(path: Path) -> Columns:
+    from pyarrow import parquet  # loads slowly, and few need it
+
+    with parquet.ParquetFile(path) as file:
+        schema = file.schema_arrow
+        where = choose_columns(schema.names, path)
+        names = [schema.names[i] for i in where if i is not None]
+        inside = "bytes" in _fields(schema.field(names[0]).type)
+        read = [*([f"{names[0]}.path"] if inside else names[:1]), *names[1:]]
+        table = file.read(columns=read)
+        columns = {
+            name: table.column(name).to_pylist() for name in names if name in table.schema.names
+        }
+    labels = [_value(value, path) for value in columns[names[1]]]
+    classes = _listed_classes(schema.metadata, names[1])
+    if classes is not None:
+        labels = [None if one is None else _named(one, classes, path) for one in labels]
+    rows = columns.get(names[0]) or [None] * len(labels)
+    images = [_path_of(value, row, inside) for row, value in enumerate(rows)]
+    splits = [_value(value, path) for value in columns[names[2]]] if len(names) > 2 else None
+    return Columns(images, labels, splits, (names[0], names[1]), classes, inside)
+
+
+def _fields(kind: Any) -> list[str]:
+    """The names of the fields of a type of pyarrow that has some."""
+    return [kind.field(i).name for i in range(kind.num_fields)]
+
+
+def _path_of(value: Any, row: int, inside: bool) -> str | None:
+    if not inside:
+        return None if value is None else str(value)
+    name = value.get("path") if value else None
+    return f"row {row}" + (f", {name}" if name else "")
+
+
+def _value(value: Any, path: Path) -> str | None:
+    """A label or part as text."""
+    if value is None or value != value:
+        return None
+    if not isinstance(value, str | int | float | bool):
+        raise ValueError(
+            f"label must be one text or number, got {type(value).__name__} in {shown(path)}"
+        )
+    return str(value).strip() or None
+
+
+def _listed_classes(metadata: Mapping[bytes, bytes] | None, column: str) -> tuple[str, ...] | None:
+    """The names of classes that Hugging Face's library writes into a table's metadata."""
+    try:
+        features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
+        return tuple(str(name) for name in features[column]["names"])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _named(label: str, classes: tuple[str, ...], path: Path) -> str | None:
+    """The name of a class by its number; -1 stands for an image without a label."""
+    if label == "-1":
+        return None
+    if not label.isdigit() or int(label) >= len(classes):
+        raise ValueError(
+            f"labels must be from 0 to {len(classes) - 1}, got {label} in {shown(path)}"
+        )
+    return classes[int(label)]

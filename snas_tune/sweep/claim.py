@@ -1,0 +1,228 @@
+"""One owner of an experiment at a time: a claim of its directory that a dead process does not hold.
+
+On a local file system the claim is the lock of a file, which the system releases when its process
+ends. Object stores, and file systems without locks, have none: there the owner writes its name and
+the time into a file every :data:`BEAT` seconds, and another one may take the directory over when
+nothing was written for :data:`STALE` seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import TracebackType
+
+from pyarrow import fs
+
+from snas_tune.files import first_line, lock_if_free
+from snas_tune.front.storage import STORAGE_ERRORS, replace_file, resolve
+
+OWNER = ".owner"
+"""The file that names the owner. Tune copies files called ``.json`` to and fro, so it is not."""
+
+LOCK = ".owner.lock"
+"""The file whose lock is the claim."""
+
+BEAT = 20.0
+"""Seconds between two writes of an owner that holds no lock."""
+
+STALE = 120.0
+"""Seconds without a write after which such an owner counts as dead."""
+
+SETTLE = 2.0
+"""Seconds in which of several that claim at the same moment the last one is found."""
+
+
+Unlock = Callable[[], object]
+Place = tuple[fs.FileSystem, str]
+
+
+class Taken(ValueError):  # noqa: N818 - a name that is taken
+    """The name of a sweep belongs to another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The process that runs a sweep."""
+
+    host: str
+    pid: int
+    since: str
+    token: str
+    beat: float
+    """When it last wrote this, in seconds of its own clock."""
+
+    @staticmethod
+    def this() -> Owner:
+        """This process, from now on."""
+        now = time.time()
+        since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now))
+        return Owner(socket.gethostname(), os.getpid(), since, uuid.uuid4().hex, now)
+
+    def __str__(self) -> str:
+        """For a message."""
+        return f"process {self.pid} on host {self.host} has run it since {self.since}"
+
+
+class Claim:
+    """An experiment's directory that this process alone has; :func:`claim` makes one.
+
+    Args:
+        place: the file system, and the directory in it, which is there.
+        owner: this process.
+        unlock: releases the lock of its file; ``None`` where the claim is written instead.
+        made: whether the directory was not there before.
+    """
+
+    def __init__(self, place: Place, owner: Owner, unlock: Unlock | None, made: bool) -> None:
+        self.lost = ""
+        """Who has taken the directory over."""
+        self._owner, self._unlock, self._made = owner, unlock, made
+        self._store, self._inside = place
+        self._ended = threading.Event()
+        if unlock is None:
+            threading.Thread(target=self._beat, daemon=True).start()
+
+    def __enter__(self) -> Claim:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
+
+    @property
+    def name(self) -> str:
+        """Of the experiment."""
+        return self._inside.rstrip("/").rpartition("/")[2]
+
+    def check(self) -> None:
+        """Refuse to go on when another process has taken the directory over.
+
+        Raises:
+            ValueError: it has.
+        """
+        if self.lost:
+            raise ValueError(f"sweep {self.name} must have one process, got another: {self.lost}")
+
+    def _beat(self) -> None:
+        while not self._ended.wait(BEAT):
+            other = _read_owner((self._store, self._inside))
+            if other is not None and other.token != self._owner.token:
+                self.lost = str(other)
+                return
+            with suppress(*STORAGE_ERRORS):  # one that is away does not take the claim away
+                _write_owner((self._store, self._inside), replace(self._owner, beat=time.time()))
+
+    def release(self) -> None:
+        """Give the directory up; one that was made for this claim and holds nothing goes away."""
+        if self._ended.is_set():
+            return
+        self._ended.set()
+        with suppress(*STORAGE_ERRORS):
+            if not self.lost:
+                self._store.delete_file(f"{self._inside}/{OWNER}")
+        if self._made:
+            self._remove_if_empty()
+        if self._unlock is not None:
+            self._unlock()
+
+    def _remove_if_empty(self) -> None:
+        with suppress(*STORAGE_ERRORS):
+            found = self._store.get_file_info(fs.FileSelector(self._inside))
+            if {info.base_name for info in found} <= {LOCK}:
+                self._store.delete_dir(self._inside)
+
+
+def claim(path: str, filesystem: fs.FileSystem | None = None) -> Claim:
+    """Claim an experiment's directory for this process; it is made if it is not there.
+
+    Args:
+        path: the directory, local or a URI.
+        filesystem: as in :func:`snas_tune.front.storage.resolve`.
+
+    Raises:
+        Taken: another process runs this experiment, or this one does already.
+        ValueError: the directory cannot be written.
+    """
+    store, inside = place = resolve(path, filesystem)
+    try:
+        made = store.get_file_info(inside).type == fs.FileType.NotFound
+        store.create_dir(inside, recursive=True)
+        if isinstance(store, fs.LocalFileSystem):
+            with suppress(NotImplementedError, *_without_locks(inside)):
+                return _locked(place, made)
+        return _written(place, made)
+    except STORAGE_ERRORS as error:
+        raise ValueError(f"storage path {path} is not writable: {first_line(error)}") from error
+
+
+def _without_locks(inside: str) -> tuple[type[OSError], ...]:
+    """The errors that mean a file system without locks: any, if the directory can be written."""
+    return (OSError,) if os.access(inside, os.W_OK) else ()
+
+
+def _locked(place: Place, made: bool) -> Claim:
+    """A claim by the lock of a file."""
+    file = Path(place[1], LOCK)
+    while True:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        unlock = lock_if_free(file)
+        if unlock is None:
+            raise _taken(place, _read_owner(place))
+        if file.exists():
+            break
+        unlock()  # the owner before removed the directory meanwhile
+    owner = Owner.this()
+    _write_owner(place, owner)
+    return Claim(place, owner, unlock, made)
+
+
+def _written(place: Place, made: bool) -> Claim:
+    """A claim by a file that its owner writes again and again."""
+    found = _read_owner(place)
+    if found is not None:
+        if time.time() - found.beat >= STALE:  # or its clock is another one
+            time.sleep(1.5 * BEAT)
+        if time.time() - found.beat < STALE or _read_owner(place) != found:
+            raise _taken(place, found)
+    owner = Owner.this()
+    _write_owner(place, owner)
+    time.sleep(SETTLE)
+    found = _read_owner(place)
+    if found is None or found.token != owner.token:
+        raise _taken(place, found)
+    return Claim(place, owner, None, made)
+
+
+def _taken(place: Place, owner: Owner | None) -> Taken:
+    name = place[1].rstrip("/").rpartition("/")[2]
+    known = owner or "another process has just begun it"
+    return Taken(f"name must be that of a sweep that no process runs, got {name!r}: {known}")
+
+
+def _read_owner(place: Place) -> Owner | None:
+    """The owner that is written there; ``None`` if none can be read."""
+    store, inside = place
+    try:
+        with store.open_input_file(f"{inside}/{OWNER}") as stream:
+            return Owner(**json.loads(stream.read(4096)))
+    except (*STORAGE_ERRORS, ValueError, TypeError):
+        return None
+
+
+def _write_owner(place: Place, owner: Owner) -> None:
+    store, inside = place
+    content = json.dumps(asdict(owner)).encode()
+    replace_file(store, f"{inside}/{OWNER}", content, to_disk=False)

@@ -1,0 +1,135 @@
+"""Optuna's TPE with a bounded memory: a proposal costs the same however many trials have ended."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial
+
+from snas_tune.checks import COUNT, POSITIVE, Check, at_most, check_value, choice, holds
+from snas_tune.front.dominance import nondominated
+from snas_tune.sweep.settings import MOST_TRIALS, SEARCHERS
+
+MOST = 250
+"""Trials that the sampler looks at, at the most. So many proposals of a sweep are those of Optuna's
+own sampler."""
+
+KEPT = 200
+"""How many of them are left when there are more: those on the front, and the latest of the rest."""
+
+
+def kept_of(trials: list[FrozenTrial], modes: tuple[str, ...]) -> list[FrozenTrial]:
+    """The :data:`KEPT` trials from which the next ones are proposed, in the order of their numbers.
+
+    Args:
+        trials: by their numbers; those without values or whose constraints are violated, as those
+            of stopped trials are, are not on the front.
+        modes: ``max`` or ``min`` of each value.
+    """
+    values = np.array([_values(trial, len(modes)) for trial in trials], np.float64)
+    on_front = nondominated(values, modes)
+    # The latest of either kind first, as a front may have more members than are kept.
+    order = sorted(range(len(trials)), key=lambda place: (on_front[place], place))
+    return [trials[place] for place in sorted(order[-KEPT:])]
+
+
+def _values(trial: FrozenTrial, count: int) -> list[float]:
+    whole = trial.values and not any(value > 0 for value in trial.constraints.values())
+    return trial.values if whole else [math.nan] * count
+
+
+class BoundedTPE(optuna.samplers.TPESampler):
+    """Optuna's multi-objective TPE, which proposes from :data:`MOST` trials at the most.
+
+    Args:
+        seed: of the sampler.
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed=seed)
+        self._left: set[int] = set()
+        """The numbers of the trials that are no longer looked at."""
+
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """A value for a parameter."""
+        bounded: Any = _Bounded(study, self._left)
+        return super().sample_independent(bounded, trial, param_name, param_distribution)
+
+
+class _Bounded:
+    """A study with the trials that its sampler looks at."""
+
+    def __init__(self, study: optuna.Study, left: set[int]) -> None:
+        self._study = study
+        self._left = left
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._study, name)
+
+    def _get_trials(self, *args: Any, **options: Any) -> list[FrozenTrial]:
+        trials = self._study._get_trials(*args, **options)
+        seen = [trial for trial in trials if trial.number not in self._left]
+        if len(seen) > MOST:
+            modes = tuple("max" if way.name == "MAXIMIZE" else "min" for way in self.directions)
+            kept = kept_of(seen, modes)
+            numbers = {trial.number for trial in kept}
+            self._left |= {trial.number for trial in seen} - numbers
+            seen = kept
+        return seen
+
+
+SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
+    "tpe": lambda seed: BoundedTPE(seed),
+    "nsga2": lambda seed: optuna.samplers.NSGAIISampler(seed=seed),
+    "gp": lambda seed: optuna.samplers.GPSampler(seed=seed),
+    "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
+}
+"""Optuna's multi-objective samplers by name."""
+
+
+WHOLE = Check(
+    lambda value: (
+        isinstance(value, (list, tuple))
+        and len(value) == 2
+        and isinstance(value[0], str)
+        and holds(POSITIVE.test, value[1])
+    ),
+    "the name of a result and its positive value at the end",
+)
+
+
+def check_searcher(searcher: str, concurrent: int | None) -> None:
+    """Refuse what :func:`make_searcher` cannot make.
+
+    Raises:
+        ValueError: the searcher is unknown or lacks a package, or ``concurrent`` is given and not a
+            positive integer.
+    """
+    check_value("searcher", searcher, choice(SEARCHERS))
+    if searcher == "gp" and importlib.util.find_spec("scipy") is None:
+        raise ValueError("searcher gp needs scipy (pip install scipy), got none")
+    if concurrent is not None:
+        check_value("concurrent", concurrent, COUNT, at_most(MOST_TRIALS))
+
+
+def check_sampler(sampler: str, concurrent: int) -> None:
+    """Refuse what a searcher cannot be made of; there must be a number of trials.
+
+    Raises:
+        ValueError: as :func:`check_searcher`.
+    """
+    check_value("sampler", sampler, choice(SAMPLERS))
+    check_value("concurrent", concurrent, COUNT)
+    check_searcher(sampler, concurrent)
