@@ -128,7 +128,7 @@ class SearchConfig:
     """Temperature of the last step (published: 0.03). A ``constant`` schedule ignores it."""
 
     sampling: Annotated[str, choice(SAMPLINGS)] = "concrete"
-    """How a step samples: ``concrete``, ``gdas``, ``dsnas`` or ``top_k``. ``concrete``: every op
+    """Sample of a step: ``concrete``, ``gdas``, ``dsnas`` or ``top_k``. ``concrete``: every op
     runs, weighted by a concrete sample (SNAS). The others run few ops, so a step costs a fraction:
     ``gdas`` and ``dsnas`` one of each edge, with a straight-through or a score-function gradient;
     ``top_k`` the ``sampled_ops`` heaviest."""
@@ -140,8 +140,9 @@ class SearchConfig:
     """Fixes the initial weights, the split, the data order, augmentation and every sample."""
 
     data: Annotated[str, TEXT_PATH] = "digits"
-    """``digits``, ``cifar10``, ``cifar100``, ``fashion-mnist``, a folder or archive of class
-    folders, or ``module:function``."""
+    """``digits``, ``cifar10``, ``cifar100``, ``fashion-mnist``, a folder, archive or table,
+    ``module:function`` or ``hf:name``. Folders and archives hold one folder for each class, tables
+    paths and labels; see docs/data.md."""
 
     data_root: Annotated[str, TEXT_PATH] = "data"
     """Folder of named data sets, downloaded if missing."""
@@ -161,8 +162,8 @@ class SearchConfig:
     taken, or the whole image between black bands, or the whole image with another ratio."""
 
     bad_images: Annotated[str, choice(BAD_IMAGES)] = "error"
-    """Images that cannot be read: ``error`` names all of them before the first trial, ``skip``
-    leaves them out, counts and lists them."""
+    """Images that cannot be read: ``error`` or ``skip``. ``error`` names them all before the first
+    trial; ``skip`` leaves them out and says how many and which."""
 
     limit_images: Annotated[int | None, COUNT] = None
     """Use a stratified subset of so many images; all if not given."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -12,6 +13,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from filelock import FileLock, Timeout
+
+SOON, LATE = 10.0, 3600.0
+"""Seconds after which a process that waits for a lock says so, and after which it waits no more."""
 
 
 @contextmanager
@@ -66,12 +70,19 @@ def write_whole(
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock of a file, which one process at a time can hold; the others wait.
 
+    They say so after ten seconds, and go on without the lock after an hour.
+
     The system releases it when the process ends. Nothing is locked where the file cannot be made or
     the file system has no locks: the lock saves work, and files are replaced at once anyway.
     """
     with ExitStack() as stack:
         with suppress(OSError, NotImplementedError):
-            stack.enter_context(FileLock(path))
+            lock = FileLock(path)
+            try:
+                stack.enter_context(lock.acquire(timeout=SOON))
+            except Timeout:
+                sys.stderr.write(f"waiting for another process, which holds {path}\n")
+                stack.enter_context(lock.acquire(timeout=LATE))
         yield
 
 

@@ -35,7 +35,7 @@ NAMES = {"raylet": "raylet/raylet", "gcs": "gcs/gcs_server", "trial": "ray::Snas
 """Parts of the command lines of Ray's processes."""
 
 RULES = ("fifo", "pareto")
-TRIALS, EPOCHS = 10, 4
+TRIALS, EPOCHS = 8, 4
 LOST = re.compile(
     r"Ray's .*died; (\d+ children of \d+ trials are|what is) saved in \S+; "
     r"go on with the same command and --resume"

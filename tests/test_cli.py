@@ -111,7 +111,7 @@ def test_settings_are_listed_one_a_line_and_told_whole_by_name(capsys: Capture) 
 def test_names_stand_in_the_settings_as_in_what_they_choose() -> None:
     """They are written out there so that the help needs neither ray nor torch."""
     from snas_tune import stopping
-    from snas_tune.sweep.searcher import SAMPLERS
+    from snas_tune.sweep.sampler import SAMPLERS
 
     assert tuple(stopping.RULES) == RULES
     assert ("pareto", *SAMPLERS) == SEARCHERS

@@ -83,3 +83,17 @@ def test_a_ray_that_does_not_start_is_one_line(places, monkeypatch, error):
         quiet_ray()
     with pytest.raises(ValueError, match=r"^address must be that of a running Ray cluster"):
         quiet_ray(address="auto")
+
+
+def test_the_log_of_a_node_that_died_is_left_out(monkeypatch):
+    shown = []
+    monkeypatch.setattr(
+        cluster.ray._private.worker,
+        "print_to_stdstream",
+        lambda data, *, ignore_prefix: shown.append(data["lines"]),
+    )
+    for _ in range(2):
+        cluster._leave_out_raylet_s_log()
+    for line in ("Raylet is terminated. Last 20 lines: ...", "The node was marked dead"):
+        cluster.ray._private.worker.print_to_stdstream({"lines": [line]}, ignore_prefix=False)
+    assert shown == [["The node was marked dead"]]

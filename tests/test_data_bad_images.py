@@ -71,6 +71,8 @@ def test_bad_images_are_left_out_and_counted_on_demand(
         unreadable = data.found.left_out["unreadable"]
         assert unreadable.count == len(BAD) + (kind == "folder")
         assert set(unreadable.examples) >= {f"{path}/{name}" for name in BAD}
+        (line,) = data.found.notes
+        assert line == f"unreadable images left out: {', '.join(unreadable.examples)}"
     if cache_dir is not None:
         (entry,) = (folder for folder in cache_dir.iterdir() if folder.is_dir())
         assert np.load(entry / "images.npy").shape == (4, 1, 4, 4)

@@ -78,7 +78,8 @@ def test_the_answer_that_is_always_the_same_has_its_accuracy(metric: str, share:
 
 def test_advice_is_given_above_one_half() -> None:
     assert advice_line(CLASSES, (910, 45, 45), "accuracy") == (
-        'always answering "bag" gives 91.0 %: --set metric=balanced_accuracy measures each class alike'
+        'always answering "bag" gives 91.0 %: '
+        "--set metric=balanced_accuracy measures each class alike"
     )
     assert advice_line(CLASSES, (910, 45, 45), "balanced_accuracy") == ""
     assert advice_line(("a", "b"), (50, 50), "accuracy") == ""

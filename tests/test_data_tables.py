@@ -102,6 +102,17 @@ def test_a_column_of_parts_is_read(tmp_path: Path) -> None:
     assert named(load_test(str(path), root=".")) == [(40, "10"), (50, "1")]
 
 
+def test_a_column_of_parts_may_have_other_names_and_others_are_none_by_chance(
+    tmp_path: Path,
+) -> None:
+    birds = "class id,filepaths,labels,data set\n0,a.png,dog,train\n1,b.png,cat,train\n"
+    data = load(str(written(tmp_path, birds + "0,more/c.png,dog,valid\n")), root=".")
+    assert named(data) == WHOLE[:3]
+    assert data.validation is not None
+    fold = ROWS.replace("label", "label,set").replace("\n", ",north\n").replace("set,north", "set")
+    assert load(str(written(tmp_path, fold)), root=".").validation is None
+
+
 def test_a_table_without_test_images_says_so(tmp_path: Path) -> None:
     path = written(tmp_path, ROWS)
     with pytest.raises(
@@ -119,7 +130,7 @@ def test_a_table_without_test_images_says_so(tmp_path: Path) -> None:
             "table must have a column of paths (path, file, filename, file_name, filepath, "
             "file_path, image, image_path, img, img_path, image_file, image_name, image_id, id, "
             "name) and one of labels (label, class, target, category, label_name, class_name, "
-            "labels), got emotion, pixels, Usage in {path}",
+            "category_name), got emotion, pixels, Usage in {path}",
         ),
         (
             ROWS + "more,c.png,dog\n",

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from snas_tune import files
 from snas_tune.files import first_line, locked, replacing, write_whole
 from snas_tune.owned import cache_directory
 
@@ -144,6 +145,19 @@ def test_a_lock_is_held_by_one_process_and_released_by_its_death(tmp_path):
     with locked(path):  # released at the end of the block
         pass
     assert time.monotonic() - start < 5
+
+
+def test_a_wait_for_a_lock_is_said_and_has_an_end(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(files, "SOON", 0.1)
+    monkeypatch.setattr(files, "LATE", 0.1)
+    holder = run(LOCKING, tmp_path / "lock", 60)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "locked\n"
+    with locked(tmp_path / "lock"):
+        said = capsys.readouterr().err
+    holder.kill()
+    holder.communicate()
+    assert said == f"waiting for another process, which holds {tmp_path}/lock\n"
 
 
 def test_without_a_place_for_the_lock_the_block_runs(tmp_path):

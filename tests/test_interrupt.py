@@ -6,8 +6,12 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
+
+from snas_tune.cli import app
+from snas_tune.sweep import SweepLost
 
 PROGRAM = """
 import sys, time, types, signal, threading
@@ -76,6 +80,18 @@ def test_a_program_that_was_told_to_ignore_it_goes_on():
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
     )
     assert (done.returncode, done.stderr) == (7, "")
+
+
+def test_a_lost_sweep_ends_the_program_with_its_line(monkeypatch):
+    ends = []
+
+    def run():
+        raise SweepLost("Ray's node process died; go on with --resume")
+
+    monkeypatch.setattr(app, "command_of", lambda words: SimpleNamespace(run=run))
+    monkeypatch.setattr(app, "end", lambda *asked: ends.append(asked))
+    app.main(["sweep"])
+    assert ends == [(1, "Ray's node process died; go on with --resume")]
 
 
 @pytest.mark.parametrize(

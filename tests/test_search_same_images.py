@@ -71,7 +71,14 @@ def test_images_of_a_module_are_known_by_shape_and_labels() -> None:
     assert len({prints([0, 1, 0, 1]), prints([0, 1, 1, 0]), prints([0, 1, 0, 1], 3)}) == 3
 
 
-THREE = {"classes": ["cat", "dog", "owl"], "counts": [2, 2, 2], "fingerprint": "f"}
+THREE = {
+    "classes": ["cat", "dog", "owl"],
+    "counts": [2, 2, 2],
+    "shape": [1, 8, 8],
+    "bits": 8,
+    "fingerprint": "f",
+    "samples": ["a", "b", "c"],
+}
 
 
 @pytest.mark.parametrize(
@@ -90,6 +97,15 @@ def test_other_classes_are_refused_and_named(classes: list[str], message: str) -
     assert message in str(caught.value)
 
 
+def test_exchanged_classes_are_told_by_their_first_images() -> None:
+    exchanged = {**THREE, "samples": ["c", "b", "a"]}
+    message = r"^classes must be those .*, got images of 'owl' in 'cat', 'cat' in 'owl'$"
+    with pytest.raises(ValueError, match=message):
+        check_same_images(THREE, exchanged, same=False)
+    alike = {**THREE, "samples": ["a", "a", "c"]}  # of which nothing follows
+    check_same_images(alike, {**THREE, "samples": ["b", "a", "c"]}, same=False)
+
+
 def test_other_files_are_refused_where_a_search_goes_on_and_taken_where_it_does_not() -> None:
     other = {**THREE, "counts": [2, 2, 3], "fingerprint": "g"}
     check_same_images(THREE, other, same=False)
@@ -97,6 +113,15 @@ def test_other_files_are_refused_where_a_search_goes_on_and_taken_where_it_does_
     with pytest.raises(ValueError, match=message):
         check_same_images(THREE, other, same=True)
     check_same_images(None, other, same=True)  # from before there were records
+
+
+@pytest.mark.parametrize(
+    "record",
+    [3, {}, {**THREE, "classes": "abc"}, {**THREE, "counts": [1]}, {**THREE, "counts": [0] * 3}],
+)
+def test_what_is_no_record_is_refused_in_one_line(record: object) -> None:
+    with pytest.raises(ValueError, match=r"^record of images must hold classes, counts, "):
+        check_same_images(record, THREE, same=False)
 
 
 def test_a_checkpoint_is_gone_on_from_with_the_same_images_only(pets: Path, tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ def test_rungs_lie_at_powers_of_the_factor_and_at_the_end():
     assert rung_levels(1, 2, 5) == (1, 2, 4, 5)
     assert rung_levels(2, 2.5, 12) == (2, 5, 12)
     assert rung_levels(4, 3, 4) == (4,)
+    assert len(rung_levels(1, 1.2, 1.2**99.5)) == 101
 
 
 @pytest.mark.parametrize(
@@ -49,6 +50,12 @@ def test_rungs_lie_at_powers_of_the_factor_and_at_the_end():
         ((1, 3, math.nan), "max_t must be positive, got nan"),
         ((1, 1, 9), "reduction_factor must be above 1, got 1"),
         ((10, 3, 9), "grace_period must be at most max_t, 9, got 10"),
+        (
+            (1, 1.0000001, 100),
+            "reduction_factor must give at most 100 rungs from 1 to 100, got 1.00",
+        ),
+        ((5e-324, 1.4, 1e308), "reduction_factor must give at most 100 rungs from 4.94066e-324 to"),
+        ((1, 10**400, 9), "reduction_factor must be above 1, got 1000"),
     ],
 )
 def test_rungs_that_cannot_be_are_refused(arguments, message):

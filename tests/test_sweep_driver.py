@@ -7,13 +7,15 @@ import pickle
 from types import SimpleNamespace
 
 import pytest
-from fake_trials import LARGEST, a_report, a_trial, keep, run
+from fake_trials import LARGEST, FakeTrial, a_report, a_trial, keep, run
 
 from snas_tune.config import SearchConfig
 from snas_tune.front import ParetoFront
 from snas_tune.sweep import SweepDriver, trial_name
 from snas_tune.sweep.callbacks import tensorboard
 from snas_tune.sweep.callbacks.progress import Progress
+from snas_tune.sweep.callbacks.trials import slim
+from snas_tune.sweep.callbacks.tune_files import TuneCsv, TuneJson
 from snas_tune.tensorboard_log import SweepLog
 
 
@@ -134,3 +136,50 @@ def test_the_last_trial_leaves_no_time_even_if_it_was_stopped(tmp_path, capsys):
     running, ended = capsys.readouterr().err.splitlines()
     assert running.startswith("[1/2 trials, 0:00, about 0:00 left] ")
     assert ended.startswith("[2/2 trials, 0:00] ")
+
+
+def test_a_result_and_an_end_cost_the_same_however_many_trials_have_ended(tmp_path):
+    asked = []
+
+    class Counted(FakeTrial):
+        def __getattribute__(self, name):
+            asked.append(name)
+            return super().__getattribute__(name)
+
+    ended = [Counted(**vars(a_trial(tmp_path, 0))) for _ in range(200)]
+    for number, each in enumerate(ended):
+        each.trial_id, each.finished = f"ended{number}", True
+    driver = SweepDriver(300)
+    (first, second) = (a_trial(tmp_path, number) for number in (1, 2))
+    run(driver, [first], [*ended, first])
+    asked.clear()
+    run(driver, [second], [*ended, first, second])
+    assert asked == []
+
+
+def test_an_ended_trial_keeps_its_results_and_not_what_averages_them(trials):
+    driver, trial = SweepDriver(8, progress=False), trials[0]
+    trial.run_metadata.metric_n_steps = {"loss": {"5": [1.0]}}
+    trial.run_metadata.metric_analysis = {"loss": {"last": 1.0}}
+    run(driver, [trial], trials)
+    assert trial.run_metadata.metric_n_steps == {}
+    assert trial.run_metadata.metric_analysis == {"loss": {"last": 1.0}}
+    kept = trial.run_metadata.checkpoint_manager.best_checkpoint_results
+    kept[0].metrics = {"epoch": 2, "credit/normal/0-2": 1.0, "config": {"seed": 0}, "flops": 7}
+    slim(trial)
+    assert kept[0].metrics == {"epoch": 2, "flops": 7}
+
+
+@pytest.mark.parametrize("logger", [TuneCsv, TuneJson])
+def test_tunes_own_files_end_no_sweep(trials, tmp_path, capsys, logger):
+    trial, files = trials[0], logger()
+    trial.local_path, trial.checkpoint, trial.evaluated_params = str(tmp_path / "no"), None, {}
+    (tmp_path / "no").write_text("a file in the way")
+    trial.init_local_path = lambda: None
+    files.on_trial_start(0, trials, trial)
+    for epoch in (1, 2):
+        files.on_trial_result(epoch, trials, trial, a_report(epoch, 0.5, 10))
+    files.on_trial_complete(2, trials, trial)
+    said = capsys.readouterr().err
+    assert said.startswith("Tune's files of results lack a part: ")
+    assert said.count("\n") == 1

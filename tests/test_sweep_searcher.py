@@ -7,12 +7,15 @@ import pickle
 from importlib import import_module
 
 import numpy as np
+import optuna
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ray import tune
 
 from snas_tune.stopping import Outcome, widest_gap
+from snas_tune.sweep import sampler
+from snas_tune.sweep import searcher as searcher_room
 from snas_tune.sweep.searcher import SEARCHERS, BatchedOptuna, ParetoSearch, make_searcher
 
 LOW, HIGH = math.log(0.01), math.log(100)
@@ -188,3 +191,98 @@ def test_every_searcher_is_to_be_had_by_its_name():
         ParetoSearch(concurrent=1, gap_share=2)
     with pytest.raises(ValueError, match=r"searcher must be one of pareto, tpe, .*, got 'best'"):
         make_searcher("best", concurrent=1)
+
+
+def proposals(count: int, search: ParetoSearch) -> list[dict]:
+    """Trials proposed and told one after the other, every third one stopped halfway."""
+    search.set_search_properties(None, None, dict(SPACE))
+    draws, configs = np.random.default_rng(0), []
+    for number in range(count):
+        configs.append(search.suggest(f"t{number}"))
+        accuracy, flops = draws.random(2)
+        result = {"child_accuracy": accuracy, "flops": flops, "epoch": 5 if number % 3 else 10}
+        search.on_trial_complete(f"t{number}", result)
+    return configs
+
+
+def test_the_sampler_is_optunas_own_until_it_has_many_trials(monkeypatch):
+    def make() -> ParetoSearch:
+        return ParetoSearch(concurrent=1, sampler="tpe", gap_share=0, whole=("epoch", 10))
+
+    ours = proposals(60, make())
+    monkeypatch.setattr(sampler, "MOST", 40)
+    monkeypatch.setattr(sampler, "KEPT", 30)
+    fewer = proposals(60, make())
+    monkeypatch.setitem(
+        searcher_room.SAMPLERS, "tpe", lambda seed: optuna.samplers.TPESampler(seed=seed)
+    )
+    assert ours == proposals(60, make())
+    assert fewer[:41] == ours[:41]
+    assert fewer[41:] != ours[41:]
+
+
+def test_the_sampler_keeps_the_front_and_the_latest_of_the_rest():
+    study = optuna.create_study(directions=["maximize", "minimize"])
+    for number in range(300):
+        trial = study.ask()
+        best = number in (3, 7)
+        trial.set_constraint("left", 0.5 if number == 5 else 0.0)
+        study.tell(
+            trial, [0.9, 1.0] if best or number == 5 else [0.1 + number / 1e4, 10.0 + number]
+        )
+    kept = [trial.number for trial in sampler.kept_of(study.trials, ("max", "min"))]
+    assert kept == [3, 7, *range(102, 300)]
+
+
+@pytest.mark.parametrize("made", [BatchedOptuna, ParetoSearch])
+@pytest.mark.parametrize(
+    ("objectives", "message"),
+    [
+        ([("a", "min"), ("a", "max")], "objectives must have different names"),
+        ([("a", "min"), ("b", "least")], "mode of an objective must be max or min, got 'least'"),
+        (["a", "b"], "objectives must be pairs of a name and max or min"),
+        (None, "objectives must be pairs of a name and max or min, got None"),
+        ([], r"objectives must be two or more, got \[\]"),
+    ],
+)
+def test_objectives_of_a_searcher_are_checked(made, objectives, message):
+    size = {"batch": 2} if made is BatchedOptuna else {"concurrent": 2}
+    with pytest.raises(ValueError, match=message):
+        made(**size, objectives=objectives)
+
+
+def test_a_searcher_takes_tunes_metric_if_it_is_an_objective_and_one_sweep():
+    search = ParetoSearch(concurrent=1, objectives={"loss": "min", "gain": "max"})
+    with pytest.raises(
+        ValueError,
+        match=r"metric must be one of the objectives loss \(min\), gain \(max\), got 'a'",
+    ):
+        search.set_search_properties("a", "min", SPACE)
+    assert search.set_search_properties("loss", "min", SPACE)
+    assert search.metric == ["loss", "gain"]
+    with pytest.raises(ValueError, match="searcher must be a new one for each sweep"):
+        search.set_search_properties(None, None, SPACE)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, None])
+def test_a_trial_without_finite_values_is_told_as_failed(value):
+    search = ParetoSearch(concurrent=1)
+    search.set_search_properties(None, None, SPACE)
+    search.suggest("a")
+    search.on_trial_complete("a", {"child_accuracy": value, "flops": 5.0})
+    assert [trial.state.name for trial in search._ot_study.trials] == ["FAIL"]
+
+
+@pytest.mark.parametrize("made", [BatchedOptuna, ParetoSearch])
+def test_a_state_that_cannot_be_read_ends_the_sweep_at_the_next_proposal(made, tmp_path, capsys):
+    search = made(**({"batch": 2} if made is BatchedOptuna else {"concurrent": 2}))
+    search.set_search_properties(None, None, SPACE)
+    state = tmp_path / "searcher-state.pkl"
+    search.save(str(state))
+    search.restore(str(state))
+    search.suggest("a")
+    state.write_bytes(state.read_bytes()[:40])
+    search.restore(str(state))  # which must not raise: Tune would begin anew
+    assert "cannot be read" in capsys.readouterr().err
+    with pytest.raises(ValueError, match=r"^searcher must go on from its state .* cannot be read"):
+        search.suggest("b")

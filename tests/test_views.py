@@ -243,6 +243,7 @@ def test_no_exception_of_a_view_ends_a_sweep(
     driver.on_trial_start(0, trials, trials[2])
     trials[2].error_file = None
     driver.on_trial_error(0, trials, trials[2])
+    driver.on_step_end(0, trials)
     driver.on_experiment_end(trials)
     said = capsys.readouterr().err
     assert 1 <= said.count("broken on purpose") <= 2  # once for each of two views at the most
@@ -259,6 +260,7 @@ def test_every_method_of_the_callback_was_walked():
         "on_trial_save",
         "on_trial_complete",
         "on_trial_error",
+        "on_step_end",
         "on_experiment_end",
     }
 
@@ -267,7 +269,7 @@ def test_an_error_of_the_front_file_is_no_view(trials, monkeypatch):
     def fail(*_):
         raise ValueError("front column must be")
 
-    monkeypatch.setattr(FrontFile, "add", fail)
+    monkeypatch.setattr(FrontFile, "append", fail)
     driver = SweepDriver(4, progress=False)
     with pytest.raises(ValueError, match="front column must be"):
         run(driver, trials[:1], settled=False)

@@ -264,10 +264,7 @@ def test_the_last_words_count_what_is_saved_and_tell_how_to_go_on(tmp_path):
     def close(trials):
         file.add(waiting)
 
-    def read(trial):
-        return ParetoFront.from_rows(waiting)
-
-    front = SimpleNamespace(close=close, read=read)
+    front = SimpleNamespace(close=close, table=ParetoFront.from_rows(waiting).table)
     line = last_words("raylet died", str(path), str(path), front, ["trial"])
     assert line == (
         f"raylet died; 3 children of 2 trials are saved in {path}; "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import NoReturn
 
 INTERRUPTED = 130
@@ -16,10 +17,10 @@ def end(status: int, line: str = "") -> NoReturn:
     Nothing else is done: no thread is waited for, and what Ray started ends with this process.
     """
     for stream in (sys.stdout, sys.stderr):
-        try:
+        with suppress(OSError, ValueError):
             stream.flush()
-        except (OSError, ValueError):
-            continue  # nobody reads it any more
     if line:
-        os.write(2, f"{line}\n".encode())
+        with suppress(OSError):  # closed, or full and nobody reads it
+            os.set_blocking(2, False)
+            os.write(2, f"{line}\n".encode())
     os._exit(status)

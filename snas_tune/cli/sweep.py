@@ -35,7 +35,7 @@ Settings that --set and --config take: see `snas-tune settings`."""
 TEXTS = {
     "name": "Name; DATA-PRESET-seedSEED if not given, numbered if taken.",
     "seed": "Fixes the searcher and the searches.",
-    "resume": "Go on with the sweep of that name, or the newest of this data, preset and seed.",
+    "resume": "Go on with that sweep, or the newest of this data, preset and seed.",
 }
 """Where the command does more than the setting of that name."""
 
@@ -44,6 +44,7 @@ OF_SEARCH = (
     "data_root",
     "image_size",
     "fit",
+    "bad_images",
     "limit_images",
     "flip",
     "epochs",

@@ -14,6 +14,7 @@ from lzma import LZMAError
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from snas_tune.data.bounds import Tar, open_zip
 from snas_tune.data.collect import gather_files, images_of
 from snas_tune.data.entries import Entries, parts_of
 from snas_tune.data.found import OUTSIDE, REPEATED, SPECIAL, shown
@@ -58,19 +59,6 @@ def readable(path: Path) -> Iterator[None]:
         ) from error
 
 
-class _Header(tarfile.TarInfo):
-    """A member's header. ``tarfile`` alone takes one that is broken for the end of the archive."""
-
-    @classmethod
-    def fromtarfile(cls, tar: tarfile.TarFile) -> _Header:
-        try:
-            return super().fromtarfile(tar)
-        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # its stubs lack the name
-            raise
-        except tarfile.HeaderError as error:
-            raise tarfile.ReadError(f"{first_line(error)} at byte {tar.offset}") from error
-
-
 @contextmanager
 def open_tar(path: Path) -> Iterator[tarfile.TarFile]:
     """A tar file, compressed or not, that is read to its end when the context is left.
@@ -80,7 +68,7 @@ def open_tar(path: Path) -> Iterator[tarfile.TarFile]:
     Raises:
         tarfile.TarError: it is damaged. Decompressors raise errors of their own, too.
     """
-    with tarfile.open(path, tarinfo=_Header) as tar:
+    with Tar.open(path) as tar:
         yield tar
         tar.getmembers()
         while tar.fileobj is not None and tar.fileobj.read(BLOCK):
@@ -126,7 +114,7 @@ def listed(path: Path) -> Listed:
     """
     with readable(path):
         if path.suffix.lower() == ".zip":
-            with zipfile.ZipFile(path) as zipped:
+            with open_zip(path) as zipped:
                 damaged = zipped.testzip()
                 found = zipped.infolist()
             if damaged is not None:
@@ -212,7 +200,7 @@ def _contents(path: Path, rows: dict[int, int]) -> Iterator[tuple[int, bytes]]:
     """Row and content of each wanted file, by its place, in one pass."""
     with readable(path):
         if path.suffix.lower() == ".zip":
-            with zipfile.ZipFile(path) as zipped:
+            with open_zip(path) as zipped:
                 for info in zipped.infolist():
                     if info.header_offset in rows:
                         yield rows[info.header_offset], zipped.read(info)

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from snas_tune.data.found import UNREADABLE, Found, LeftOut, counts_of, left_out, shown
+from snas_tune.data.found import UNREADABLE, Found, LeftOut, counts_of, few_of, left_out, shown
 from snas_tune.data.gather import NOTHING, Gathered, gather
 from snas_tune.data.images import Flags, ImageSet, Labels, open_image, require_classes
 from snas_tune.data.request import Request
@@ -63,6 +63,7 @@ def images_of(labelled: Labelled, gathered: Gathered, request: Request) -> Image
     if gathered.bad:
         _require_left(labelled, labels, validation)
     bad = left_out({UNREADABLE: gathered.bad})
+    notes = [f"unreadable images left out: {few_of(one)}" for one in bad.values()]
     found = Found(
         spec=request.spec,
         classes=labelled.classes,
@@ -72,7 +73,7 @@ def images_of(labelled: Labelled, gathered: Gathered, request: Request) -> Image
         validation=0 if validation is None else int(validation.sum()),
         parts=labelled.parts,
         left_out={**labelled.left_out, **bad},
-        notes=labelled.notes,
+        notes=(*labelled.notes, *notes),
     )
     return ImageSet(gathered.images, labels, labelled.classes, validation=validation, found=found)
 

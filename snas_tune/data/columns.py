@@ -13,19 +13,20 @@ from typing import Any
 
 from snas_tune.data.entries import ending, is_image
 from snas_tune.data.found import shown
+from snas_tune.data.parts import part_of
 from snas_tune.files import first_line
 
 IMAGES = (
     *("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path"),
     *("img", "img_path", "image_file", "image_name", "image_id", "id", "name"),
 )
-"""Names of a column of paths, the first that is there counts."""
+"""Names of a column of paths, also in the plural; the first that is there counts."""
 
-LABELS = ("label", "class", "target", "category", "label_name", "class_name", "labels")
-"""Names of a column of labels, the first that is there counts."""
+LABELS = ("label", "class", "target", "category", "label_name", "class_name", "category_name")
+"""Names of a column of labels, also in the plural; the first that is there counts."""
 
-SPLITS = ("split", "subset", "set", "partition")
-"""Names of a column of parts: training, validation, test."""
+SPLITS = ("split", "subset", "set", "partition", "part", "phase", "usage", "data_set")
+"""Names of a column of parts; read if all its values are names of parts, ``split`` always."""
 
 DELIMITERS = (",", ";", "\t", "|")
 
@@ -112,7 +113,15 @@ def choose_columns(names: Sequence[str], path: Path) -> tuple[int, int, int | No
 
 
 def _first(names: Sequence[str], known: Sequence[str]) -> int | None:
-    return next((names.index(name) for name in known if name in names), None)
+    written = (name + mark for name in known for mark in ("", "s"))
+    return next((names.index(name) for name in written if name in names), None)
+
+
+def _splits(name: str, values: list[str | None] | None) -> list[str | None] | None:
+    """A column of parts, unless it is one by chance."""
+    if values is None or name.strip().lower() == "split":
+        return values
+    return values if all(value is not None and part_of(value) for value in values) else None
 
 
 def _text(path: Path) -> Columns:
@@ -138,6 +147,8 @@ def _text(path: Path) -> Columns:
     images, labels, splits = (None if i is None else _column(rows, i) for i in where)
     assert images is not None
     assert labels is not None
+    if where[2] is not None:
+        splits = _splits(names[where[2]], splits)
     return Columns(images, labels, splits, (names[where[0]], names[where[1]]))
 
 
@@ -173,7 +184,9 @@ def _parquet(path: Path) -> Columns:
         labels = [None if one is None else _named(one, classes, path) for one in labels]
     rows = columns.get(names[0]) or [None] * len(labels)
     images = [_path_of(value, row, inside) for row, value in enumerate(rows)]
-    splits = [_value(value, path) for value in columns[names[2]]] if len(names) > 2 else None
+    splits = None
+    if len(names) > 2:
+        splits = _splits(names[2], [_value(value, path) for value in columns[names[2]]])
     return Columns(images, labels, splits, (names[0], names[1]), classes, inside)
 
 

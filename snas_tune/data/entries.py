@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import importlib
+import posixpath
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 
 from PIL import Image
 
@@ -62,7 +62,7 @@ def readable_endings() -> frozenset[str]:
 
 def ending(name: str) -> str:
     """The ending of a name in lower case, with its dot; empty if it has none."""
-    return PurePosixPath(name).suffix.lower()
+    return posixpath.splitext(name)[1].lower()
 
 
 def is_image(name: str) -> bool:
@@ -77,7 +77,7 @@ def kind_of(name: str) -> str:
 
 def hidden(parts: Parts) -> bool:
     """Whether a path or a folder of it is hidden, or of the system."""
-    return any(part.startswith(".") or part.lower() in SYSTEM for part in parts)
+    return any(part[0] == "." or part.lower() in SYSTEM for part in parts)
 
 
 def parts_of(name: str) -> Parts:
@@ -88,6 +88,7 @@ def parts_of(name: str) -> Parts:
 def sort_out(entries: Entries) -> tuple[list[Parts], dict[str, list[str]]]:
     """The images that are not hidden, and the names of all other files by kind."""
     images: list[Parts] = []
+    readable = readable_endings()
     others = {kind: list(names) for kind, names in entries.left_out.items()}
     for name in entries.files:
         parts = parts_of(name)
@@ -95,7 +96,7 @@ def sort_out(entries: Entries) -> tuple[list[Parts], dict[str, list[str]]]:
             continue
         if hidden(parts):
             others.setdefault(HIDDEN, []).append(name)
-        elif is_image(name):
+        elif ending(name) in readable:
             images.append(parts)
         else:
             others.setdefault(kind_of(name), []).append(name)

@@ -157,6 +157,12 @@ def left_out(names: Mapping[str, Iterable[str]]) -> dict[str, LeftOut]:
     return found
 
 
+def few_of(one: LeftOut) -> str:
+    """The examples of a kind, and how many more there are."""
+    rest = one.count - len(one.examples)
+    return ", ".join(one.examples) + (f" and {rest:,} more" if rest else "")
+
+
 def shown(name: object) -> str:
     """A name on one line: characters that cannot be printed as their escapes."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(name))

@@ -100,6 +100,7 @@ class _Names:
         self.files = [parts for name in entries.files if not hidden(parts := parts_of(name))]
         self.direct = {parts[:-1] for parts in self.images}
         """Folders with an image directly inside."""
+        self.kept: dict[Parts, list[Parts]] = {}
         self.below: dict[Parts, set[str]] = defaultdict(set)
         """The names of the folders directly inside each folder."""
         folders = [parts for name in entries.folders if not hidden(parts := parts_of(name))]
@@ -266,9 +267,11 @@ class _Names:
 
     def _inside(self, prefix: Parts) -> list[Parts]:
         """The images of the class folders in ``prefix``, sorted."""
-        depth = len(prefix)
-        found = [p for p in self.images if len(p) > depth + 1 and p[:depth] == prefix]
-        return sorted(found, key=lambda parts: tuple(map(composed, parts)))
+        if prefix not in self.kept:
+            depth = len(prefix)
+            found = [p for p in self.images if len(p) > depth + 1 and p[:depth] == prefix]
+            self.kept[prefix] = sorted(found, key=lambda parts: tuple(map(composed, parts)))
+        return self.kept[prefix]
 
     def _left_out(self) -> dict[str, LeftOut]:
         """Images without a class, and all that is no image, by kind."""
@@ -295,7 +298,7 @@ class _Names:
 
 def composed(name: str) -> str:
     """A name in Unicode's composed form, as systems differ in the form that they write."""
-    return unicodedata.normalize("NFC", name)
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def refuse_parts(names: Iterable[str], where: object) -> None:

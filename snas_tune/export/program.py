@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import IO, Annotated
 
 import torch
 from torch import nn
@@ -14,7 +15,7 @@ from snas_tune.architecture import MOST_TEXT
 from snas_tune.arguments import checked
 from snas_tune.checks import A_TEXT, COUNT, Check, at_most, encoded, is_instance
 from snas_tune.export.pixels import DTYPES, PixelNetwork
-from snas_tune.files import replacing
+from snas_tune.files import write_whole
 from snas_tune.setting_checks import MOST_SIDE
 from snas_tune.text_checks import PATH
 from snas_tune.training.batches import Normalisation
@@ -90,12 +91,15 @@ def export_network(
     example = whole.example(2, side, dtype)
     program = torch.export.export(whole, (example,), dynamic_shapes=shapes)
     extra = {CLASSES: json.dumps(list(classes)), ARCHITECTURE: architecture}
-    with replacing(Path(path)) as temporary:
-        torch.export.save(program, temporary, extra_files=extra)
-        compare(temporary, whole, side, dtype)
+    content = io.BytesIO()
+    # torch's own writer ends the process on a full disk.
+    torch.export.save(program, content, extra_files=extra)
+    content.seek(0)
+    compare(content, whole, side, dtype)
+    write_whole(Path(path), content.getvalue())
 
 
-def compare(path: Path, network: PixelNetwork, side: int, dtype: torch.dtype) -> None:
+def compare(path: Path | IO[bytes], network: PixelNetwork, side: int, dtype: torch.dtype) -> None:
     """Read a program back and compare its logits of noise with the network's.
 
     Raises:

@@ -52,8 +52,8 @@ def read_recent(filesystem: fs.FileSystem, inside: str) -> list[dict[str, Any]]:
     lines = content.split(b"\n")
     rows = [row for row in map(_decoded, lines) if row is not None]
     # A crash cuts the last line off, or leaves zeros: it is none. Other damage is an error.
-    damaged = [line for line in lines[len(rows) : -1] if line.strip(b"\0")]
-    if damaged or any(row is None for row in map(_decoded, lines[: len(rows)])):
+    wrong = [line for line in lines[len(rows) : -1] if line.strip(b"\0")]
+    if wrong or None in map(_decoded, lines[: len(rows)]) or _decoded(lines[-1][:-1]) is not None:
         raise ValueError(f"{path} is damaged")
     return rows
 

@@ -44,9 +44,10 @@ def front_figure(
 
     Args:
         points: each with the two objectives by name (accuracy as a share, cost in its own unit),
-            and, where known, ``config`` (its metric), ``on_front`` (whether no other point dominates it),
-            ``penalty_strength`` (colours the front) and ``temperature_schedule`` (marker). Points
-            with a missing, infinite or NaN objective are left out and counted in a note.
+            and, where known, ``config`` (its metric), ``on_front`` (whether no other point
+            dominates it), ``penalty_strength`` (colours the front) and ``temperature_schedule``
+            (marker). Points with a missing, infinite or NaN objective are left out and counted in a
+            note.
         title: shown above.
         objectives: name and mode, ``max`` or ``min``: of the vertical, then the horizontal axis.
         reference: the reference point of a hypervolume, one value for each objective, in their

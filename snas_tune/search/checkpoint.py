@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +13,7 @@ from snas_tune.arguments import checked
 from snas_tune.checks import COUNT_OR_ZERO, FLAG, check_value, is_instance
 from snas_tune.config import SearchConfig
 from snas_tune.data import ImageSet
-from snas_tune.files import first_line, replacing
+from snas_tune.files import first_line, write_whole
 from snas_tune.search.search import Search
 from snas_tune.search.state import FORMAT, check_state, upgraded
 from snas_tune.search.stored import open_stored
@@ -40,9 +41,10 @@ def save_search(
     search: Annotated[Search, is_instance(Search)], directory: Annotated[str | Path, PATH, A_FOLDER]
 ) -> Path:
     """Write the whole state of a search into a directory, replacing the file in one move."""
-    path = Path(directory) / FILE
-    with replacing(path) as partial:
-        torch.save(search.state_dict(), partial)
+    path, content = Path(directory) / FILE, io.BytesIO()
+    # torch's own writer ends the process, or gives an error without a reason, on a full disk.
+    torch.save(search.state_dict(), content)
+    write_whole(path, content.getvalue())
     return path
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from snas_tune.checks import FLAG, check_value, is_instance
+import numpy as np
+
+from snas_tune.checks import FLAG, check_value, is_count, is_instance
 from snas_tune.config import SearchConfig
 from snas_tune.data import ImageSet, load
 from snas_tune.data.found import counts_of
@@ -13,6 +16,17 @@ from snas_tune.data.request import Form
 from snas_tune.data.split import require_two, split_rows
 from snas_tune.data.summary import advice_line, found_line
 from snas_tune.training.batches import require_square
+from snas_tune.values import shown
+
+RECORD = {
+    "classes": list,
+    "counts": list,
+    "shape": list,
+    "bits": int,
+    "fingerprint": str,
+    "samples": list,
+}
+"""What a record holds."""
 
 SHOWN = 3
 """Classes that a message names."""
@@ -51,7 +65,37 @@ def image_record(images: ImageSet) -> dict[str, Any]:
         "shape": list(images.images.shape[1:]),
         "bits": images.bits,
         "fingerprint": images.fingerprint(),
+        "samples": _samples(images),
     }
+
+
+def _samples(images: ImageSet) -> list[str]:
+    """A hash of the first image of each class, by which exchanged classes are noticed."""
+    present, rows = np.unique(images.labels, return_index=True)
+    found = [""] * len(images.classes)
+    for label, row in zip(present, rows, strict=True):
+        found[int(label)] = hashlib.sha256(images.images[row].tobytes()).hexdigest()[:16]
+    return found
+
+
+def read_record(value: object) -> Mapping[str, Any] | None:
+    """A record from a file.
+
+    Raises:
+        ValueError: it is neither an :func:`image_record` nor None.
+    """
+    if value is None:
+        return None
+    if (
+        not isinstance(value, Mapping)
+        or not all(isinstance(value.get(name), kind) for name, kind in RECORD.items())
+        or not len(value["classes"]) == len(value["counts"]) == len(value["samples"])
+        or not all(isinstance(name, str) for name in (*value["classes"], *value["samples"]))
+        or not all(is_count(count, 0) for count in value["counts"])
+        or not any(value["counts"])
+    ):
+        raise ValueError(f"record of images must hold {', '.join(RECORD)}, got {shown(value)}")
+    return value
 
 
 def image_lines(config: SearchConfig, images: ImageSet) -> list[str]:
@@ -77,9 +121,7 @@ def image_lines(config: SearchConfig, images: ImageSet) -> list[str]:
     return [line for line in lines if line]
 
 
-def check_same_images(
-    recorded: Mapping[str, Any] | None, found: Mapping[str, Any], *, same: bool
-) -> None:
+def check_same_images(recorded: object, found: Mapping[str, Any], *, same: bool) -> None:
     """Refuse images that are not those of a search.
 
     Args:
@@ -91,11 +133,14 @@ def check_same_images(
         ValueError: the classes differ, or, with ``same``, the files; one line that names them.
     """
     check_value("same_images", same, FLAG)
+    recorded = read_record(recorded)
     if recorded is None:
         return
-    theirs, ours = list(recorded["classes"]), list(found["classes"])
+    theirs, ours = recorded["classes"], found["classes"]
     if theirs != ours:
         raise ValueError(f"classes must be those of the search, {_difference(theirs, ours)}")
+    if exchanged := _exchanged(recorded, found):
+        raise ValueError(f"classes must be those of the search, got images of {exchanged}")
     if same and (line := changed_line(recorded, found)):
         raise ValueError(f"images must be those of the search, got others: {line}")
 
@@ -108,6 +153,18 @@ def changed_line(recorded: Mapping[str, Any] | None, found: Mapping[str, Any]) -
     if before != now:
         return f"{now:,} images where the search had {before:,}"
     return f"{now:,} images as before, with other names, sizes, labels or bits"
+
+
+def _exchanged(recorded: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    """Classes whose first image was another's."""
+    places = {sample: i for i, sample in enumerate(recorded["samples"])}
+    names, same = found["classes"], recorded["samples"]
+    moved = [
+        f"{names[places[sample]]!r} in {names[i]!r}"
+        for i, sample in enumerate(found["samples"])
+        if sample and same.count(sample) == 1 and places[sample] != i
+    ]
+    return _listed(moved)
 
 
 def _difference(theirs: Sequence[str], ours: Sequence[str]) -> str:

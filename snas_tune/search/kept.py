@@ -11,6 +11,8 @@ from torch import nn
 
 from snas_tune.architecture import Architecture
 from snas_tune.config import SearchConfig
+from snas_tune.files import first_line
+from snas_tune.search.images import read_record
 from snas_tune.space.space import ImageShape, Space, build_space
 from snas_tune.training.batches import Normalisation
 
@@ -43,12 +45,24 @@ def kept_child(state: Mapping[str, Any], architecture: Architecture) -> KeptChil
         ValueError: the state does not hold the child's statistics, as older ones do not, and those
             after an epoch whose child was not measured.
     """
-    images, statistics = state.get("images"), state.get("statistics")
+    images, statistics = read_record(state.get("images")), state.get("statistics")
     if images is None or statistics is None:
         raise ValueError(
             "images must be there for a checkpoint that does not hold its child's batch-norm "
             "statistics, got none"
         )
+    try:
+        return _child_of(state, architecture, images)
+    except (RuntimeError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(
+            f"checkpoint must hold the statistics of its child, got others ({first_line(error)})"
+        ) from error
+
+
+def _child_of(
+    state: Mapping[str, Any], architecture: Architecture, images: Mapping[str, Any]
+) -> KeptChild:
+    statistics = state["statistics"]
     channels, side, _ = images["shape"]
     config = replace(SearchConfig.from_dict(state["config"]), device="cpu")
     space = build_space(config, ImageShape(side, channels, len(images["classes"])))

@@ -1,7 +1,4 @@
-"""One search: steps, epochs, the report of each, the derived child, and the state that is saved.
-
-A search asks a space for its networks and costs, and a method for steps and the choice at the end.
-"""
+"""One search: steps, epochs, the report of each, the derived child, and the state that is saved."""
 
 from __future__ import annotations
 

@@ -118,6 +118,15 @@ def _has_room(room: float, costs: Costs, stopped: npt.NDArray[np.bool_]) -> bool
     return room > 0 and kept < max(room, COPIES)
 
 
+def beats_all(costs: Costs) -> bool:
+    """Whether the last of some trials is as good as any other in each objective, and equal to none.
+
+    So is the best one in the one objective that differs.
+    """
+    others, own = costs[:-1], costs[-1]
+    return bool((own <= others).all() and (own != others).any(axis=1).all())
+
+
 def _most(count: int, reduction_factor: float) -> int:
     """The number of trials, of ``count``, that go on."""
     return int(np.ceil(count / reduction_factor))
@@ -158,8 +167,8 @@ def epsilon_net_place(costs: Costs, row: int, enough: int) -> int:
 class Hopeless:
     """A trial is stopped only if even its optimistic end would add nothing to the front.
 
-    Its own report does not count against it, and one that no other report is better than goes on,
-    copies included: so of trials that are all alike none is stopped.
+    One that no other report is better than goes on, copies included, so of trials that are all
+    alike none is stopped; and one that beats every other one at its rung.
 
     Args:
         optimism: standard deviations by which every objective may end up better than predicted.
@@ -172,7 +181,8 @@ class Hopeless:
 
     def __call__(self, history: History, report: Report) -> bool:
         own = np.array(report.costs)
-        if (history.front == own).all(axis=1).any():
+        on_front = (history.front == own).all(axis=1).any()
+        if on_front or beats_all(history.rungs[report.rung].costs):
             return True
         predicted = predict(history, report.rung, np.array([report.niche]), own[None])
         if predicted is None:
@@ -189,7 +199,7 @@ class LagCorrected:
     earlier, so that their trials are ahead in every objective of those that will own the accurate
     end of the front. So each trial's end is predicted from how its neighbours moved
     (:func:`snas_tune.stopping.predict.predict`), and the rule ranks the predictions; until enough
-    trials have ended, it ranks the reports.
+    trials have ended, it ranks the reports. One that beats every other one at its rung goes on.
 
     Args:
         reduction_factor: the inverse of the share that goes on.
@@ -202,6 +212,8 @@ class LagCorrected:
 
     def __call__(self, history: History, report: Report) -> bool:
         rung = history.rungs[report.rung]
+        if beats_all(rung.costs):
+            return True
         if np.isnan(report.niche):
             rows = np.arange(max(0, len(rung) - self.window), len(rung))
         else:

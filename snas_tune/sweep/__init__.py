@@ -13,6 +13,7 @@ Importing it imports neither ray nor torch: each name below is loaded when it is
 :func:`sweep_callbacks`    the front file, TensorBoard and progress of a sweep
 :class:`SweepDriver`       the callback behind them
 :func:`run_sweep`          all of it in one call, from a check of every input to the front
+:class:`SweepLost`         raised where Ray or the results' folder is gone while a sweep runs
 :func:`make_tuner`         the same as a ``tune.Tuner``
 :func:`sweep_result`       the front, failures and exit status of what ``tune`` returned
 :func:`write_pictures`     the front and its architectures as drawings
@@ -21,8 +22,9 @@ Importing it imports neither ray nor torch: each name below is loaded when it is
 
 Modules: ``settings``, ``prepare`` (all that is checked before the first trial), ``run``,
 ``result``, ``experiment`` (an experiment's directory and description), ``cluster`` (Ray),
-``machines`` and ``packing`` (a cluster's machines, and how many trials fit), ``callbacks`` (the
-driver's work while trials run), ``scheduler``, ``searcher``, ``domains``, ``trainable``.
+``watch`` and ``ray_watch`` (the end of a sweep whose Ray died), ``machines`` and ``packing`` (a
+cluster's machines, and how many trials fit), ``callbacks`` (the driver's work while trials run),
+``scheduler``, ``searcher``, ``domains``, ``trainable``.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from snas_tune.sweep.searcher import BatchedOptuna, ParetoSearch, make_searcher
     from snas_tune.sweep.settings import SweepSettings
     from snas_tune.sweep.trainable import SnasTrainable
+    from snas_tune.sweep.watch import SweepLost
 
 _HOMES = {
     "BatchedOptuna": "searcher",
@@ -47,6 +50,7 @@ _HOMES = {
     "ParetoSearch": "searcher",
     "SnasTrainable": "trainable",
     "SweepDriver": "callbacks",
+    "SweepLost": "watch",
     "SweepResult": "result",
     "SweepSettings": "settings",
     "make_scheduler": "scheduler",
@@ -68,6 +72,7 @@ __all__ = [
     "ParetoSearch",
     "SnasTrainable",
     "SweepDriver",
+    "SweepLost",
     "SweepResult",
     "SweepSettings",
     "make_scheduler",

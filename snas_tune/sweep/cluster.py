@@ -9,7 +9,8 @@ import secrets
 import socket
 import sys
 import tempfile
-from contextlib import suppress
+from collections.abc import Mapping
+from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -79,10 +80,24 @@ def quiet_ray(
                 f"{options['_temp_dir'] or _usual_folder()} and {os.environ.get('HOME')} "
                 f"({first_line(error)})"
             ) from error
-        with suppress(AttributeError):  # else it prints twenty lines of a log if a process dies
-            ray._private.worker.global_worker_stdstream_dispatcher.remove_handler("ray_print_logs")
+        _leave_out_raylet_s_log()
     for name in NOISY:  # after init, which sets up Ray's loggers
         logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _leave_out_raylet_s_log() -> None:
+    """Have Ray print no twenty lines of a log when its node process dies: the watch says that."""
+    worker = ray._private.worker
+    whole = getattr(worker, "print_to_stdstream", None)
+    if whole is None or hasattr(whole, "__wrapped__"):
+        return
+
+    @wraps(whole)
+    def shown(data: Mapping[str, Any], *args: Any, **kwargs: Any) -> None:
+        if not str(data.get("lines", [""])[0]).startswith("Raylet is terminated"):
+            whole(data, *args, **kwargs)
+
+    worker.print_to_stdstream = shown
 
 
 def ray_folder() -> str | None:

@@ -18,6 +18,7 @@ from snas_tune.checks import marked
 from snas_tune.config import PLACES, SINCE_FORMAT_1, SearchConfig
 from snas_tune.files import first_line, read_json
 from snas_tune.front.storage import STORAGE_ERRORS, join, read_whole, replace_file, resolve
+from snas_tune.search.images import read_record
 from snas_tune.sweep.domains import domains_of, first_config
 from snas_tune.sweep.settings import FIXED, OPEN, SweepSettings
 
@@ -80,7 +81,7 @@ class Description:
                 values = read_json(read_whole(stream, MOST_BYTES))
             if values.pop("format") != FORMAT:
                 raise ValueError(f"its format must be {FORMAT}")
-            space, images = {**values.pop("space")}, values.pop("images", None)
+            space, images = {**values.pop("space")}, read_record(values.pop("images", None))
             if space.get("supernet") == "fast":  # its name until 0.1
                 space["supernet"] = "fused"
             asked = {**BEFORE_RULES, **values}

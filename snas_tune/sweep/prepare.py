@@ -15,7 +15,13 @@ from snas_tune.config import SearchConfig
 from snas_tune.data import ImageSet, check
 from snas_tune.front.storage import join
 from snas_tune.search.footprint import footprint
-from snas_tune.search.images import form_of, image_lines, load_images
+from snas_tune.search.images import (
+    check_same_images,
+    form_of,
+    image_lines,
+    image_record,
+    load_images,
+)
 from snas_tune.search.methods.table import method_class
 from snas_tune.search.search import Search
 from snas_tune.space.latency import read_latencies
@@ -35,7 +41,7 @@ from snas_tune.sweep.machines import (
     wait_for_machines,
 )
 from snas_tune.sweep.packing import packing_line
-from snas_tune.sweep.recorded import check_recorded
+from snas_tune.sweep.recorded import recorded_images
 from snas_tune.sweep.sampler import check_searcher
 from snas_tune.sweep.scheduler import ParetoScheduler, make_scheduler
 from snas_tune.sweep.searcher import BatchedOptuna, ParetoSearch, make_searcher
@@ -200,12 +206,9 @@ def prepare(space: Mapping[str, Any], settings: SweepSettings) -> Prepared:
     machines, answers = _cluster(settings, storage)
     concurrent = settings.concurrent or _slots(settings, machines)
     settings = replace(settings, concurrent=concurrent)
-    images = load_images(config)
-    record = check_recorded(path, images, settings)
-    if settings.progress:
-        sys.stderr.writelines(f"{line}\n" for line in image_lines(config, images))
+    images = _read_images(config, settings, path)
     _say_what_fits(settings, configs, images, machines, answers, path)
-    replace(Description.of(space, settings), images=record).write(path)
+    replace(Description.of(space, settings), images=image_record(images)).write(path)
     return Prepared(
         path=path,
         storage=storage,
@@ -251,6 +254,20 @@ def _slots(settings: SweepSettings, machines: list[Machine]) -> int:
             "concurrent must be given where no machine that is alive has room for a trial, got None"
         )
     return slots
+
+
+def _read_images(config: SearchConfig, settings: SweepSettings, path: str) -> ImageSet:
+    """The training images, after a line that says what was read.
+
+    Raises:
+        ValueError: they cannot be read, or are not those of the sweep to resume.
+    """
+    images = load_images(config)
+    if settings.resume:
+        check_same_images(recorded_images(path), image_record(images), same=True)
+    if settings.progress:
+        sys.stderr.writelines(f"{line}\n" for line in image_lines(config, images))
+    return images
 
 
 def _say_what_fits(

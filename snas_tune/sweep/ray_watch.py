@@ -21,8 +21,9 @@ from ray.tune.result import TIME_THIS_ITER_S
 
 from snas_tune.front import FILE_NAME, FrontFile
 from snas_tune.front.storage import STORAGE_ERRORS, join
-from snas_tune.sweep.callbacks.front import FrontUnreadable, SweepFront
-from snas_tune.sweep.watch import EVERY, Sight, Watch, say
+from snas_tune.sweep.callbacks.front import SweepFront
+from snas_tune.sweep.lines import say
+from snas_tune.sweep.watch import EVERY, Sight, Watch
 
 PROCESSES = {"raylet": "node", "gcs_server": "head"}
 """Ray's processes without which nothing goes on, and what they are."""
@@ -208,7 +209,7 @@ def last_words(
             _bounded(lambda: front.close(trials))
         then = "go on with the same command and --resume"
     else:
-        _bounded(lambda: _copy(front, trials, saved_in))
+        _bounded(lambda: _copy(front, saved_in))
         then = (
             f"move it back (what lies in {path} now came after) and go on with the same command "
             "and --resume"
@@ -219,10 +220,9 @@ def last_words(
     return f"{why}; {counted or 'what is saved is'} in {saved_in}; {then}"
 
 
-def _copy(front: SweepFront | None, trials: list[Trial], folder: str) -> None:
-    rows = front.read(trials[0]).rows if front and trials else []
-    if rows:
-        FrontFile(join(folder, FILE_NAME)).add(rows)
+def _copy(front: SweepFront | None, folder: str) -> None:
+    if front is not None and len(front.table):
+        FrontFile(join(folder, FILE_NAME)).add(front.table.to_pylist())
 
 
 def _counted(path: str) -> str:
@@ -238,7 +238,7 @@ def _bounded(work: Callable[[], Any]) -> Any:
     def run() -> None:
         try:
             found.append(work())
-        except (FrontUnreadable, ValueError, *STORAGE_ERRORS):
+        except (ValueError, *STORAGE_ERRORS):
             found.append(None)
 
     thread = threading.Thread(target=run, daemon=True)

@@ -1,14 +1,11 @@
-"""The training images that the description of a sweep records, and those that are there now."""
+"""The training images that the description of a sweep records."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from snas_tune.data import ImageSet
-from snas_tune.search.images import check_same_images, image_record
 from snas_tune.sweep.experiment import Description
-from snas_tune.sweep.settings import SweepSettings
 
 
 def recorded_images(path: str) -> Mapping[str, Any] | None:
@@ -24,16 +21,3 @@ def recorded_images(path: str) -> Mapping[str, Any] | None:
         return Description.read(path).images
     except ValueError:
         return None
-
-
-def check_recorded(path: str, images: ImageSet, settings: SweepSettings) -> dict[str, Any]:
-    """The record of the images that are there now.
-
-    Raises:
-        ValueError: a sweep is to be resumed with others than it began with; one line that names
-            the classes that differ, or the number of images.
-    """
-    record = image_record(images)
-    if settings.resume:
-        check_same_images(recorded_images(path), record, same=True)
-    return record

@@ -12,6 +12,7 @@ from ray.tune.result import DONE
 from snas_tune.architecture import read_architecture
 from snas_tune.arguments import checked
 from snas_tune.checks import COUNT, Check, at_most, is_instance
+from snas_tune.files import write_whole
 from snas_tune.front import FILE_NAME, FrontFile, ParetoFront
 from snas_tune.front.storage import join
 from snas_tune.pictures import architecture_svg, front_figure, save
@@ -157,9 +158,7 @@ def write_pictures(
     """
     directory = Path(directory)
     drawn = directory / "architectures"
-    drawn.mkdir(parents=True, exist_ok=True)
-    for earlier in drawn.glob("[0-9][0-9]*-*.svg"):
-        earlier.unlink()
+    earlier = set(drawn.glob("[0-9][0-9]*-*.svg"))
     front = result.front
     figure = front_figure(front.marked())
     files = []
@@ -169,6 +168,8 @@ def write_pictures(
     for place, row in enumerate(front.distinct):
         title = f"{100 * row[CHILD_ACCURACY]:.1f} %, {row[FLOPS] / 1e6:.3f} MFLOPs"
         path = drawn / f"{place:02d}-{row['trial']}-{row[EPOCH]}.svg"
-        path.write_text(architecture_svg(read_architecture(row[ARCHITECTURE]), title=title))
+        write_whole(path, architecture_svg(read_architecture(row[ARCHITECTURE]), title=title))
         files.append(path)
+    for path in earlier.difference(files):
+        path.unlink()
     return files

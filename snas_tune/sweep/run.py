@@ -22,13 +22,13 @@ from snas_tune.sweep.callbacks.trials import sweep_trial
 from snas_tune.sweep.callbacks.tune_files import tune_files
 from snas_tune.sweep.claim import Claim
 from snas_tune.sweep.directory import claim_experiment
+from snas_tune.sweep.lines import say
 from snas_tune.sweep.prepare import absolute_storage, prepare
 from snas_tune.sweep.ray_watch import SweepWatch
 from snas_tune.sweep.result import SweepResult, sweep_result
 from snas_tune.sweep.resumed import SweepGenerator, renew
 from snas_tune.sweep.settings import FRONT, MOST_CORES, SweepSettings
 from snas_tune.sweep.trainable import SnasTrainable
-from snas_tune.sweep.watch import say
 
 
 @checked

@@ -1,4 +1,4 @@
-"""Optuna's TPE with a bounded memory: a proposal costs the same however many trials have ended."""
+"""Optuna's samplers; TPE looks at so many trials at the most that a proposal's cost is bounded."""
 
 from __future__ import annotations
 
@@ -81,17 +81,17 @@ class _Bounded:
     def _get_trials(self, *args: Any, **options: Any) -> list[FrozenTrial]:
         trials = self._study._get_trials(*args, **options)
         seen = [trial for trial in trials if trial.number not in self._left]
-        if len(seen) > MOST:
-            modes = tuple("max" if way.name == "MAXIMIZE" else "min" for way in self.directions)
-            kept = kept_of(seen, modes)
-            numbers = {trial.number for trial in kept}
-            self._left |= {trial.number for trial in seen} - numbers
-            seen = kept
-        return seen
+        ended = [trial for trial in seen if trial.state.is_finished()]
+        if len(ended) <= MOST:
+            return seen
+        modes = tuple("max" if way.name == "MAXIMIZE" else "min" for way in self.directions)
+        kept = {trial.number for trial in kept_of(ended, modes)}
+        self._left |= {trial.number for trial in ended} - kept
+        return [trial for trial in seen if trial.number not in self._left]
 
 
 SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
-    "tpe": lambda seed: BoundedTPE(seed),
+    "tpe": BoundedTPE,
     "nsga2": lambda seed: optuna.samplers.NSGAIISampler(seed=seed),
     "gp": lambda seed: optuna.samplers.GPSampler(seed=seed),
     "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),

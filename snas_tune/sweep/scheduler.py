@@ -17,7 +17,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from snas_tune.arguments import checked
 from snas_tune.checks import ABOVE_ONE, COUNT, TEXT, check_value, choice, is_instance
 from snas_tune.config import SearchConfig
-from snas_tune.files import first_line
+from snas_tune.files import first_line, write_whole
 from snas_tune.front.storage import STORAGE_ERRORS
 from snas_tune.objective_checks import check_own, named_objectives
 from snas_tune.results import EPOCH, OBJECTIVES
@@ -239,7 +239,7 @@ class ParetoScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's classes are
 
     def save(self, checkpoint_path: str) -> None:
         """Write all that it knows into a local file."""
-        Path(checkpoint_path).write_text(json.dumps(self.judge.lines))
+        write_whole(Path(checkpoint_path), json.dumps(self.judge.lines))
 
     def restore(self, checkpoint_path: str) -> None:
         """Read what :meth:`save` wrote, in place of what it knows."""

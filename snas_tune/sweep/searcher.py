@@ -243,11 +243,7 @@ class ParetoSearch(_TwoObjectives):
         self._outcomes: dict[str, Outcome] = {}
 
     def set_search_properties(
-        self,
-        metric: str | None,
-        mode: str | None,
-        config: dict[str, Any],
-        **spec: Any,
+        self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any
     ) -> bool:
         """Take the search space."""
         domain: Domain | None = config.get(self._niche)

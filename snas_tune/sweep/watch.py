@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import ctypes
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType, TracebackType
 from typing import Any
+
+from snas_tune.sweep.lines import say
 
 EVERY = 2.0
 """Seconds between looks."""
@@ -98,12 +99,6 @@ def delay(sight: Sight) -> str:
         f"no result for {sight.quiet / 60:.0f} minutes, {runs}, an epoch usually takes "
         f"{sight.epoch:.0f} s; waiting on"
     )
-
-
-def say(line: str) -> None:
-    """Write a line to standard error at once."""
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
 
 
 class Watch:

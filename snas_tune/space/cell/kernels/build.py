@@ -29,6 +29,9 @@ MOST_BYTES = 1 << 28
 """A longer file is no library of these kernels."""
 
 DIGEST_BYTES = hashlib.sha256().digest_size
+PATIENCE = 600.0
+"""Seconds in which the compiler must end."""
+
 COMPILERS = ("c++", "g++", "clang++")
 
 
@@ -94,7 +97,7 @@ def _compile() -> bytes:
         path = Path(folder) / "fused.so"
         command = [compiler, *FLAGS, str(SOURCE), "-o", str(path)]
         sys.stderr.write("compiling the kernels, once for this machine, up to a minute ...\n")
-        subprocess.run(command, check=True, capture_output=True, text=True)
+        subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE)
         return path.read_bytes()
 
 
