@@ -6,11 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from snas_tune.config import SearchConfig
 from snas_tune.data import ImageSet
 from snas_tune.owned import cache_directory
 from snas_tune.space.cell.kernels import bindings
+
+settings.register_profile("house", deadline=None)
+settings.load_profile("house")  # a slow machine fails no test
 
 TINY = {
     "cells": 3,

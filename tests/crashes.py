@@ -41,6 +41,9 @@ LOST = re.compile(
     r"go on with the same command and --resume"
 )
 
+OF_RAY = re.compile(r".*Failed to (register worker to Raylet|connect to GCS).*|Ray did not start.*")
+"""Lines while the driver is starting Ray: its threads cannot run then, and the first is Ray's."""
+
 MINUTE = 60.0
 
 
@@ -220,7 +223,8 @@ def disturbed(storage: Path, rule: str, crashes: list[tuple[str, float]]) -> Fig
         program = Program(storage, rule, resume=False)
         while crashes:
             made = program.crash(*crashes[0])
-            if made is None:
+            if made is None:  # it was whole before; the next one gets it earlier
+                crashes[0] = (crashes[0][0], crashes[0][1] / 2)
                 break
             crashes.pop(0)
             figures.crashes.append(made)
@@ -262,12 +266,14 @@ def measure(folder: Path, number: int, seed: int) -> list[Figures]:
     with own_ray_folder():
         for rule, share in zip(RULES, (number - number // 2, number // 2), strict=True):
             (folder / rule / "whole").mkdir(parents=True)
+            begin = time.monotonic()
             expected = undisturbed(folder / rule / "whole", rule)
+            span = 0.6 * (time.monotonic() - begin)
             kinds = [KINDS[place % len(KINDS)] for place in range(share)]
             generator.shuffle(kinds)
-            left = [(kind, generator.uniform(0, 12)) for kind in kinds]
+            left = [(kind, generator.uniform(0, span)) for kind in kinds]
             while left:
-                storage = folder / rule / f"sweep-{len(left)}"
+                storage = folder / rule / f"sweep-{len(found)}"
                 storage.mkdir()
                 figures = disturbed(storage, rule, left)
                 figures.equal = outcome(storage) == expected

@@ -205,7 +205,7 @@ def test_a_checkpoint_stays_while_the_row_that_names_it_cannot_be_written(tmp_pa
         raise OSError("no space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(FrontFile, "add", full)
+        patch.setattr(FrontFile, "append", full)
         for _ in range(12):
             sweep.epoch(0)  # which checks that what the file names is there
             sweep.save()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from snas_tune.sweep import cluster
+from snas_tune.sweep import SweepLost, cluster
 from snas_tune.sweep.cluster import OF_A_SOCKET, quiet_ray, ray_folder
 
 
@@ -71,15 +71,20 @@ def test_without_a_home_ray_s_processes_still_know_each_other(monkeypatch, tmp_p
 
 
 @pytest.mark.parametrize(
-    "error", [PermissionError(13, "Permission denied"), RuntimeError("no"), ValueError("no")]
+    ("error", "kind", "says"),
+    [
+        (PermissionError(13, "no"), ValueError, r"RAY_TMPDIR and HOME must be folders [^\n]*"),
+        (RuntimeError("no"), SweepLost, r"Ray did not start \(no\); try the same command again"),
+        (Exception("late\nmore"), SweepLost, r"Ray did not start \(late[^\n]*\); try [^\n]*"),
+    ],
 )
-def test_a_ray_that_does_not_start_is_one_line(places, monkeypatch, error):
+def test_a_ray_that_does_not_start_is_one_line(places, monkeypatch, error, kind, says):
     def init(**options):
         raise error
 
     monkeypatch.setattr(cluster.ray, "init", init)
     monkeypatch.setattr(cluster.ray, "is_initialized", lambda: False)
-    with pytest.raises(ValueError, match=r"^RAY_TMPDIR and HOME must be folders [^\n]*$"):
+    with pytest.raises(kind, match=f"^{says}$"):
         quiet_ray()
     with pytest.raises(ValueError, match=r"^address must be that of a running Ray cluster"):
         quiet_ray(address="auto")

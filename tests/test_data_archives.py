@@ -163,7 +163,7 @@ def test_names_that_lead_out_of_an_archive_are_left_out(
     entries = [(name, encoded(9)) for name in (*outside, "cat/1.png", "dog/1.png")]
     data = load(str(place(write, tmp_path, entries)), root=".")
     assert data.classes == ("cat", "dog")
-    assert left_out(data) == {"outside": LeftOut(4, tuple(sorted(outside)))}
+    assert left_out(data) == {"outside the archive": LeftOut(4, tuple(sorted(outside)))}
 
 
 @pytest.mark.parametrize("write", [zipped, tarred])
@@ -173,7 +173,7 @@ def test_an_archive_with_backslashes_is_read(tmp_path: Path, write: Callable[...
     data = load(str(place(write, tmp_path, entries)), root=".")
     folder = write_folder(tmp_path / "pets", PETS)
     assert same(data, load(str(folder), root="."))
-    assert left_out(data)["outside"].count == 1
+    assert left_out(data)["outside the archive"].count == 1
 
 
 def test_links_in_a_zip_are_no_images(tmp_path: Path) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import struct
+import time
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from image_trees import PETS, encoded, first_pixels, refusal, tree_of, write_archive, write_folder
+from PIL import Image, ImageFile
 
 from snas_tune.config import SearchConfig
-from snas_tune.data import check, load
+from snas_tune.data import check, images, load
 from snas_tune.data.entries import EXTENSIONS, readable_endings
 from snas_tune.data.found import Found, LeftOut, left_out, shown
 from snas_tune.search.images import load_images
@@ -94,11 +96,39 @@ def test_a_class_with_bad_images_alone_is_named(tmp_path: Path) -> None:
         load(str(folder), root=".", bad_images="skip")
 
 
-def test_large_images_below_the_limit_are_read_without_a_warning(tmp_path: Path) -> None:
-    tree = tree_of("a/1.png", "b/1.png") | {"b/2.png": encoded(7, size=(10_000, 9_000))}
+def test_large_images_below_the_limit_are_read_without_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)  # warns above, refuses above its double
+    tree = tree_of("a/1.png", "b/1.png") | {"b/2.png": encoded(7, size=(40, 30))}
     data = load(str(write_folder(tmp_path, tree)), root=".", image_size=4)
     assert data.found is not None
-    assert data.found.sizes == ((4, 4), (10_000, 9_000))
+    assert data.found.sizes == ((4, 4), (40, 30))
+
+
+def test_large_images_are_decoded_one_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, most = [0], [0]
+    whole = ImageFile.ImageFile.load
+
+    def slow(image: ImageFile.ImageFile) -> object:
+        if not image.tile:  # decoded already
+            return whole(image)
+        now[0] += 1
+        most[0] = max(most[0], now[0])
+        time.sleep(0.02)
+        now[0] -= 1
+        return whole(image)
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", slow)
+    folder = str(write_folder(tmp_path, tree_of(*(f"{c}/{i}.png" for c in "ab" for i in range(8)))))
+    load(folder, root=".")
+    assert most[0] > 1
+    most[0] = 0
+    monkeypatch.setattr(images, "LARGE", 10)
+    load(folder, root=".")
+    assert most[0] == 1
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")

@@ -100,6 +100,23 @@ def test_bad_images_are_named_or_left_out(datasets: Any, tmp_path: Path) -> None
     assert first_pixels(load(str(tmp_path / "saved"), root=".", bad_images="skip")) == [10, 20, 40]
 
 
+def test_a_function_may_return_a_data_set_of_the_library(
+    datasets: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data_set(datasets, [10, 20, 30], [0, 1, 2]).save_to_disk(str(tmp_path / "saved"))
+    monkeypatch.chdir(tmp_path)
+    Path("own_hub.py").write_text(
+        "import datasets\n"
+        "def both():\n    one = datasets.load_from_disk('saved')\n"
+        "    return datasets.DatasetDict({'train': one, 'test': one})\n"
+        "def parts(train):\n    return datasets.load_from_disk('saved')\n"
+    )
+    for name in ("both", "parts"):
+        for ask in (load, load_test):
+            data = ask(f"own_hub:{name}", root=".")
+            assert (data.classes, first_pixels(data)) == (tuple(NAMES), [10, 20, 30])
+
+
 def test_a_broken_data_set_is_named_in_one_line(datasets: Any, tmp_path: Path) -> None:
     data_set(datasets, [1, 2], [0, 1]).save_to_disk(str(tmp_path))
     (tmp_path / "data-00000-of-00001.arrow").write_bytes(b"no")

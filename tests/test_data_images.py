@@ -209,6 +209,13 @@ def test_an_unknown_spec_is_told_the_choices(spec: str) -> None:
             ask(spec, root="nowhere")
 
 
+@pytest.mark.parametrize("spec", ["x" * 5000, "~nobody_of_this_name/x", "a/" * 3000])
+def test_a_place_that_cannot_be_looked_at_is_told_in_one_line(spec: str) -> None:
+    for ask in (load, load_test, check):
+        with pytest.raises(ValueError, match=r"^data must be readable, got .*\([^)]*.*\)$"):
+            ask(spec, root=".")
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True

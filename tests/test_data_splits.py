@@ -20,6 +20,8 @@ def split_tree(*tops: str) -> dict[str, bytes]:
     [
         *(("train", "validation"), ("train", "valid"), ("TRAIN", "VAL"), ("train", "dev")),
         *(("training", "eval"), ("Train", "Valid"), ("train2017", "val2017")),
+        *(("seg_train", "seg_val"), ("Training Set", "Validation Set"), ("TrainSet", "ValSet")),
+        *(("train_images", "dev_images"), ("trainset", "valset"), ("data-train", "data-val")),
     ],
 )
 def test_validation_images_beside_training_images_are_marked(
@@ -86,13 +88,17 @@ def test_two_names_of_one_part_are_refused(tmp_path: Path) -> None:
 def test_names_of_parts_without_a_training_one_are_no_classes(tmp_path: Path) -> None:
     write_folder(tmp_path, tree_of("val/1.png", "test/1.png"))
     assert refusal(tmp_path) == (
-        "parts must have one of training images (train, training, trainval), "
+        "parts must have one of training images (train, training, trainval, trainset), "
         f"got test, val in {tmp_path}"
     )
 
 
 @pytest.mark.parametrize(
-    "tops", [("a", "b"), ("first", "second", "third"), ("val", "test"), ("train", "rest")]
+    "tops",
+    [
+        *(("a", "b"), ("first", "second", "third"), ("val", "test"), ("train", "rest")),
+        *(("a/a", "b/b"), ("train_a", "test_b")),
+    ],
 )
 def test_folders_that_look_like_parts_are_no_classes(tmp_path: Path, tops: tuple[str, ...]) -> None:
     write_folder(tmp_path, split_tree(*tops))
@@ -102,9 +108,24 @@ def test_folders_that_look_like_parts_are_no_classes(tmp_path: Path, tops: tuple
     else:
         assert message == (
             "class folders must not all hold the same folders, as parts do, got cat, dog in each "
-            f"of {', '.join(sorted(tops))} in {tmp_path}; parts are read by these names: train, "
-            "training or trainval; val, valid, validation, dev or eval; test or testing"
+            f"of {', '.join(sorted(top.split('/')[0] for top in tops))} in {tmp_path}; parts are "
+            "read by these names: train, training, trainval or trainset; val, valid, validation, "
+            "validate, valset, dev, eval or evaluation; test, testing or testset"
         )
+
+
+def test_a_folder_of_training_images_beside_others_is_to_be_given_alone(tmp_path: Path) -> None:
+    write_folder(tmp_path, split_tree("train") | tree_of("unlabeled/1.png"))
+    assert refusal(tmp_path) == (
+        "folders must all be classes, or all parts, got train with cat, dog inside beside "
+        f"unlabeled in {tmp_path}; give {tmp_path}/train alone"
+    )
+
+
+def test_classes_whose_names_have_the_word_of_a_part_are_classes(tmp_path: Path) -> None:
+    names = ("train_station", "test_tube", "training shoe", "eval", "test1", "test2")
+    write_folder(tmp_path, tree_of(*(f"{name}/1.png" for name in names)))
+    assert load(str(tmp_path), root=".").classes == tuple(sorted(names))
 
 
 def test_parts_inside_classes_are_refused(tmp_path: Path) -> None:

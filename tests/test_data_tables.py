@@ -40,6 +40,8 @@ WHOLE = [(10, "dog"), (20, "cat"), (30, "dog"), (40, "cat")]
         ("x.CSV", ROWS.replace("path,label", "Label Name,File Name").replace("path", "x")),
         ("x.tsv", ROWS.replace(",", "\t")),
         ("x.csv", ROWS.replace(",", ";").replace("\n", "\r\n")),
+        ("x.csv", ROWS.replace("\n", "\r")),
+        ("x.csv", ROWS.replace(",", " , ")),
         ("x.csv", b"\xef\xbb\xbf" + ROWS.encode()),
         ("x.csv", ROWS.encode("utf-16")),
         ("x.csv", ROWS.removeprefix("path,label\n")),
@@ -133,6 +135,10 @@ def test_a_table_without_test_images_says_so(tmp_path: Path) -> None:
             "category_name), got emotion, pixels, Usage in {path}",
         ),
         (
+            ROWS.replace("a.png", '"a.png'),
+            "table must be readable, got {path} (unexpected end of data)",
+        ),
+        (
             ROWS + "more,c.png,dog\n",
             "each row of a table must have 2 values, as the first has, got 3 in row 5 of {path}",
         ),
@@ -146,7 +152,7 @@ def test_a_table_without_test_images_says_so(tmp_path: Path) -> None:
             "file); bad_images=skip leaves such out",
         ),
         (
-            ROWS.replace("b.png,cat", "b.png,"),
+            ROWS.replace("b.png,cat", "b.png,NaN"),
             "each row of a table must have a label, got 1 without (row 1) in {path}; "
             "bad_images=skip leaves such out",
         ),
@@ -156,8 +162,9 @@ def test_a_table_without_test_images_says_so(tmp_path: Path) -> None:
         ),
         (
             SPLITS.replace("VALID", "fold3").replace("Train", "train"),
-            "parts must have these names: train, training or trainval; val, valid, validation, dev "
-            "or eval; test or testing, got fold3 in {path}",
+            "parts must have these names: train, training, trainval or trainset; val, valid, "
+            "validation, validate, valset, dev, eval or evaluation; test, testing or testset, got "
+            "fold3 in {path}",
         ),
         (SPLITS, "training images must have one name, got Train and train in {path}"),
         (

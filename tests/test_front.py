@@ -70,7 +70,7 @@ def test_objectives_that_are_no_numeric_columns_are_refused():
             ParetoFront.from_rows([], (("child_accuracy", "max"), (name, "min")))
     with pytest.raises(ValueError, match=r"^objectives must be two or more, got \[\('flops', 'mi"):
         ParetoFront.from_rows([], (("flops", "min"),))
-    with pytest.raises(ValueError, match=r"^mode of an objective must be max or min, got 'up'"):
+    with pytest.raises(ValueError, match=r"^mode of an objective must be max or min, got 'up'$"):
         ParetoFront.from_rows([], (("flops", "min"), ("accuracy", "up")))
     same = {"child_accuracy": "max", "flops": "min"}
     assert ParetoFront.from_rows([], same).objectives == tuple(same.items())

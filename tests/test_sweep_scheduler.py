@@ -91,7 +91,7 @@ AB = {"metrics": ["a", "b"]}
         (AB, "modes must be max or min for each of 2 metrics, got None"),
         (
             {"metrics": {"a": "min", "b": "least"}},
-            "objectives must be pairs of a name and max or min",
+            "mode of an objective must be max or min, got 'least'",
         ),
         (
             {"metrics": {"a": "min", "b": "min"}, "modes": ["min", "min"]},
@@ -128,7 +128,7 @@ def test_tunes_own_metric_and_mode_may_be_one_of_the_objectives():
         with pytest.raises(
             ValueError,
             match=rf"metric must be one of the objectives child_accuracy \(max\), flops \(min\), "
-            rf"got {metric!r} \({mode}\)",
+            rf"got {metric!r} \({mode!r}\)",
         ):
             to.set_search_properties(metric, mode)
 

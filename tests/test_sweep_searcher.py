@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from ray import tune
 
 from snas_tune.stopping import Outcome, widest_gap
-from snas_tune.sweep import sampler
-from snas_tune.sweep import searcher as searcher_room
-from snas_tune.sweep.searcher import SEARCHERS, BatchedOptuna, ParetoSearch, make_searcher
+from snas_tune.sweep import sampler, two_objectives
+from snas_tune.sweep.searcher import BatchedOptuna, ParetoSearch, make_searcher
+from snas_tune.sweep.settings import SEARCHERS
 
 LOW, HIGH = math.log(0.01), math.log(100)
 SPACE = {
@@ -214,7 +214,7 @@ def test_the_sampler_is_optunas_own_until_it_has_many_trials(monkeypatch):
     monkeypatch.setattr(sampler, "KEPT", 30)
     fewer = proposals(60, make())
     monkeypatch.setitem(
-        searcher_room.SAMPLERS, "tpe", lambda seed: optuna.samplers.TPESampler(seed=seed)
+        two_objectives.SAMPLERS, "tpe", lambda seed: optuna.samplers.TPESampler(seed=seed)
     )
     assert ours == proposals(60, make())
     assert fewer[:41] == ours[:41]

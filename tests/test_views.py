@@ -239,6 +239,7 @@ def test_no_exception_of_a_view_ends_a_sweep(
         request.getfixturevalue("no_pictures")
     monkeypatch.setattr(owner, name, fail)
     driver = SweepDriver(4, space={"penalty_strength": tune.loguniform(0.1, 10)})
+    driver.on_step_begin(0, trials)
     run(driver, trials[:2], settled=False)
     driver.on_trial_start(0, trials, trials[2])
     trials[2].error_file = None
@@ -255,6 +256,7 @@ def test_every_method_of_the_callback_was_walked():
     heard = {name for name in dir(tune.Callback) if name.startswith("on_")}
     own = {name for name in vars(SweepDriver) if name in heard}
     assert own == {
+        "on_step_begin",
         "on_trial_start",
         "on_trial_result",
         "on_trial_save",

@@ -77,6 +77,7 @@ FLAGS = {
         "max_mflops": "checked later",
         "pick": "checked later",
         "epochs": "whole",
+        "learning_rate": "positive",
         "drop_path": "share",
         "data_root": "checked later",
         "device": "checked later",

@@ -70,6 +70,10 @@ def check_sizes(largest: int, total: int, most: int) -> None:
         raise ValueError(f"the files in it must have at most {most} bytes, got {total}")
 
 
+class TooLargeError(tarfile.TarError):
+    """Of a tar file; a ``ReadError`` would let ``tarfile`` try other compressions."""
+
+
 class Header(tarfile.TarInfo):
     """A member's header. ``tarfile`` alone takes one that is broken for the end of the archive."""
 
@@ -78,7 +82,7 @@ class Header(tarfile.TarInfo):
         """As of ``tarfile``, whose next step is to read all notes on a file."""
         header = super().frombuf(buf, encoding, errors)
         if header.type in NOTES and header.size > MOST_NAME:
-            raise tarfile.ReadError(
+            raise TooLargeError(
                 f"a name in it must have at most {MOST_NAME} bytes, got {header.size}"
             )
         return header
@@ -88,7 +92,8 @@ class Header(tarfile.TarInfo):
         """The next header.
 
         Raises:
-            tarfile.ReadError: it is broken, or the files so far are larger than images are.
+            tarfile.ReadError: it is broken.
+            TooLargeError: the files so far are larger than images are.
         """
         try:
             header = super().fromtarfile(tar)
@@ -111,12 +116,12 @@ class Tar(tarfile.TarFile):
         """Count a member.
 
         Raises:
-            tarfile.ReadError: there are too many, or they are too large.
+            TooLargeError: there are too many, or they are too large.
         """
         self.total, self.count = self.total + header.size, self.count + 1
         try:
             check_sizes(header.size, self.total, most_bytes(Path(str(self.name))))
         except ValueError as error:
-            raise tarfile.ReadError(first_line(error)) from error
+            raise TooLargeError(first_line(error)) from error
         if self.count > MOST_FILES:
-            raise tarfile.ReadError(f"it must have at most {MOST_FILES} files")
+            raise TooLargeError(f"it must have at most {MOST_FILES} files")

@@ -26,7 +26,7 @@ LABELS = ("label", "class", "target", "category", "label_name", "class_name", "c
 """Names of a column of labels, also in the plural; the first that is there counts."""
 
 SPLITS = ("split", "subset", "set", "partition", "part", "phase", "usage", "data_set")
-"""Names of a column of parts; read if all its values are names of parts, ``split`` always."""
+"""Names of a column of parts; read if a value is the name of a part, ``split`` always."""
 
 DELIMITERS = (",", ";", "\t", "|")
 
@@ -121,15 +121,20 @@ def _splits(name: str, values: list[str | None] | None) -> list[str | None] | No
     """A column of parts, unless it is one by chance."""
     if values is None or name.strip().lower() == "split":
         return values
-    return values if all(value is not None and part_of(value) for value in values) else None
+    return values if any(value is not None and part_of(value) for value in values) else None
 
 
 def _text(path: Path) -> Columns:
     text = _decoded(path.read_bytes())
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     top = text.split("\n", 1)[0]
     tabs = ending(path.name) == ".tsv"
     delimiter = "\t" if tabs else max(DELIMITERS, key=top.count)
-    rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if any(row)]
+    rows = [
+        [value.strip() for value in row]
+        for row in csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
+    ]
+    rows = [row for row in rows if any(row)]
     if not rows:
         raise ValueError(f"table must have rows, got none in {shown(path)}")
     names = rows[0]
@@ -162,7 +167,12 @@ def _decoded(content: bytes) -> str:
 
 
 def _column(rows: Sequence[Sequence[str]], i: int) -> list[str | None]:
-    return [(row[i].strip() or None) if i < len(row) else None for row in rows]
+    return [_given(row[i]) if i < len(row) else None for row in rows]
+
+
+def _given(value: str) -> str | None:
+    """A value of a table; None where it is empty, or the ``nan`` that pandas makes of this."""
+    return None if value.lower() in ("", "nan") else value
 
 
 def _parquet(path: Path) -> Columns:
@@ -210,7 +220,7 @@ def _value(value: Any, path: Path) -> str | None:
         raise ValueError(
             f"label must be one text or number, got {type(value).__name__} in {shown(path)}"
         )
-    return str(value).strip() or None
+    return _given(str(value).strip())
 
 
 def _listed_classes(metadata: Mapping[bytes, bytes] | None, column: str) -> tuple[str, ...] | None:

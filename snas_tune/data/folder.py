@@ -26,11 +26,11 @@ class Folder:
     def check(self, request: Request) -> None:
         """List the images and decode the first one of each class; all of them if one is bad."""
         tree, broken = self._listed(request)
-        refuse_bad(broken, request)
         rows = np.unique(tree.labels, return_index=True)[1]
         checked = replace(request, bad_images="skip")
-        if _gather(self.path, [tree.files[row] for row in rows], checked).bad:
-            refuse_bad(_gather(self.path, tree.files, checked).bad, request)
+        bad = _gather(self.path, [tree.files[row] for row in rows], checked, broken).bad
+        if bad and request.bad_images == "error":
+            refuse_bad(_gather(self.path, tree.files, checked, broken).bad, request)
 
     def files(self, request: Request) -> list[Path]:
         """The image files."""

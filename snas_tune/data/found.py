@@ -19,7 +19,7 @@ UNREADABLE = "unreadable"
 HIDDEN = "hidden"
 """Hidden files and those of systems and archivers, such as ``Thumbs.db`` and ``__MACOSX``."""
 
-OUTSIDE = "outside"
+OUTSIDE = "outside the archive"
 """Names in an archive that lead out of it: absolute ones, and those with ``..``."""
 
 REPEATED = "named twice"
@@ -155,6 +155,12 @@ def left_out(names: Mapping[str, Iterable[str]]) -> dict[str, LeftOut]:
         if listed:
             found[kind] = LeftOut(len(listed), tuple(map(shown, listed[:EXAMPLES])))
     return found
+
+
+def few(names: Iterable[str]) -> str:
+    """The first few of some names on one line, and how many more there are."""
+    every = sorted(names)
+    return few_of(LeftOut(len(every), tuple(map(shown, every[:EXAMPLES]))))
 
 
 def few_of(one: LeftOut) -> str:

@@ -33,6 +33,11 @@ def is_saved(folder: Path) -> bool:
     return one or (folder / "dataset_dict.json").is_file()
 
 
+def is_of_library(value: Any) -> bool:
+    """Whether a value is a data set of the library, or several by their splits."""
+    return type(value).__module__.split(".")[0] == "datasets"
+
+
 @dataclass(frozen=True, slots=True)
 class Hub:
     """The source of one data set: images and labels by its own features, parts by their names.
@@ -43,6 +48,9 @@ class Hub:
 
     spec: str
     """``hf:...``, or the path of a saved data set."""
+
+    given: Any = None
+    """The data set itself, as a function of the user's returns it."""
 
     def check(self, request: Request) -> None:
         """Look for the library, and read the features of a saved data set."""
@@ -80,11 +88,16 @@ class Hub:
     def _parts(self, library: ModuleType) -> Parts:
         """The splits by name; one that has no name is called ``train``."""
         with self._readable():
-            if self.spec.startswith(PREFIX):
+            if self.given is not None:
+                found = self.given
+            elif self.spec.startswith(PREFIX):
                 found = library.load_dataset(*self.spec.removeprefix(PREFIX).split(":", 1))
             else:
                 found = library.load_from_disk(self.spec)
-            return dict(found) if isinstance(found, Mapping) else {"train": found}
+            parts = dict(found) if isinstance(found, Mapping) else {"train": found}
+            if not all(hasattr(data, "__len__") for data in parts.values()):
+                raise TypeError("a stream, which has no length")
+            return parts
 
     @contextmanager
     def _readable(self) -> Iterator[None]:

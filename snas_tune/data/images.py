@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from snas_tune.checks import COUNT, MOST_CHANNELS, TITLE, Check, check_fields, is_instance
 from snas_tune.data.depth import BYTE, Depth, bits_of
@@ -172,6 +172,8 @@ def open_image(
                 image.load()
                 ImageOps.exif_transpose(image, in_place=True)
             return image
+    except UnidentifiedImageError as error:
+        raise ValueError(f"{READABLE}, got {shown(name)} (of no kind that Pillow reads)") from error
     except Exception as error:  # Pillow's decoders raise whatever their parsing trips over
         raise ValueError(f"{READABLE}, got {shown(name)} ({first_line(error)})") from error
 

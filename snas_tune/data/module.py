@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from PIL import Image
 from snas_tune.data.collect import with_found
 from snas_tune.data.found import UNREADABLE
 from snas_tune.data.gather import fit_arrays, gather
+from snas_tune.data.hub import Hub, is_of_library
 from snas_tune.data.images import (
     COLOURS,
     ImageSet,
@@ -80,8 +81,9 @@ class ModuleFunction:
     It is called with ``train=True`` or ``train=False`` if it has such an argument, else without
     one. It returns a map-style data set of ``(image, label)`` pairs, as torch's are, or a tuple of
     two arrays: images of shape (N, H, W), (N, H, W, C) or (N, C, H, W), and labels. It may also
-    return two of these at once, ``(training, test)``; without an argument ``train`` there are test
-    images only then. Class names are the data set's ``classes`` if it has them, else the numbers
+    return two of these at once, ``(training, test)``, or a data set of Hugging Face's library.
+    Without an argument ``train`` there are test images only if it returns both. Class names are
+    the data set's ``classes`` if it has them, else the numbers
     from 0 to the largest label, as text; a number without images stays a class, and the record of
     what was found names it.
 
@@ -112,6 +114,9 @@ class ModuleFunction:
             arguments = self._arguments(function, request)
             with _refused(f"{self.spec} must give images"):
                 returned = function(**arguments)
+            if is_of_library(returned):
+                alone = replace(request, train=True) if arguments else request
+                return Hub(self.spec, returned).read(alone)
             if _is_two_sets(returned):
                 returned = returned[0 if request.train else 1]
             elif not request.train and not arguments:

@@ -25,6 +25,7 @@ from snas_tune.data.module import FORM, ModuleFunction
 from snas_tune.data.progress import Progress, StderrProgress, silent
 from snas_tune.data.request import Form, Request, Source, answer
 from snas_tune.data.table import Table, is_table, table_of
+from snas_tune.files import first_line
 from snas_tune.setting_checks import SETTINGS
 from snas_tune.text_checks import PATH, TEXT_PATH
 
@@ -87,11 +88,8 @@ def resolve(
         return sources[spec]
     if spec.startswith(PREFIX):
         return Hub(spec)
-    for path in (Path(spec).expanduser(), Path(root) / spec):
-        if path.is_dir():
-            return _folder(path)
-        if path.is_file():
-            return _file(path)
+    if (there := _place(spec, root)) is not None:
+        return there
     if FORM.fullmatch(spec):
         return ModuleFunction(spec)
     for kind, known in (("archive", is_archive), ("table", is_table)):
@@ -102,7 +100,7 @@ def resolve(
     raise ValueError(
         f"data must be a known name ({', '.join(sources)}), an existing folder or archive of class "
         f"folders or table of paths and labels, here or in {root}, module:function or hf:name, "
-        f"got {spec!r}, which is none of these"
+        f"got {shown(spec)}, which is none of these"
     )
 
 
@@ -202,6 +200,21 @@ def _read(request: Request, cache_dir: str | Path | None) -> ImageSet:
     else:
         images = through_cache(source, request, Path(cache_dir).expanduser())
     return with_found(images, request)
+
+
+def _place(spec: str, root: str | Path) -> Source | None:
+    """The source of the folder or file that lies at a path; None where nothing does."""
+    try:
+        for path in (Path(spec).expanduser(), Path(root) / spec):
+            if path.is_dir():
+                return _folder(path)
+            if path.is_file():
+                return _file(path)
+    except (OSError, RuntimeError) as error:  # the latter of a home that nobody has
+        raise ValueError(
+            f"data must be readable, got {shown(spec)} ({first_line(error)})"
+        ) from error
+    return None
 
 
 def _folder(path: Path) -> Source:

@@ -56,13 +56,13 @@ class Table:
         """Look for every image, and decode the first one of each class; all if one is bad."""
         columns = read_columns(self.path)
         rows = self._rows(columns, request)
-        refuse_bad(rows.bad, request)
         if columns.inside:
             return
         first = np.unique(rows.chosen.labels, return_index=True)[1]
         checked = replace(request, bad_images="skip")
-        if _gather([rows.places[i] for i in first], checked).bad:
-            refuse_bad(_gather(rows.places, checked).bad, request)
+        bad = _gather([rows.places[i] for i in first], checked, rows.bad).bad
+        if bad and request.bad_images == "error":
+            refuse_bad(_gather(rows.places, checked, rows.bad).bad, request)
 
     def files(self, request: Request) -> list[Path]:
         """The table and the images."""

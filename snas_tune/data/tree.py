@@ -21,22 +21,10 @@ from snas_tune.data.entries import (
     parts_of,
     sort_out,
 )
-from snas_tune.data.found import EXAMPLES, UNLABELLED, LeftOut, left_out, shown
+from snas_tune.data.found import UNLABELLED, LeftOut, few, left_out, shown
 from snas_tune.data.images import Flags, Labels, require_classes
-from snas_tune.data.parts import (
-    NAMES,
-    NUMBER,
-    TEST,
-    TRAINING,
-    VALIDATION,
-    known_names,
-    part_of,
-    parts_among,
-)
+from snas_tune.data.parts import TEST, TRAINING, VALIDATION, parts_among, refuse_lookalikes
 from snas_tune.data.request import NoTestImages
-
-MOST_SPLITS = 10
-"""More folders than these that hold the same subfolders are classes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -155,10 +143,8 @@ class _Names:
     def _parts(self) -> dict[str, Parts]:
         """The folder of the class folders of each part; of all of them where there are no parts."""
         tops = self.below[self.base]
-        named = parts_among(tops, self._path(self.base)) if _has_training(tops) else {}
-        if len(named) < 2 and len(tops) != 1:
-            named = {}
-        if not named:
+        named = parts_among(tops, self._path(self.base)) if len(tops) > 1 else {}
+        if len(named) < 2 or TRAINING not in named:
             return {TRAINING: self.base}
         found = {part: self._descend((*self.base, name)) for part, name in named.items()}
         classes = self._names(found[TRAINING])
@@ -183,8 +169,12 @@ class _Names:
             ValueError: see :func:`grow`.
         """
         training = self.parts[TRAINING]
-        refuse_parts(self.below[training], self._path(training))
-        self._refuse_alike(training)
+        tops = {name: self._descend((*training, name)) for name in self.below[training]}
+        refuse_lookalikes(
+            {name: self._names(folder) for name, folder in tops.items()},
+            {name for name, folder in tops.items() if folder in self.direct},
+            self._path(training),
+        )
         classes = self._names(training)
         if not classes:
             raise ValueError(self._without_classes(training))
@@ -198,24 +188,9 @@ class _Names:
         if extra := self._names(folder) - set(classes):
             raise ValueError(
                 f"{part} classes must be among the training classes, "
-                f"got {_few(extra)} in {self._path(folder)}"
+                f"got {few(extra)} in {self._path(folder)}"
             )
         self._refuse_empty(folder)
-
-    def _refuse_alike(self, training: Parts) -> None:
-        """Refuse would-be classes that hold the same subfolders, as parts do."""
-        tops = sorted(self.below[training])
-        if len(tops) < 2 or any((*training, name) in self.direct for name in tops):
-            return
-        inside = [self._names((*training, name)) for name in tops]
-        common, union = set.intersection(*inside), set.union(*inside)
-        parted = {TRAINING, TEST} <= {part_of(name) for name in common}
-        if parted or (2 <= len(common) >= len(union) / 2 and len(tops) <= MOST_SPLITS):
-            raise ValueError(
-                f"class folders must not all hold the same folders, as parts do, got "
-                f"{_few(common)} in each of {_few(tops)} in {self._path(training)}; parts are read "
-                f"by these names: {known_names()}"
-            )
 
     def _refuse_empty(self, folder: Parts) -> None:
         filled = {parts[len(folder)] for parts in self._inside(folder)}
@@ -224,7 +199,7 @@ class _Names:
             return
         self._refuse_detection()
         noun = "class folder" if len(empty) == 1 else "each class folder"
-        places = _few([self._path((*folder, name)) for name in empty])
+        places = few([self._path((*folder, name)) for name in empty])
         raise ValueError(f"{noun} must hold at least one image, got none in {places}{self._but()}")
 
     def _refuse_detection(self) -> None:
@@ -242,7 +217,7 @@ class _Names:
         if folder not in self.direct:
             return f"data must have at least two classes, got no images in {place}{self._but()}"
         tables = [name for name in self.files if ending(name[-1]) in TABLES]
-        found = f" ({_few(['/'.join(name) for name in tables])})" if tables else ""
+        found = f" ({few(['/'.join(name) for name in tables])})" if tables else ""
         return (
             "images must be in one folder for each class, or in a table of paths and labels"
             f"{found}, got images without a class in {place}"
@@ -301,32 +276,7 @@ def composed(name: str) -> str:
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
-def refuse_parts(names: Iterable[str], where: object) -> None:
-    """Refuse names of parts as names of classes, where there are no others.
-
-    Raises:
-        ValueError: all of two names or more stand for parts.
-    """
-    every = sorted(names)
-    if len(every) > 1 and all(part_of(name) for name in every):
-        raise ValueError(
-            f"parts must have one of training images ({', '.join(NAMES[TRAINING])}), "
-            f"got {_few(every)} in {where}"
-        )
-
-
-def _has_training(names: Iterable[str]) -> bool:
-    return any(part_of(NUMBER.sub("", name)) == TRAINING for name in names)
-
-
 def _groups(names: Iterable[str], key: Callable[[str], str]) -> list[tuple[str, int]]:
     """The keys that two names or more have, with the number of those."""
     counts = Counter(map(key, names))
     return [(name, count) for name, count in sorted(counts.items()) if count > 1]
-
-
-def _few(names: Iterable[str]) -> str:
-    """The first few names on one line, and how many more there are."""
-    every = sorted(names)
-    more = f" and {len(every) - EXAMPLES} more" if len(every) > EXAMPLES else ""
-    return ", ".join(map(shown, every[:EXAMPLES])) + more

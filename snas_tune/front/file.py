@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -71,6 +72,20 @@ class FrontFile:
             self._table, self._keys = merged_rows(self._table, self._keys, self._newer)
             self._newer = {}
         return self._table
+
+    def row(self, trial: str, epoch: int) -> dict[str, Any] | None:
+        """A copy of one row, as this process knows it; ``None`` if there is none.
+
+        Its cost hardly depends on how many there are.
+        """
+        key = trial, epoch
+        if key in self._newer:
+            return {**self._newer[key]}
+        place = bisect_left(self._keys, key)
+        if place == len(self._keys) or self._keys[place] != key:
+            return None
+        found: dict[str, Any] = self._table.slice(place, 1).to_pylist()[0]
+        return found
 
     def read(self) -> pa.Table:
         """The rows of the file now: a table of :data:`SCHEMA`, empty when there is no file.

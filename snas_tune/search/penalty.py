@@ -20,6 +20,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from snas_tune.config import SearchConfig
 from snas_tune.search.sampling import concrete_log_density
 from snas_tune.space.cost import Cost
 from snas_tune.space.space import Space
@@ -41,6 +42,18 @@ def smallest_child(space: Space, flops: Cost) -> float:
     return min(
         space.child_cost("flops", space.live(space.derive(picks))) for picks in (cheapest, *same)
     )
+
+
+def target_penalty(config: SearchConfig, space: Space, flops: Cost) -> TargetPenalty:
+    """The constraint form that a config with ``target_flops`` asks for.
+
+    Raises:
+        ValueError: as :class:`TargetPenalty`.
+    """
+    assert config.target_flops is not None
+    least = smallest_child(space, flops)
+    strength, gradient = config.penalty_strength, config.penalty_gradient
+    return TargetPenalty(strength, gradient, flops, config.target_flops, least)
 
 
 class Penalty:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -25,10 +25,10 @@ from snas_tune.search.images import (
 from snas_tune.search.kept import check_child
 from snas_tune.search.methods.method import Batch, StepResult, Task
 from snas_tune.search.methods.table import build_method, method_class
-from snas_tune.search.penalty import Penalty, TargetPenalty, smallest_child
+from snas_tune.search.penalty import Penalty, target_penalty
 from snas_tune.search.report import step_text, training_report
 from snas_tune.search.sampling import entropy_share
-from snas_tune.search.state import FORMAT, check_state, implementation_record, normalisation_record
+from snas_tune.search.state import FORMAT, check_state, implementation_record
 from snas_tune.space.choices import check_picks, one_hot
 from snas_tune.space.cost import COUNTED, Cost
 from snas_tune.space.space import ImageShape, Implementation, build_space
@@ -94,8 +94,7 @@ class Search:
         config = self.config
         strength, gradient = config.penalty_strength, config.penalty_gradient
         if config.target_flops is not None:
-            least = smallest_child(self.space, self.flops)
-            return TargetPenalty(strength, gradient, self.flops, config.target_flops, least)
+            return target_penalty(config, self.space, self.flops)
         if strength == 0:  # then options that cost nothing are fine
             return Penalty(0.0, torch.zeros_like(self.flops.prices("linear")), gradient)
         prices = self.space.prices(costs, weights, config.penalty_form)
@@ -320,7 +319,7 @@ class Search:
             "supernet": dict(self.supernet.named_tensors()),
             "method": self.method.state_dict(),
             "images": self.images,
-            "normalise": normalisation_record(self.data.normalise),
+            "normalise": asdict(self.data.normalise),
             "statistics": self.statistics,
         }
 

@@ -10,7 +10,6 @@ from torch import Tensor
 from snas_tune.checks import check_value, is_instance
 from snas_tune.config import SearchConfig
 from snas_tune.space.space import Implementation, Space
-from snas_tune.training.batches import Normalisation
 from snas_tune.training.runtime import Runtime
 
 FORMAT = 2
@@ -35,11 +34,6 @@ def implementation_record(implementation: Implementation, runtime: Runtime) -> d
         "channels_last": implementation.channels_last,
         "device": runtime.device.type,
     }
-
-
-def normalisation_record(normalise: Normalisation) -> dict[str, Tensor]:
-    """The normalisation of the images as a state holds it."""
-    return {"mean": normalise.mean, "deviation": normalise.deviation}
 
 
 def check_state(state: Mapping[str, Any], config: SearchConfig, space: Space) -> None:

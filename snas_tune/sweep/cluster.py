@@ -21,6 +21,7 @@ from snas_tune.arguments import checked
 from snas_tune.checks import COUNT, at_most
 from snas_tune.files import first_line
 from snas_tune.sweep.settings import MOST_CORES
+from snas_tune.sweep.watch import SweepLost
 from snas_tune.text_checks import ADDRESS
 
 PERIOD = "TUNE_GLOBAL_CHECKPOINT_S"
@@ -52,7 +53,8 @@ def quiet_ray(
         cpus: cores that a local one may use; all of them if not given.
 
     Raises:
-        ValueError: there is no cluster at the address, or Ray cannot start here.
+        ValueError: there is no cluster at the address, or Ray cannot write here.
+        SweepLost: Ray did not start for another reason.
     """
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # our own lines show progress
     os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "0")
@@ -70,16 +72,12 @@ def quiet_ray(
             options = {"address": "local", "num_cpus": cpus, "include_dashboard": False}
             options["_temp_dir"] = ray_folder()
             _own_token()
+            # The head of this Ray does not come back: what waits for it ends after this time.
+            os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "30")
         try:
             ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
-        except (OSError, RuntimeError, ValueError) as error:
-            if joined(address):
-                raise _no_cluster(address, error) from error
-            raise ValueError(
-                f"RAY_TMPDIR and HOME must be folders in which Ray can start, got "
-                f"{options['_temp_dir'] or _usual_folder()} and {os.environ.get('HOME')} "
-                f"({first_line(error)})"
-            ) from error
+        except Exception as error:  # Ray raises plain ones, too
+            raise _not_started(address, options, error) from error
         _leave_out_raylet_s_log()
     for name in NOISY:  # after init, which sets up Ray's loggers
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -171,6 +169,20 @@ def _check_reachable(address: str) -> None:
             socket.create_connection((match[1], int(match[2])), timeout=10).close()
         except (OSError, OverflowError) as error:
             raise _no_cluster(address, error) from error
+
+
+def _not_started(
+    address: str | None, options: Mapping[str, Any], error: Exception
+) -> ValueError | SweepLost:
+    if joined(address):
+        return _no_cluster(address, error)
+    if isinstance(error, OSError):
+        folder = options["_temp_dir"] or _usual_folder()
+        return ValueError(
+            f"RAY_TMPDIR and HOME must be folders in which Ray can start, got {folder} and "
+            f"{os.environ.get('HOME')} ({first_line(error)})"
+        )
+    return SweepLost(f"Ray did not start ({first_line(error)}); try the same command again")
 
 
 def _no_cluster(address: str | None, error: BaseException) -> ValueError:

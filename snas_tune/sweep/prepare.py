@@ -43,10 +43,10 @@ from snas_tune.sweep.machines import (
 )
 from snas_tune.sweep.packing import packing_line
 from snas_tune.sweep.recorded import recorded_images
-from snas_tune.sweep.sampler import check_searcher
 from snas_tune.sweep.scheduler import ParetoScheduler, make_scheduler
 from snas_tune.sweep.searcher import BatchedOptuna, ParetoSearch, make_searcher
 from snas_tune.sweep.settings import SweepSettings
+from snas_tune.sweep.two_objectives import check_searcher
 from snas_tune.text_checks import STORAGE
 from snas_tune.training.runtime import choose_device
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Callable
 from typing import Any
@@ -12,9 +11,7 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
-from snas_tune.checks import COUNT, POSITIVE, Check, at_most, check_value, choice, holds
 from snas_tune.front.dominance import nondominated
-from snas_tune.sweep.settings import MOST_TRIALS, SEARCHERS
 
 MOST = 250
 """Trials that the sampler looks at, at the most. So many proposals of a sweep are those of Optuna's
@@ -97,39 +94,3 @@ SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
     "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
 }
 """Optuna's multi-objective samplers by name."""
-
-
-WHOLE = Check(
-    lambda value: (
-        isinstance(value, (list, tuple))
-        and len(value) == 2
-        and isinstance(value[0], str)
-        and holds(POSITIVE.test, value[1])
-    ),
-    "the name of a result and its positive value at the end",
-)
-
-
-def check_searcher(searcher: str, concurrent: int | None) -> None:
-    """Refuse what :func:`make_searcher` cannot make.
-
-    Raises:
-        ValueError: the searcher is unknown or lacks a package, or ``concurrent`` is given and not a
-            positive integer.
-    """
-    check_value("searcher", searcher, choice(SEARCHERS))
-    if searcher == "gp" and importlib.util.find_spec("scipy") is None:
-        raise ValueError("searcher gp needs scipy (pip install scipy), got none")
-    if concurrent is not None:
-        check_value("concurrent", concurrent, COUNT, at_most(MOST_TRIALS))
-
-
-def check_sampler(sampler: str, concurrent: int) -> None:
-    """Refuse what a searcher cannot be made of; there must be a number of trials.
-
-    Raises:
-        ValueError: as :func:`check_searcher`.
-    """
-    check_value("sampler", sampler, choice(SAMPLERS))
-    check_value("concurrent", concurrent, COUNT)
-    check_searcher(sampler, concurrent)

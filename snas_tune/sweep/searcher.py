@@ -3,131 +3,22 @@
 from __future__ import annotations
 
 import math
-import pickle
-import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ray.tune.result import TRIAL_ID
-from ray.tune.search.optuna import OptunaSearch
 from ray.tune.search.sample import Domain, Float
 
-from snas_tune.checks import (
-    POSITIVE,
-    SEED,
-    TEXT,
-    WHOLE_SHARE,
-    check_value,
-)
-from snas_tune.files import first_line
+from snas_tune.checks import POSITIVE, TEXT, WHOLE_SHARE, check_value
 from snas_tune.front.dominance import signs
-from snas_tune.objective_checks import ROWS, check_objectives, check_own
 from snas_tune.results import EPOCH, OBJECTIVES
 from snas_tune.stopping import Outcome, widest_gap
 from snas_tune.sweep.reports import read_number
-from snas_tune.sweep.sampler import SAMPLERS, WHOLE, check_sampler, check_searcher
+from snas_tune.sweep.two_objectives import WHOLE, TwoObjectives, check_searcher
 
 
-class _Moved(pickle.Unpickler):
-    """Finds the classes that 0.1 pickled in its room ``schedule``."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        return super().find_class(module.replace("snas_tune.schedule", "snas_tune.stopping"), name)
-
-
-class _TwoObjectives(OptunaSearch):  # type: ignore[misc]  # Ray's classes are untyped here
-    """What both searchers have in common: objectives, first points, and trials without a value.
-
-    Trials whose last result is NaN, or that failed, are told as failed instead of being lost in a
-    warning.
-    """
-
-    def __init__(
-        self,
-        sampler: str,
-        concurrent: int,
-        seed: int,
-        points: Sequence[Mapping[str, Any]],
-        objectives: Sequence[tuple[str, str]],
-    ) -> None:
-        check_sampler(sampler, concurrent)
-        check_value("seed", seed, SEED)
-        check_value("points", points, ROWS)
-        self._objectives = check_objectives(objectives)
-        super().__init__(
-            metric=[name for name, _ in self._objectives],
-            mode=[mode for _, mode in self._objectives],
-            sampler=SAMPLERS[sampler](seed),
-            points_to_evaluate=[dict(point) for point in points] or None,
-        )
-        self._concurrent = concurrent
-        self._points_to_evaluate: list[dict[str, Any]]
-        self._refusal: str | None = None
-
-    def set_search_properties(
-        self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any
-    ) -> bool:
-        """Take the search space; a metric and mode of Tune's own must be one of the objectives.
-
-        Raises:
-            ValueError: they are not; or the searcher has a space, of another sweep.
-        """
-        check_own(self._objectives, metric, mode)
-        if self._space:
-            raise ValueError("searcher must be a new one for each sweep, got one that has a space")
-        taken: bool = super().set_search_properties(None, None, config, **spec)
-        return taken
-
-    def _ask(self, trial_id: str) -> dict[str, Any]:
-        if self._refusal is not None:
-            raise ValueError(self._refusal)
-        if not self._space:
-            return {}  # nothing varies, which Tune's own searcher refuses
-        config: dict[str, Any] = super().suggest(trial_id)
-        return config
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Read what ``save`` wrote, also of 0.1, whose classes were in another room.
-
-        What is asked for now counts: how many trials run at once, and first points behind those
-        that were there. Nothing is raised here, where Tune would go on without the trials that it
-        is restoring, and write that over its saved state. What is wrong ends the sweep at the next
-        proposal.
-        """
-        concurrent, points = self._concurrent, self._points_to_evaluate
-        try:
-            with Path(checkpoint_path).open("rb") as stream:
-                self.__dict__.update(_Moved(stream).load())
-        except Exception as error:  # a damaged pickle raises anything
-            self._refusal = (
-                f"searcher must go on from its state {checkpoint_path}, which cannot be read: "
-                f"{first_line(error)}"
-            )
-            sys.stderr.write(f"{self._refusal}\n")
-            return
-        self._concurrent = concurrent
-        known = len(self._points_to_evaluate)
-        if self._space and points[:known] == self._points_to_evaluate:
-            for point in points[known:]:
-                self._ot_study.enqueue_trial(point)
-            self._points_to_evaluate = points
-
-    def _values(self, result: Mapping[str, Any] | None, error: bool) -> list[float] | None:
-        """The objectives of a result; ``None`` if one is not known or not finite."""
-        known = result or {}
-        trial = known.get(TRIAL_ID)
-        values = [read_number(trial, name, known.get(name)) for name in self._metric]
-        finite = [value for value in values if value is not None and math.isfinite(value)]
-        return None if error or len(finite) < len(values) else finite
-
-    def _tell(self, trial_id: str, result: dict[str, Any] | None, failed: bool) -> None:
-        if self._space:
-            super().on_trial_complete(trial_id, None if failed else result, failed)
-
-
-class BatchedOptuna(_TwoObjectives):
+class BatchedOptuna(TwoObjectives):
     """Proposes trials in batches, and learns from a batch only when all of it has ended.
 
     Tune's own Optuna searcher learns in the order in which trials happen to end, so a sweep on two
@@ -187,7 +78,7 @@ class BatchedOptuna(_TwoObjectives):
         self._end_batch()
 
 
-class ParetoSearch(_TwoObjectives):
+class ParetoSearch(TwoObjectives):
     """Proposes trials where the front is thin, and elsewhere what one of Optuna's samplers likes.
 
     After the first points every proposal is, with probability ``gap_share``, the penalty strength

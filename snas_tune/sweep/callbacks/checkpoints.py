@@ -25,7 +25,6 @@ from pyarrow import fs
 from ray.tune.experiment import Trial
 from ray.tune.result import DONE
 
-from snas_tune.front import FILE_NAME, FrontFile, ParetoFront
 from snas_tune.front.running import joined
 from snas_tune.front.storage import STORAGE_ERRORS
 from snas_tune.results import EPOCH, OBJECTIVES
@@ -147,7 +146,7 @@ class KeptCheckpoints:
         for trial in trials:
             self._restored(trial, there)
         self._mark(trials)
-        rows = ParetoFront(FrontFile(f"{root}/{FILE_NAME}", store).table)
+        rows = self._front.read(first)
         for row in rows.front:
             self._members.add(row)
         for trial in trials:

@@ -168,6 +168,8 @@ class SweepDriver(TBXLoggerCallback):  # type: ignore[misc]  # Ray's classes are
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
         """Close the trial's run, and say why it failed."""
+        if self._owner.refused:
+            return
         self._end(trials, trial)
         self._show(lambda: say(f"trial {sweep_trial(trial).name} failed: {failure_of(trial)}"))
 

@@ -161,9 +161,7 @@ class SweepFront:
         for row in reversed(self._waiting):
             if (row["trial"], row[EPOCH]) == (name, epoch):
                 return row
-        table = self._opened(trial).table
-        rows = table.filter((pc.field("trial") == name) & (pc.field(EPOCH) == epoch)).to_pylist()
-        return rows[0] if rows else None
+        return self._opened(trial).row(name, epoch)
 
     @property
     def waits(self) -> bool:
