@@ -79,6 +79,7 @@ FLAGS = {
         "epochs": "whole",
         "learning_rate": "positive",
         "drop_path": "share",
+        "data": "checked later",
         "data_root": "checked later",
         "device": "checked later",
         "seed": "whole",

@@ -57,6 +57,7 @@ NOT_WALKED = {
         "front.RunningFront.add",
         "front.FrontFile.add",
         "front.FrontFile.append",
+        "front.FrontFile.row",
     ),
     "a form that users' own classes have": (
         "stopping.Rule",
@@ -72,7 +73,7 @@ NOT_WALKED = {
     ),
     "it says nothing, whatever it is told": ("data.silent",),
     "it shortens a text of a message": ("architecture.one_line",),
-    "an error": ("data.NoTestImages",),
+    "an error": ("data.NoTestImages", "sweep.SweepLost"),
 }
 """By reason, functions whose arguments no user gives. A name with a dot at its end stands for all
 methods of a class."""
