@@ -20,6 +20,7 @@ from ray import tune
 from snas_tune.config import SearchConfig
 from snas_tune.front import ParetoFront
 from snas_tune.search.checkpoint import load_search
+from snas_tune.search.search import Search
 from snas_tune.space.cell.genotype import Genotype
 from snas_tune.sweep import (
     SnasTrainable,
@@ -32,6 +33,7 @@ from snas_tune.sweep import (
 )
 from snas_tune.sweep.callbacks.front import SweepFront
 from snas_tune.sweep.callbacks.trials import SweepTrial
+from snas_tune.sweep.disk import checkpoint_bytes, disk_need
 from snas_tune.sweep.trainable import FAILURE
 from snas_tune.training.diverged import Diverged
 
@@ -89,12 +91,23 @@ def test_the_same_seed_gives_the_same_front_file(swept, local_ray, tmp_path):
 
 
 def test_a_rows_checkpoint_gives_that_rows_child(swept):
-    row = max(swept.front.rows, key=lambda row: (row["epoch"], row["child_accuracy"]))
+    row = max(swept.front.front, key=lambda row: row["child_accuracy"])
     search = load_search(Path(swept.path, row["checkpoint"]))
     assert search.epoch == row["epoch"]
     child = search.child(Genotype.from_json(row["architecture"]))
     assert search.child_accuracy(child) == row["child_accuracy"]
     assert sum(p.numel() for p in child.parameters()) == row["params"]
+
+
+def test_a_sweep_keeps_the_checkpoints_of_its_front_and_takes_no_more_disk_than_it_said(swept):
+    named = {row["checkpoint"] for row in swept.front.front}
+    there = {str(p.relative_to(swept.path)) for p in Path(swept.path).glob("*/checkpoint_*")}
+    assert {row["checkpoint"] for row in swept.front.rows} - {None} == named == there
+    config = SearchConfig(**{**TINY, "epochs": 2})
+    asked = SweepSettings(name="first", trials=4, concurrent=2)
+    need = disk_need(asked, config, checkpoint_bytes(Search(config)))
+    size = sum(path.stat().st_size for path in Path(swept.path).rglob("*") if path.is_file())
+    assert size <= need.total <= 8 * size  # most of that is room for pictures
 
 
 def test_tensorboard_has_scalars_hparams_images_and_the_table(swept):
@@ -188,7 +201,8 @@ def test_if_all_trials_fail_the_front_is_empty_and_only_our_own_lines_are_printe
     assert result.exit_status == 1
     assert result.problems[-1] == "2 of 2 trials failed"
     assert not logging.getLogger("ray.tune.tune").isEnabledFor(logging.ERROR)
-    memory, *lines = capfd.readouterr().err.splitlines()
+    _, disk, memory, *lines = capfd.readouterr().err.splitlines()
+    assert re.match(r"disk: at most \S+ MiB in ", disk)
     assert re.match(r"memory: about \S+ GiB a trial; 2 fit on this machine", memory)
     assert len(lines) == 2
     for line in lines:  # with the reason, at once
