@@ -7,6 +7,7 @@ import logging
 import math
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -44,6 +45,9 @@ def tiny_space(**changes):
     return sweep_space(**{**TINY, "epochs": 2, **changes})
 
 
+ASKED = SweepSettings(name="first", trials=4, searcher="tpe", rule="fifo")
+
+
 @pytest.fixture(scope="module")
 def local_ray():
     quiet_ray(cpus=2)
@@ -54,12 +58,7 @@ def local_ray():
 @pytest.fixture(scope="module")
 def swept(local_ray, tmp_path_factory):
     storage = tmp_path_factory.mktemp("sweep")
-    return run_sweep(
-        tiny_space(),
-        SweepSettings(
-            name="first", storage_path=str(storage), trials=4, searcher="tpe", rule="fifo"
-        ),
-    )
+    return run_sweep(tiny_space(), replace(ASKED, storage_path=str(storage)))
 
 
 def test_every_child_of_every_trial_is_in_the_front_file(swept):
@@ -104,8 +103,7 @@ def test_a_sweep_keeps_the_checkpoints_of_its_front_and_takes_no_more_disk_than_
     there = {str(p.relative_to(swept.path)) for p in Path(swept.path).glob("*/checkpoint_*")}
     assert {row["checkpoint"] for row in swept.front.rows} - {None} == named == there
     config = SearchConfig(**{**TINY, "epochs": 2})
-    asked = SweepSettings(name="first", trials=4, concurrent=2)
-    need = disk_need(asked, config, checkpoint_bytes(Search(config)))
+    need = disk_need(replace(ASKED, concurrent=2), config, checkpoint_bytes(Search(config)))
     size = sum(path.stat().st_size for path in Path(swept.path).rglob("*") if path.is_file())
     assert size <= need.total <= 8 * size  # most of that is room for pictures
 
@@ -201,8 +199,9 @@ def test_if_all_trials_fail_the_front_is_empty_and_only_our_own_lines_are_printe
     assert result.exit_status == 1
     assert result.problems[-1] == "2 of 2 trials failed"
     assert not logging.getLogger("ray.tune.tune").isEnabledFor(logging.ERROR)
-    _, disk, memory, *lines = capfd.readouterr().err.splitlines()
-    assert re.match(r"disk: at most \S+ MiB in ", disk)
+    data, disk, memory, *lines = capfd.readouterr().err.splitlines()
+    assert data.startswith("data: 120 of 1,442 images (limit_images=120) of 10 classes (smallest ")
+    assert disk.startswith("disk: at most ")
     assert re.match(r"memory: about \S+ GiB a trial; 2 fit on this machine", memory)
     assert len(lines) == 2
     for line in lines:  # with the reason, at once
