@@ -30,10 +30,7 @@ SHORT_OPS = {
 """How a summary calls an op: the kind, and the width of its kernel."""
 
 
-A_CELL = (
-    is_instance(Cell),
-    Check(lambda cell: cell.nodes >= 1, "a cell with an intermediate node or more"),
-)
+A_CELL = is_instance(Cell)
 PART = Check(lambda value: value in ("", "normal", "reduction"), "normal, reduction or empty")
 
 

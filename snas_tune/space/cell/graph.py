@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from snas_tune.checks import COUNT_OR_ZERO, TEXT, Check, check_fields
+from snas_tune.checks import COUNT_OR_ZERO, Check, check_fields, is_instance
 
 NONE = "none"
 """The op that drops its edge. It takes part in the search and never in a genotype."""
@@ -36,7 +36,7 @@ A_NODE = Check(
 class Edge:
     """One op between two nodes of a cell."""
 
-    op: Annotated[str, TEXT]
+    op: Annotated[str, is_instance(str, words="the name of an op")]
     source: Annotated[int, A_NODE]
     target: Annotated[int, A_NODE]
 
