@@ -245,7 +245,7 @@ def test_picks_are_a_value_of_texts():
     assert len({TOY, Picks("toy", dict(TOY.picks)), Picks("toy", ())}) == 2
     with pytest.raises(ValueError, match="must have different names, got 'a' twice"):
         Picks("toy", (("a", "1"), ("a", "2")))
-    with pytest.raises(TypeError, match="must be texts, got 3"):
+    with pytest.raises(ValueError, match="must be texts, got 3"):
         Picks("toy", {"kernel": 3})
 
 
