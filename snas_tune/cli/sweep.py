@@ -18,7 +18,7 @@ from tyro.conf import UseAppendAction, arg
 from snas_tune.checks import POSITIVE, check_value
 from snas_tune.cli.exits import end
 from snas_tune.cli.flags import Flag, Flags, defaults_of, flag, flags_of
-from snas_tune.cli.recipe import RANGES, Recipe, read_recipe, recipe_text
+from snas_tune.cli.recipe import RANGES, Recipe, check_ranges, read_recipe, recipe_text
 from snas_tune.cli.usage import parse_known
 from snas_tune.config import SearchConfig
 from snas_tune.sweep.settings import ALL, RECIPE, SweepSettings
@@ -85,6 +85,7 @@ def sweep_command(words: Sequence[str]) -> tuple[Any, Any]:
     """
     sources = parse_known(Sources, words)
     recipe = read_recipe(sources.preset, sources.config, sources.set)
+    check_ranges(recipe.search)
     fields = [
         *_own_flags(recipe),
         *flags_of(SearchConfig, OF_SEARCH, defaults=recipe.search),
