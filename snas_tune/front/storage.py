@@ -91,12 +91,16 @@ def check_writable(
 
 
 def replace_file(
-    filesystem: fs.FileSystem, path: str, content: bytes, *, to_disk: bool = True
+    filesystem: fs.FileSystem,
+    path: str,
+    content: bytes,
+    *,
+    to_disk: bool = True,
+    alone: bool = True,
 ) -> None:
     """Replace a file so that a reader sees the old content or the new one, never a part.
 
-    On a local file system :func:`snas_tune.files.write_whole` does it, for one writer at a time. An
-    object store shows an object only when its put is complete, so there it is written directly.
+    On a local file system :func:`snas_tune.files.write_whole` does it. An object store shows an object only when its put is complete, so there it is written directly.
     Missing directories are created.
 
     Args:
@@ -105,9 +109,10 @@ def replace_file(
         content: the whole file.
         to_disk: wait until a local disk has it. Without, the content survives the death of any
             process, but not the death of the machine.
+        alone: no other process writes this file at the same time; see ``write_whole``.
     """
     if isinstance(filesystem, fs.LocalFileSystem):
-        write_whole(Path(path), content, to_disk=to_disk, alone=True)
+        write_whole(Path(path), content, to_disk=to_disk, alone=alone)
         return
     parent = path.rpartition("/")[0]
     if parent and filesystem.type_name not in OBJECT_STORES:

@@ -239,4 +239,4 @@ def _read_owner(place: Place) -> Owner | None:
 def _write_owner(place: Place, owner: Owner) -> None:
     store, inside = place
     content = json.dumps(asdict(owner)).encode()
-    replace_file(store, f"{inside}/{OWNER}", content, to_disk=False)
+    replace_file(store, f"{inside}/{OWNER}", content, to_disk=False, alone=False)
