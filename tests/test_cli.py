@@ -135,7 +135,7 @@ WRONG = [
     (("sweep", "--set", "cells=two"), "cells must be a whole number, 3 or more, got 'two'"),
     (("sweep", "--partial-channels", "3"), "channels must be a multiple of partial_channels, "),
     (("sweep", "--penalty", "2", "1"), "range of penalty_strength must be positive and ascending"),
-    (("sweep", "--target-mflops", "inf"), "target_mflops must be positive, got inf"),
+    (("sweep", "--target-mflops", "inf"), "target_mflops must be positive and finite, got inf"),
     (("sweep", "--data", "nowhere/at/all"), "data "),
     (("sweep", "--config", "nowhere.yaml"), "sweep file nowhere.yaml cannot be read: [Errno 2]"),
     (("sweep", "--config", "list.yaml"), "sweep file list.yaml must hold sections, got [1]"),

@@ -39,6 +39,8 @@ TEXTS = {
 }
 """Where the command does more than the setting of that name."""
 
+METAVARS = {"keep_checkpoints": "KEEP"}
+
 OF_SEARCH = (
     "data",
     "data_root",
@@ -84,7 +86,7 @@ def sweep_command(words: Sequence[str]) -> tuple[Any, Any]:
     fields = [
         *_own_flags(recipe),
         *flags_of(SearchConfig, OF_SEARCH, defaults=recipe.search),
-        *flags_of(SweepSettings, OF_SWEEP, defaults=recipe.sweep, texts=TEXTS),
+        *flags_of(SweepSettings, OF_SWEEP, defaults=recipe.sweep, texts=TEXTS, metavars=METAVARS),
     ]
     namespace = {"__doc__": DESCRIPTION}
     kind = dataclasses.make_dataclass(

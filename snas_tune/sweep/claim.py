@@ -79,10 +79,10 @@ class Claim:
         place: the file system, and the directory in it, which is there.
         owner: this process.
         unlock: releases the lock of its file; ``None`` where the claim is written instead.
-        made: whether the directory was not there before.
+        made: the directories that were not there before, the innermost first.
     """
 
-    def __init__(self, place: Place, owner: Owner, unlock: Unlock | None, made: bool) -> None:
+    def __init__(self, place: Place, owner: Owner, unlock: Unlock | None, made: list[str]) -> None:
         self.lost = ""
         """Who has taken the directory over."""
         self._owner, self._unlock, self._made = owner, unlock, made
@@ -141,8 +141,14 @@ class Claim:
     def _remove_if_empty(self) -> None:
         with suppress(*STORAGE_ERRORS):
             found = self._store.get_file_info(fs.FileSelector(self._inside))
-            if {info.base_name for info in found} <= {LOCK}:
+            if not {info.base_name for info in found} <= {LOCK}:
+                return
+            if not isinstance(self._store, fs.LocalFileSystem):
                 self._store.delete_dir(self._inside)
+                return
+            Path(self._inside, LOCK).unlink(missing_ok=True)
+            for directory in self._made:  # one that holds another sweep stays
+                Path(directory).rmdir()
 
 
 def claim(path: str, filesystem: fs.FileSystem | None = None) -> Claim:
@@ -158,7 +164,7 @@ def claim(path: str, filesystem: fs.FileSystem | None = None) -> Claim:
     """
     store, inside = place = resolve(path, filesystem)
     try:
-        made = store.get_file_info(inside).type == fs.FileType.NotFound
+        made = _missing(place)
         store.create_dir(inside, recursive=True)
         if isinstance(store, fs.LocalFileSystem):
             with suppress(NotImplementedError, *_without_locks(inside)):
@@ -168,12 +174,22 @@ def claim(path: str, filesystem: fs.FileSystem | None = None) -> Claim:
         raise ValueError(f"storage path {path} is not writable: {first_line(error)}") from error
 
 
+def _missing(place: Place) -> list[str]:
+    """The directory and those above it that are not there, the innermost first."""
+    store, inside = place
+    found = []
+    while inside and store.get_file_info(inside).type == fs.FileType.NotFound:
+        found.append(inside)
+        inside = inside.rpartition("/")[0]
+    return found
+
+
 def _without_locks(inside: str) -> tuple[type[OSError], ...]:
     """The errors that mean a file system without locks: any, if the directory can be written."""
     return (OSError,) if os.access(inside, os.W_OK) else ()
 
 
-def _locked(place: Place, made: bool) -> Claim:
+def _locked(place: Place, made: list[str]) -> Claim:
     """A claim by the lock of a file."""
     file = Path(place[1], LOCK)
     while True:
@@ -189,7 +205,7 @@ def _locked(place: Place, made: bool) -> Claim:
     return Claim(place, owner, unlock, made)
 
 
-def _written(place: Place, made: bool) -> Claim:
+def _written(place: Place, made: list[str]) -> Claim:
     """A claim by a file that its owner writes again and again."""
     found = _read_owner(place)
     if found is not None:
