@@ -136,7 +136,8 @@ class Picks(Architecture):
         for text in (self.space, *(text for pair in picks for text in pair)):
             if not isinstance(text, str):
                 raise ValueError(f"space, choices and options must be texts, got {shown(text)}")
-        check_value("space", self.space, TEXT)
+        if not self.space:
+            raise ValueError("space must be a name, got ''")
         twice = [name for name, count in Counter(name for name, _ in picks).items() if count > 1]
         if twice:
             raise ValueError(f"choices must have different names, got {twice[0]!r} twice")

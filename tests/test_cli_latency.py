@@ -61,13 +61,13 @@ def test_what_the_command_measures_is_what_a_search_of_that_space_adds_up(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "image_size must be positive where no data is given, got None"),
-        (("--image-size", "8"), "image_channels must be positive where no data is given, got None"),
+        ((), "image_size must be given where no data is, got None"),
+        (("--image-size", "8"), "image_channels must be given where no data is, got None"),
         (("--data", "nodir"), "data must be a known name (digits, "),
         (("--data", "digits", "--classes", "3"), "classes of digits must be 10, got 3"),
-        (("--data", "digits", "--repeats", "0"), "repeats must be positive, got 0"),
+        (("--data", "digits", "--repeats", "0"), "repeats must be a positive whole number, got 0"),
         (("--ops", "none", "warp"), "op must be one of none, "),
-        (("--device", "nonsense"), "device must be one of this machine, got 'nonsense'"),
+        (("--device", "nonsense"), "device must be auto, or one of cpu, cuda"),
         (("--threads", "0"), "threads must be a positive whole number, got 0"),
         (("--output", "file/x.json"), "output must lie in a folder that is there, got file/x.js"),
         (("--output", "typo/x.json"), "output must lie in a folder that is there, got typo/x.js"),

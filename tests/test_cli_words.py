@@ -10,6 +10,7 @@ import pytest
 
 from snas_tune.cli import app, exits
 from snas_tune.cli.recipe import read_recipe, read_yaml
+from snas_tune.cli.sweep import sweep_command
 
 
 @pytest.mark.parametrize(
@@ -24,7 +25,7 @@ from snas_tune.cli.recipe import read_recipe, read_yaml
 )
 def test_a_value_that_is_none_is_refused_by_its_own_name(assignment, message):
     with pytest.raises(ValueError, match=f"^{message}") as caught:
-        read_recipe(assignments=[assignment])
+        sweep_command(["--set", assignment])
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 200
 

@@ -149,7 +149,7 @@ def of_architectures() -> dict[str, Walked]:
         "architecture.Picks": Walked(
             architecture.Picks,
             {"space": "x", "picks": {"a": "b"}},
-            {"space": "text", "picks": "points|mapping"},
+            {"space": "title", "picks": "points|mapping"},
             {"picks": "choice"},
         ),
         "architecture.Picks.from_dict": Walked(

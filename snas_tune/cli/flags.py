@@ -57,7 +57,7 @@ def flags_of(
         names: of the fields; all of them if not given.
         defaults: other defaults, by name. ``None`` makes a field optional.
         texts: other sentences for the help, by name.
-        metavars: what stands for a value in the help, by name, where its type does not say it.
+        metavars: other words for the values in the help, by name.
     """
     types, own = typing.get_type_hints(kind), defaults_of(kind)
     sentences = {**documents(kind), **(texts or {})}

@@ -18,7 +18,7 @@ from tyro.conf import UseAppendAction, arg
 from snas_tune.checks import POSITIVE, check_value
 from snas_tune.cli.exits import end
 from snas_tune.cli.flags import Flag, Flags, defaults_of, flag, flags_of
-from snas_tune.cli.recipe import RANGES, Recipe, read_recipe, recipe_text
+from snas_tune.cli.recipe import RANGES, Recipe, check_ranges, read_recipe, recipe_text
 from snas_tune.cli.usage import parse_known
 from snas_tune.config import SearchConfig
 from snas_tune.sweep.settings import ALL, RECIPE, SweepSettings
@@ -36,10 +36,12 @@ TEXTS = {
     "name": "Name; DATA-PRESET-seedSEED if not given, numbered if taken.",
     "seed": "Fixes the searcher and the searches.",
     "resume": "Go on with that sweep, or the newest of this data, preset and seed.",
+    "keep_checkpoints": "front, all, or how many of the newest of each trial.",
 }
-"""Where the command does more than the setting of that name."""
+"""Where the command does more than the setting of that name, or a line is too short for it."""
 
-METAVARS = {"keep_checkpoints": "KEEP"}
+METAVARS = {"keep_checkpoints": "WHICH"}
+"""Words for values of more than one type."""
 
 OF_SEARCH = (
     "data",
@@ -83,6 +85,7 @@ def sweep_command(words: Sequence[str]) -> tuple[Any, Any]:
     """
     sources = parse_known(Sources, words)
     recipe = read_recipe(sources.preset, sources.config, sources.set)
+    check_ranges(recipe.search)
     fields = [
         *_own_flags(recipe),
         *flags_of(SearchConfig, OF_SEARCH, defaults=recipe.search),

@@ -176,6 +176,8 @@ def _cell_from_entries(
         ]
     if nodes is None:
         nodes = max([INPUTS - 1, *(e.target for e in edges), *(concat or ())]) - INPUTS + 1
+        if not nodes:
+            raise ValueError("a cell must have edges, or say its nodes, got none")
     kept = tuple(edge for edge in edges if edge.op != NONE)
     return Cell(
         nodes, kept, tuple(range(INPUTS, INPUTS + nodes)) if concat is None else tuple(concat)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from snas_tune.checks import COUNT_OR_ZERO, Check, check_fields, is_instance
 
 NONE = "none"
 """The op that drops its edge. It takes part in the search and never in a genotype."""
@@ -25,29 +27,48 @@ def cell_edges(nodes: int) -> list[tuple[int, int]]:
     return [(s, t) for t in range(INPUTS, INPUTS + nodes) for s in range(t)]
 
 
+A_NODE = Check(
+    lambda value: isinstance(value, int) and not isinstance(value, bool), "a whole number"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Edge:
     """One op between two nodes of a cell."""
 
-    op: str
-    source: int
-    target: int
+    op: Annotated[str, is_instance(str, words="the name of an op")]
+    source: Annotated[int, A_NODE]
+    target: Annotated[int, A_NODE]
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+EDGES = Check(
+    lambda value: isinstance(value, (list, tuple)) and all(isinstance(e, Edge) for e in value),
+    "a list of edges",
+)
+NODES = Check(
+    lambda value: isinstance(value, (list, tuple)) and all(map(A_NODE.test, value)),
+    "a list of nodes, whole numbers",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
     """A derived cell. Two edges may join the same two nodes; published cells do that."""
 
-    nodes: int
+    nodes: Annotated[int, COUNT_OR_ZERO]
     """How many intermediate nodes it has, dead ones included."""
 
-    edges: tuple[Edge, ...]
+    edges: Annotated[tuple[Edge, ...], EDGES]
     """Sorted by target; edges of one target keep the order in which they were given."""
 
-    concat: tuple[int, ...]
+    concat: Annotated[tuple[int, ...], NODES]
     """The nodes that are concatenated into the output, ascending."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.nodes > MOST_NODES:
             raise ValueError(
                 f"a cell must have at most {MOST_NODES} intermediate nodes, got {self.nodes}"
