@@ -82,10 +82,10 @@ def test_a_second_sweep_in_the_same_process_is_refused_before_its_data_are_read(
 def test_a_refused_sweep_gives_its_name_back_and_leaves_nothing(tmp_path):
     space = sweep_space(**{**TINY, "data": "no/such/folder"})
     (tmp_path / "old").mkdir()
-    for name in ("new", "old"):
+    for folder, name in ((tmp_path, "new"), (tmp_path, "old"), (tmp_path / "a/b", "new")):
         with pytest.raises(ValueError, match="no/such/folder"):
-            run_sweep(space, SweepSettings(name=name, storage_path=str(tmp_path)))
-        claim(str(tmp_path / name)).release()
+            run_sweep(space, SweepSettings(name=name, storage_path=str(folder)))
+        claim(str(folder / name)).release()
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
 
 

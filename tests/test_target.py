@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-from types import SimpleNamespace
 
 import pytest
 from conftest import TINY
@@ -17,6 +16,7 @@ from snas_tune.front.text import over_target
 from snas_tune.search.penalty import smallest_child
 from snas_tune.search.search import Search
 from snas_tune.space.space import ImageShape, build_space
+from snas_tune.sweep import SweepResult
 
 OPS = [
     ("none", "skip_connect", "sep_conv_3x3"),
@@ -77,10 +77,7 @@ def test_children_over_the_target_are_marked_in_the_table_and_counted_in_the_sum
     assert lines[-1] == "* over the target of 0.7 MFLOPs"
     assert [line.split()[1] for line in lines[2:4]] == ["0.650", "1.070*"]
     assert lines[2].index("0.650") == lines[3].index("1.070*")  # the points stand below each other
-    result = SimpleNamespace(
-        path=str(tmp_path), front=front, largest_flops=2e6, hypervolume=0.5, saved=0.0, stopped=0
-    )
-    result.trials = 2
+    result = SweepResult(str(tmp_path), front, {}, trials=2, ended=2, largest_flops=2e6)
     show(result, "x")
     assert "over target   1 of the front's 2, see *\n" in capsys.readouterr().out
 

@@ -143,11 +143,14 @@ class Claim:
     def _remove_if_empty(self) -> None:
         with suppress(*STORAGE_ERRORS):
             found = self._store.get_file_info(fs.FileSelector(self._inside))
-            if {info.base_name for info in found} <= {LOCK}:
+            if not {info.base_name for info in found} <= {LOCK}:
+                return
+            if not isinstance(self._store, fs.LocalFileSystem):
                 self._store.delete_dir(self._inside)
-                if isinstance(self._store, fs.LocalFileSystem):
-                    for above in self._made[1:]:
-                        Path(above).rmdir()  # an error if another sweep is there by now
+                return
+            Path(self._inside, LOCK).unlink(missing_ok=True)
+            for directory in self._made:  # one that holds another sweep stays
+                Path(directory).rmdir()
 
 
 def claim(path: str, filesystem: fs.FileSystem | None = None) -> Claim:
