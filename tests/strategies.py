@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from hypothesis import strategies as st
 
 from snas_tune.architecture import Picks
+from snas_tune.checks import TEXT
 from snas_tune.space.cell.genotype import INPUTS, NONE, Cell, Edge, Genotype, cell_edges
 
 SOME_OPS = ("skip_connect", "max_pool_3x3", "sep_conv_3x3")
@@ -76,5 +77,7 @@ def picks() -> st.SearchStrategy[Picks]:
     """Architectures of spaces without a class of their own: any names and options."""
     names = st.one_of(st.sampled_from(["kernel", "width", "stage 1"]), st.text(max_size=6))
     options = st.one_of(st.sampled_from(["3", "16", "skip"]), st.text(max_size=6))
-    spaces = st.text(min_size=1, max_size=5).filter(lambda space: space != "cell")
+    spaces = st.text(min_size=1, max_size=5).filter(
+        lambda space: space != "cell" and all(check.test(space) for check in TEXT)
+    )
     return st.builds(Picks, spaces, st.dictionaries(names, options, max_size=20))

@@ -78,6 +78,10 @@ def test_bad_images_are_left_out_and_counted_on_demand(
     if cache_dir is not None:
         (entry,) = (folder for folder in cache_dir.iterdir() if folder.is_dir())
         assert np.load(entry / "images.npy").shape == (4, 1, 4, 4)
+        with pytest.raises(
+            ValueError, match=r"^all images must be readable, got [34] that are not"
+        ):
+            load(str(path), root=".", cache_dir=cache_dir)
 
 
 def test_only_the_first_ten_bad_images_are_named(tmp_path: Path) -> None:

@@ -196,24 +196,24 @@ def test_a_new_named_source_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> Non
     assert len(load("numerals", root=".")) == 1442
 
 
-@pytest.mark.parametrize("spec", ["imagenet", "", "a:b:c", "a b"])
+@pytest.mark.parametrize("spec", ["imagenet", "a:b:c", "a b"])
 def test_an_unknown_spec_is_told_the_choices(spec: str) -> None:
     message = (
         r"^data must be a known name \(digits, cifar10, cifar100, fashion-mnist\), an existing "
         "folder or archive of class folders or table of paths and labels, here or in nowhere, "
-        "module:function or hf:name, "
-        f"got '{spec}', which is none of these$"
+        f"module:function or hf:name, got {spec}, which is none of these$"
     )
     for ask in (load, load_test, check):
         with pytest.raises(ValueError, match=message):
             ask(spec, root="nowhere")
 
 
-@pytest.mark.parametrize("spec", ["x" * 5000, "~nobody_of_this_name/x", "a/" * 3000])
+@pytest.mark.parametrize("spec", ["x" * 300, "~nobody_of_this_name/x", "a/" * 3000, "", "a\0b"])
 def test_a_place_that_cannot_be_looked_at_is_told_in_one_line(spec: str) -> None:
     for ask in (load, load_test, check):
-        with pytest.raises(ValueError, match=r"^data must be readable, got .*\([^)]*.*\)$"):
+        with pytest.raises(ValueError, match=r"^(data|spec) must be ") as caught:
             ask(spec, root=".")
+        assert str(caught.value).isprintable()
 
 
 class Terminal(io.StringIO):

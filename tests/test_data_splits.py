@@ -86,10 +86,10 @@ def test_two_names_of_one_part_are_refused(tmp_path: Path) -> None:
 
 
 def test_names_of_parts_without_a_training_one_are_no_classes(tmp_path: Path) -> None:
-    write_folder(tmp_path, tree_of("val/1.png", "test/1.png"))
+    write_folder(tmp_path, tree_of("VAL/1.png", "Test/1.png"))
     assert refusal(tmp_path) == (
         "parts must have one of training images (train, training, trainval, trainset), "
-        f"got test, val in {tmp_path}"
+        f"got Test, VAL in {tmp_path}"
     )
 
 

@@ -275,6 +275,7 @@ def test_code_that_was_planted_in_an_open_cache_does_not_run(tmp_path, monkeypat
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.skipif(not shutil.which("c++"), reason="no C++ compiler")
 @pytest.mark.parametrize("share", [0, 50, 99])
 def test_a_real_library_that_is_cut_off_is_compiled_anew_and_loaded(tmp_path, share):

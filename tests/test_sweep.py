@@ -7,6 +7,7 @@ import logging
 import math
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,6 +21,7 @@ from ray import tune
 from snas_tune.config import SearchConfig
 from snas_tune.front import ParetoFront
 from snas_tune.search.checkpoint import load_search
+from snas_tune.search.search import Search
 from snas_tune.space.cell.genotype import Genotype
 from snas_tune.sweep import (
     SnasTrainable,
@@ -32,6 +34,7 @@ from snas_tune.sweep import (
 )
 from snas_tune.sweep.callbacks.front import SweepFront
 from snas_tune.sweep.callbacks.trials import SweepTrial
+from snas_tune.sweep.disk import checkpoint_bytes, disk_need
 from snas_tune.sweep.trainable import FAILURE
 from snas_tune.training.diverged import Diverged
 
@@ -40,6 +43,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::Depr
 
 def tiny_space(**changes):
     return sweep_space(**{**TINY, "epochs": 2, **changes})
+
+
+ASKED = SweepSettings(name="first", trials=4, searcher="tpe", rule="fifo")
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +58,7 @@ def local_ray():
 @pytest.fixture(scope="module")
 def swept(local_ray, tmp_path_factory):
     storage = tmp_path_factory.mktemp("sweep")
-    return run_sweep(
-        tiny_space(),
-        SweepSettings(
-            name="first", storage_path=str(storage), trials=4, searcher="tpe", rule="fifo"
-        ),
-    )
+    return run_sweep(tiny_space(), replace(ASKED, storage_path=str(storage)))
 
 
 def test_every_child_of_every_trial_is_in_the_front_file(swept):
@@ -89,12 +90,22 @@ def test_the_same_seed_gives_the_same_front_file(swept, local_ray, tmp_path):
 
 
 def test_a_rows_checkpoint_gives_that_rows_child(swept):
-    row = max(swept.front.rows, key=lambda row: (row["epoch"], row["child_accuracy"]))
+    row = max(swept.front.front, key=lambda row: row["child_accuracy"])
     search = load_search(Path(swept.path, row["checkpoint"]))
     assert search.epoch == row["epoch"]
     child = search.child(Genotype.from_json(row["architecture"]))
     assert search.child_accuracy(child) == row["child_accuracy"]
     assert sum(p.numel() for p in child.parameters()) == row["params"]
+
+
+def test_a_sweep_keeps_the_checkpoints_of_its_front_and_takes_no_more_disk_than_it_said(swept):
+    named = {row["checkpoint"] for row in swept.front.front}
+    there = {str(p.relative_to(swept.path)) for p in Path(swept.path).glob("*/checkpoint_*")}
+    assert {row["checkpoint"] for row in swept.front.rows} - {None} == named == there
+    config = SearchConfig(**{**TINY, "epochs": 2})
+    need = disk_need(replace(ASKED, concurrent=2), config, checkpoint_bytes(Search(config)))
+    size = sum(path.stat().st_size for path in Path(swept.path).rglob("*") if path.is_file())
+    assert size <= need.total <= 8 * size  # most of that is room for pictures
 
 
 def test_tensorboard_has_scalars_hparams_images_and_the_table(swept):

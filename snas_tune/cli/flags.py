@@ -48,6 +48,7 @@ def flags_of(
     *,
     defaults: Mapping[str, Any] | None = None,
     texts: Mapping[str, str] | None = None,
+    metavars: Mapping[str, str] | None = None,
 ) -> list[Flag]:
     """A flag for fields of a dataclass, with the first sentence of each one's document.
 
@@ -56,6 +57,7 @@ def flags_of(
         names: of the fields; all of them if not given.
         defaults: other defaults, by name. ``None`` makes a field optional.
         texts: other sentences for the help, by name.
+        metavars: other words for the values in the help, by name.
     """
     types, own = typing.get_type_hints(kind), defaults_of(kind)
     sentences = {**documents(kind), **(texts or {})}
@@ -66,6 +68,7 @@ def flags_of(
             types[name] | None if given[name] is None else types[name],
             given[name],
             first_sentence(sentences[name]),
+            metavar=(metavars or {}).get(name),
         )
         for name in (own if names is None else names)
     ]

@@ -36,8 +36,12 @@ TEXTS = {
     "name": "Name; DATA-PRESET-seedSEED if not given, numbered if taken.",
     "seed": "Fixes the searcher and the searches.",
     "resume": "Go on with that sweep, or the newest of this data, preset and seed.",
+    "keep_checkpoints": "front, all, or how many of the newest of each trial.",
 }
-"""Where the command does more than the setting of that name."""
+"""Where the command does more than the setting of that name, or a line is too short for it."""
+
+METAVARS = {"keep_checkpoints": "WHICH"}
+"""Words for values of more than one type."""
 
 OF_SEARCH = (
     "data",
@@ -85,7 +89,7 @@ def sweep_command(words: Sequence[str]) -> tuple[Any, Any]:
     fields = [
         *_own_flags(recipe),
         *flags_of(SearchConfig, OF_SEARCH, defaults=recipe.search),
-        *flags_of(SweepSettings, OF_SWEEP, defaults=recipe.sweep, texts=TEXTS),
+        *flags_of(SweepSettings, OF_SWEEP, defaults=recipe.sweep, texts=TEXTS, metavars=METAVARS),
     ]
     namespace = {"__doc__": DESCRIPTION}
     kind = dataclasses.make_dataclass(

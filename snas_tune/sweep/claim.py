@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -79,10 +79,12 @@ class Claim:
         place: the file system, and the directory in it, which is there.
         owner: this process.
         unlock: releases the lock of its file; ``None`` where the claim is written instead.
-        made: whether the directory was not there before.
+        made: the directories that were not there before: this one, and those above it.
     """
 
-    def __init__(self, place: Place, owner: Owner, unlock: Unlock | None, made: bool) -> None:
+    def __init__(
+        self, place: Place, owner: Owner, unlock: Unlock | None, made: Sequence[str]
+    ) -> None:
         self.lost = ""
         """Who has taken the directory over."""
         self._owner, self._unlock, self._made = owner, unlock, made
@@ -126,7 +128,7 @@ class Claim:
                 _write_owner((self._store, self._inside), replace(self._owner, beat=time.time()))
 
     def release(self) -> None:
-        """Give the directory up; one that was made for this claim and holds nothing goes away."""
+        """Give the directory up; those made for this claim that hold nothing go away."""
         if self._ended.is_set():
             return
         self._ended.set()
@@ -143,6 +145,9 @@ class Claim:
             found = self._store.get_file_info(fs.FileSelector(self._inside))
             if {info.base_name for info in found} <= {LOCK}:
                 self._store.delete_dir(self._inside)
+                if isinstance(self._store, fs.LocalFileSystem):
+                    for above in self._made[1:]:
+                        Path(above).rmdir()  # an error if another sweep is there by now
 
 
 def claim(path: str, filesystem: fs.FileSystem | None = None) -> Claim:
@@ -158,7 +163,7 @@ def claim(path: str, filesystem: fs.FileSystem | None = None) -> Claim:
     """
     store, inside = place = resolve(path, filesystem)
     try:
-        made = store.get_file_info(inside).type == fs.FileType.NotFound
+        made = _missing(store, inside)
         store.create_dir(inside, recursive=True)
         if isinstance(store, fs.LocalFileSystem):
             with suppress(NotImplementedError, *_without_locks(inside)):
@@ -168,12 +173,21 @@ def claim(path: str, filesystem: fs.FileSystem | None = None) -> Claim:
         raise ValueError(f"storage path {path} is not writable: {first_line(error)}") from error
 
 
+def _missing(store: fs.FileSystem, inside: str) -> list[str]:
+    """The directory and those above it, as far as they are not there."""
+    found = []
+    while inside and store.get_file_info(inside).type == fs.FileType.NotFound:
+        found.append(inside)
+        inside = inside.rstrip("/").rpartition("/")[0]
+    return found
+
+
 def _without_locks(inside: str) -> tuple[type[OSError], ...]:
     """The errors that mean a file system without locks: any, if the directory can be written."""
     return (OSError,) if os.access(inside, os.W_OK) else ()
 
 
-def _locked(place: Place, made: bool) -> Claim:
+def _locked(place: Place, made: Sequence[str]) -> Claim:
     """A claim by the lock of a file."""
     file = Path(place[1], LOCK)
     while True:
@@ -189,7 +203,7 @@ def _locked(place: Place, made: bool) -> Claim:
     return Claim(place, owner, unlock, made)
 
 
-def _written(place: Place, made: bool) -> Claim:
+def _written(place: Place, made: Sequence[str]) -> Claim:
     """A claim by a file that its owner writes again and again."""
     found = _read_owner(place)
     if found is not None:

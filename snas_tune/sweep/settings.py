@@ -121,8 +121,8 @@ class SweepSettings:
     was told that the trial's machine will go."""
 
     keep_checkpoints: Annotated[int | str, KEPT] = FRONT
-    """``front`` (those of the front's children, and the newest ones of each trial that runs),
-    ``all``, or a number: the newest ones of each trial."""
+    """Those of the ``front``, ``all``, or the newest N of each trial. With ``front`` a trial that
+    runs keeps its two newest ones as well."""
 
     max_failures: Annotated[int, COUNT_OR_ZERO, at_most(MOST_TRIALS)] = 1
     """Retries of a trial whose process or machine died. It goes on from its last checkpoint. A
