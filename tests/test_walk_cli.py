@@ -136,7 +136,7 @@ def test_every_flag_of_every_command_has_a_kind():
             of_search = command == "latency" and field.name in FLAGS["sweep"]
             named = field.name in FLAGS[command] or field.name in SWITCHES | known
             assert named or of_search or field.type is bool, f"{command} --{field.name} has no kind"
-    assert [field.name for field in dataclasses.fields(Log)] == ["sweeps", "logdir"]
+    assert [field.name for field in dataclasses.fields(Log)] == ["fronts", "logdir"]
 
 
 @pytest.mark.parametrize("command", FLAGS)
