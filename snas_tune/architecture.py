@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, ClassVar, TypeVar
 
-from snas_tune.checks import TEXT, check_value, is_instance
+from snas_tune.checks import TEXT, TITLE, check_value, is_instance
 from snas_tune.results import Metric
 from snas_tune.values import shown
 
@@ -138,6 +138,7 @@ class Picks(Architecture):
                 raise ValueError(f"space, choices and options must be texts, got {shown(text)}")
         if not self.space:
             raise ValueError("space must be a name, got ''")
+        check_value("space", self.space, TITLE)
         twice = [name for name, count in Counter(name for name, _ in picks).items() if count > 1]
         if twice:
             raise ValueError(f"choices must have different names, got {twice[0]!r} twice")

@@ -23,7 +23,7 @@ from snas_tune.space.latency import write_latencies
 from snas_tune.sweep import cluster, run
 
 MOST_CHARACTERS = 1000
-LEAST_CASES = 7000
+LEAST_CASES = 10_000
 
 
 class Reached(Exception):  # noqa: N818 - not a failure

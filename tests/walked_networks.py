@@ -149,7 +149,7 @@ def of_architectures() -> dict[str, Walked]:
         "architecture.Picks": Walked(
             architecture.Picks,
             {"space": "x", "picks": {"a": "b"}},
-            {"space": "title", "picks": "points|mapping"},
+            {"space": "text|blank|NUL|two lines", "picks": "points|mapping"},
             {"picks": "choice"},
         ),
         "architecture.Picks.from_dict": Walked(
