@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Annotated
 
-from snas_tune.checks import check_value, choice
+from snas_tune.arguments import checked
+from snas_tune.checks import COUNT, COUNT_OR_ZERO, POSITIVE, check_value, choice
 
 SCHEDULES: dict[str, Callable[[float, float, float], float]] = {
     "linear": lambda start, end, done: start + (end - start) * done,
@@ -20,12 +22,22 @@ SCHEDULES: dict[str, Callable[[float, float, float], float]] = {
 1 to 0.03, by epoch; here every schedule moves by step."""
 
 
+KIND = choice(SCHEDULES)
+
+
 def check_schedule(kind: str) -> None:
     """Raise ``ValueError`` unless ``kind`` is in :data:`SCHEDULES`."""
-    check_value("temperature_schedule", kind, choice(SCHEDULES))
+    check_value("temperature_schedule", kind, KIND)
 
 
-def temperature_at(kind: str, start: float, end: float, step: int, steps: int) -> float:
+@checked
+def temperature_at(
+    kind: Annotated[str, KIND],
+    start: Annotated[float, POSITIVE],
+    end: Annotated[float, POSITIVE],
+    step: Annotated[int, COUNT_OR_ZERO],
+    steps: Annotated[int, COUNT],
+) -> float:
     """Temperature of step ``step`` (from 0) of a search of ``steps`` steps.
 
     The first step has ``start`` and the last has ``end``, up to rounding; ``constant`` stays at
@@ -34,7 +46,6 @@ def temperature_at(kind: str, start: float, end: float, step: int, steps: int) -
     Raises:
         ValueError: ``kind`` is unknown, or ``step`` is outside of the search.
     """
-    check_schedule(kind)
     if not 0 <= step < steps:
         raise ValueError(f"step must be from 0 to {steps - 1}, got {step}")
     return SCHEDULES[kind](start, end, step / max(1, steps - 1))

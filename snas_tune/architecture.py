@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, ClassVar, TypeVar
 
+from snas_tune.checks import TEXT, check_value, is_instance
 from snas_tune.results import Metric
+from snas_tune.values import shown
 
 MOST_TEXT = 100_000
 """Most characters of an architecture's JSON. Cells of 64 nodes stay below it."""
@@ -102,10 +104,13 @@ class Architecture(ABC):
 
     def words(self, part: str = "") -> str:
         """It in words, for those who cannot see the picture; or one part of it."""
-        shown = {part: self.parts()[part]} if part else self.parts()
+        parts = self.parts()
+        if part and part not in parts:
+            raise ValueError(f"part must be one of {', '.join(parts)}, got {shown(part)}")
+        told = {part: parts[part]} if part else parts
         return " ".join(
             f"{name.capitalize()}: {', '.join(f'{choice} is {option}' for choice, option in rows)}."
-            for name, rows in shown.items()
+            for name, rows in told.items()
         )
 
 
@@ -119,12 +124,19 @@ class Picks(Architecture):
 
     def __post_init__(self) -> None:
         pairs = self.picks.items() if isinstance(self.picks, Mapping) else self.picks
-        picks = tuple((name, option) for name, option in pairs)
+        check_value(
+            "picks", self.picks, is_instance(Mapping, list, tuple, words="a mapping or pairs")
+        )
+        try:
+            picks = tuple((name, option) for name, option in pairs)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"picks must be pairs of a choice and its option, got {shown(pairs)}"
+            ) from error
         for text in (self.space, *(text for pair in picks for text in pair)):
             if not isinstance(text, str):
-                raise TypeError(f"space, choices and options must be texts, got {text!r}")
-        if not self.space:
-            raise ValueError("space must be a name, got ''")
+                raise ValueError(f"space, choices and options must be texts, got {shown(text)}")
+        check_value("space", self.space, TEXT)
         twice = [name for name, count in Counter(name for name, _ in picks).items() if count > 1]
         if twice:
             raise ValueError(f"choices must have different names, got {twice[0]!r} twice")
@@ -141,6 +153,7 @@ class Picks(Architecture):
         Raises:
             KeyError, TypeError, ValueError: the object has no ``space`` or no ``picks``.
         """
+        check_value("value", value, is_instance(Mapping))
         return cls(value["space"], tuple(value["picks"].items()))
 
     def summary(self) -> str:
@@ -171,6 +184,7 @@ def register_architecture(space: str, home: type[Architecture] | str) -> None:
     Raises:
         ValueError: the space is built in, or the home is neither.
     """
+    check_value("space", space, TEXT)
     if space in BUILT_IN:
         raise ValueError(f"space must be none of {', '.join(BUILT_IN)}, got {space!r}")
     if isinstance(home, str):
@@ -179,7 +193,7 @@ def register_architecture(space: str, home: type[Architecture] | str) -> None:
     else:
         known = isinstance(home, type) and issubclass(home, Architecture)
     if not known:
-        raise ValueError(f"home must be a class of architectures or module:name, got {home!r}")
+        raise ValueError(f"home must be a class of architectures or module:name, got {shown(home)}")
     _registered[space] = home
 
 
@@ -230,6 +244,7 @@ def _object(text: str) -> dict[str, Any]:
     Raises:
         ValueError: the text is none.
     """
+    check_value("text", text, is_instance(str, words="an architecture's JSON"))
     if len(text) > MOST_TEXT:
         raise ValueError(
             f"an architecture's JSON must have at most {MOST_TEXT} characters, got {len(text)}"

@@ -237,5 +237,9 @@ ON_ONE_LINE = Check(
     "without line breaks and other control characters",
 )
 SHORT = Check(lambda value: len(encoded(value)) <= MOST_TEXT, f"at most {MOST_TEXT} bytes")
+TITLE = Check(
+    lambda value: isinstance(value, str) and len(encoded(value)) <= MOST_TEXT,
+    f"a text of at most {MOST_TEXT} bytes",
+)
 TEXT = (A_TEXT, ON_ONE_LINE, SHORT)
 """A name, or anything else that is told on one line."""

@@ -33,6 +33,18 @@ NUMBERS = Check(
 )
 """A list, tuple or array of them."""
 
+ROWS = Check(
+    lambda value: (
+        isinstance(value, (list, tuple)) and all(isinstance(row, Mapping) for row in value)
+    ),
+    "a list of rows, values by name of the column",
+)
+
+SOME_ROWS = Check(
+    lambda value: isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping)),
+    "rows, values by name of the column",
+)
+
 
 def check_objectives(objectives: Any) -> Objectives:
     """Objectives as pairs, or as a mapping of names to modes.

@@ -64,6 +64,9 @@ TEXT_PATH = (A_TEXT, *_LIES_SOMEWHERE)
 PATH = (A_PATH, *_LIES_SOMEWHERE)
 """A path of a file or folder."""
 
+A_FOLDER = Check(
+    lambda value: not Path(value).exists() or Path(value).is_dir(), "a folder, or a new one"
+)
 NO_FOLDER = Check(lambda value: not Path(value).is_dir(), "a file and no folder")
 IN_A_FOLDER = Check(
     lambda value: Path(value).absolute().parent.is_dir(), "in a folder that is there"

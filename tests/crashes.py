@@ -86,11 +86,11 @@ def rows_of(storage: Path) -> list[dict[str, Any]]:
     return ParetoFront.read(storage / "k").rows
 
 
-def outcome(storage: Path) -> tuple[list[Any], list[str]]:
+def outcome(storage: Path) -> tuple[list[Any], list[Any]]:
     """What was reported, and what was decided."""
     keys = ("trial", "epoch", "architecture", "child_accuracy", "flops")
     lines = [
-        line
+        {name: value for name, value in json.loads(line).items() if name != "crc"}
         for file in sorted((storage / "k/scheduler").glob("*.jsonl"))
         for line in file.read_text().splitlines()[1:]
     ]
@@ -248,7 +248,7 @@ def disturbed(storage: Path, rule: str, crashes: list[tuple[str, float]]) -> Fig
     return figures
 
 
-def undisturbed(storage: Path, rule: str) -> tuple[list[Any], list[str]]:
+def undisturbed(storage: Path, rule: str) -> tuple[list[Any], list[Any]]:
     program = Program(storage, rule, resume=False)
     assert program.wait(10 * MINUTE) == 0, program.output[-2000:]
     return outcome(storage)
@@ -315,6 +315,23 @@ def summary(found: list[Figures]) -> dict[str, Any]:
     }
 
 
+def table(figures: dict[str, Any]) -> str:
+    """The same for a page of docs/."""
+    kinds, longest = figures["by_kind"], figures["longest_seconds"]
+    lines = [
+        "| killed | times | longest wait, s |",
+        "|:---|---:|---:|",
+        *(f"| {kind} | {kinds[kind]} | {longest[kind]} |" for kind in KINDS if kinds[kind]),
+        "",
+        f"{figures['crashes']} crashes ({dict(figures['by_rule'])}) of {figures['sweeps']} sweeps, "
+        f"{figures['rows']} children: {figures['lost']} lost, {figures['repeated']} twice; the "
+        f"front file was readable in {figures['looks']} of "
+        f"{figures['looks'] + figures['unreadable']} looks; {figures['equal']} of "
+        f"{figures['sweeps']} sweeps ended with the rows and decisions of the undisturbed one.",
+    ]
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--crashes", type=int, default=30)
@@ -325,7 +342,7 @@ def main() -> None:
         found = measure(Path(folder), asked.crashes, asked.seed)
     whole = {"summary": summary(found), "sweeps": [asdict(figures) for figures in found]}
     asked.output.write_text(json.dumps(whole, indent=1) + "\n")
-    print(json.dumps(whole["summary"], indent=1))
+    print(table(whole["summary"]))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import ctypes
 import errno
 import itertools
 import json
+import math
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -50,10 +51,33 @@ def front() -> Subject:
     def add(some):
         return lambda folder: FrontFile(str(folder / "front.parquet")).add(some)
 
-    def read(folder):
-        return ParetoFront.read(folder / "front.parquet").table["epoch"].to_pylist()
+    return Subject(add(rows[:1]), add(rows[1:]), epochs)
 
-    return Subject(add(rows[:1]), add(rows[1:]), read)
+
+def epochs(folder: Path) -> list[int]:
+    return ParetoFront.read(folder / "front.parquet").table["epoch"].to_pylist()
+
+
+def appended(folder: Path) -> None:
+    """One row in the front file, and one beside it."""
+    file = FrontFile(str(folder / "front.parquet"))
+    file.add([row(epoch=0)])
+    file.append([row(epoch=1)])
+
+
+def recent() -> Subject:
+    def append(folder):
+        file = FrontFile(str(folder / "front.parquet"))
+        file._next = math.inf
+        file.append([row(epoch=2)])
+
+    return Subject(appended, append, epochs)
+
+
+def settled() -> Subject:
+    return Subject(
+        appended, lambda folder: FrontFile(str(folder / "front.parquet")).settle(), epochs
+    )
 
 
 def csv() -> Subject:
@@ -227,7 +251,7 @@ def scheduler() -> Subject:
 SUBJECTS = {
     each.__name__: each
     for each in (
-        *(front, csv, journal, checkpoint, latency, implementations, program),
+        *(front, recent, settled, csv, journal, checkpoint, latency, implementations, program),
         *(picture, pictures, description, recipe, scheduler),
     )
 }

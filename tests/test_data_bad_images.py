@@ -96,6 +96,14 @@ def test_a_class_with_bad_images_alone_is_named(tmp_path: Path) -> None:
         load(str(folder), root=".", bad_images="skip")
 
 
+def test_a_part_with_bad_images_alone_is_named(tmp_path: Path) -> None:
+    tree = tree_of(*(f"train/{name}/1.png" for name in ("cat", "dog")))
+    folder = write_folder(tmp_path, tree | {"val/cat/1.png": b"", "val/dog/1.png": b""})
+    message = rf"^validation images must be readable, got none that is in {tmp_path}$"
+    with pytest.raises(ValueError, match=message):
+        load(str(folder), root=".", bad_images="skip")
+
+
 def test_large_images_below_the_limit_are_read_without_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

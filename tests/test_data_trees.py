@@ -278,6 +278,14 @@ def test_links_to_other_folders_are_followed_also_in_a_circle(tmp_path: Path) ->
     )
 
 
+def test_a_folder_below_a_link_is_not_read_again(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "pets", PETS)
+    store = write_folder(tmp_path / "store", {"a/1.png": encoded(1), "b/1.png": encoded(2)})
+    (folder / "cat" / "more").symlink_to(store / "a")
+    (folder / "dog" / "more").symlink_to(store)
+    assert link_counts(folder) == ([3, 3], [])
+
+
 def test_a_class_that_is_a_link_to_another_is_no_class(tmp_path: Path) -> None:
     folder = write_folder(tmp_path, PETS)
     (folder / "hound").symlink_to("dog")

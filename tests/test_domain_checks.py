@@ -10,6 +10,7 @@ from conftest import TINY
 from ray import tune
 
 from snas_tune.config import SearchConfig
+from snas_tune.data import ImageSet
 from snas_tune.setting_checks import BUILT_IN_OPS, DARTS_OPS
 from snas_tune.space.cell.ops import OPS
 from snas_tune.sweep import sweep_space
@@ -113,16 +114,17 @@ def test_what_does_not_fit_the_images_is_refused_before_any_trial(changes, messa
 
 
 def test_every_member_is_held_against_the_images():
-    labels, classes = np.repeat(np.arange(2), 10), ("a", "b")
+    labels = np.repeat(np.arange(2), 10)
+    images = ImageSet(np.zeros((20, 1, 8, 8), np.uint8), labels, ("a", "b"))
     good, large = SearchConfig(batch_size=16), SearchConfig(batch_size=17)
-    check_images([good], labels, classes)
+    check_images([good], images)
     with pytest.raises(
         ValueError, match="batch_size must be at most the 16 training images, got 1"
     ):
-        check_images([good, large], labels, classes)
+        check_images([good, large], images)
     most = SearchConfig(batch_size=3, validation_fraction=0.9999)
     with pytest.raises(ValueError, match="batch_size must be at most the 2 training images, got 3"):
-        check_images([most], labels, classes)
+        check_images([most], images)
 
 
 @pytest.mark.parametrize("name", ["data", "space", "method", "ops_module"])

@@ -121,5 +121,7 @@ def test_what_cannot_be_written_is_refused(search, tmp_path):
     (tmp_path / "folder.pt2").mkdir()
     with pytest.raises(ValueError, match=r"^exported program must be a file, got the directory .*"):
         export(search, search.child(), tmp_path / "folder.pt2")
-    with pytest.raises(ValueError, match=r"^pixels must be uint8 or float32, got torch.float16$"):
+    with pytest.raises(
+        ValueError, match=r"^dtype of pixels must be uint8 or float32, got torch.float16$"
+    ):
         check_export(tmp_path / "cell.pt2", torch.float16)

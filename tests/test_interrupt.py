@@ -94,18 +94,27 @@ def test_a_lost_sweep_ends_the_program_with_its_line(monkeypatch):
     assert ends == [(1, "Ray's node process died; go on with --resume")]
 
 
+STARTED = """
+import sys
+from snas_tune.cli import start
+print("started", flush=True)
+sys.exit(start.main())
+"""
+
+
 @pytest.mark.parametrize(
     "seconds", [0.3, 1.0, *(pytest.param(s, marks=pytest.mark.slow) for s in (2.0, 4.0, 7.0))]
 )
 def test_the_command_is_interrupted_at_any_moment(tmp_path, seconds):
-    words = [sys.executable, "-m", "snas_tune", "sweep", "--storage-path", str(tmp_path)]
     process = subprocess.Popen(
-        words,
+        [sys.executable, "-c", STARTED, "sweep", "--storage-path", str(tmp_path)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "started\n"
     time.sleep(seconds)
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=120)

@@ -67,6 +67,7 @@ WORDS = (
     "documents",
     "events",
     "files",
+    "imports",
     "objective_checks",
     "owned",
     "results",

@@ -136,7 +136,7 @@ def test_a_picture_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
 
 def test_save_refuses_an_unknown_suffix(tmp_path: Path) -> None:
     for name in ("front.jpeg", "front"):
-        with pytest.raises(ValueError, match=rf"must be one of .png, .svg, .pdf, got .*{name}"):
+        with pytest.raises(ValueError, match=rf"must end in one of .png, .svg, .pdf, got .*{name}"):
             save(front_figure([]), tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 

@@ -188,7 +188,9 @@ def test_if_all_trials_fail_the_front_is_empty_and_only_our_own_lines_are_printe
     assert result.exit_status == 1
     assert result.problems[-1] == "2 of 2 trials failed"
     assert not logging.getLogger("ray.tune.tune").isEnabledFor(logging.ERROR)
-    memory, *lines = capfd.readouterr().err.splitlines()
+    data, disk, memory, *lines = capfd.readouterr().err.splitlines()
+    assert data.startswith("data: 120 of 1,442 images (limit_images=120) of 10 classes (smallest ")
+    assert disk.startswith("disk: at most ")
     assert re.match(r"memory: about \S+ GiB a trial; 2 fit on this machine", memory)
     assert len(lines) == 2
     for line in lines:  # with the reason, at once

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -130,32 +129,29 @@ def test_a_sweep_that_has_ended_goes_on_with_more_trials(rule, tmp_path):
 
 def test_a_tuner_that_is_restored_while_its_sweep_runs_is_refused(tmp_path):
     code = """
+import os
 import sys, threading, time
 from pathlib import Path
 from ray import tune
 from snas_tune.sweep import SweepSettings, make_tuner, sweep_space, tuner_trainable
-from snas_tune.sweep.claim import Taken
-space = sweep_space(**{**%r, "epochs": 40})
+space = sweep_space(**{**TINY, "epochs": 40})
 tuner = make_tuner(space, SweepSettings(name="x", storage_path=sys.argv[1], trials=2))
 thread = threading.Thread(target=tuner.fit, daemon=True)
 thread.start()
 while not list(Path(sys.argv[1]).glob("x/front*")):
     time.sleep(0.1)
-before = Path(sys.argv[1], "x", "front.parquet").exists()
 try:
     tune.Tuner.restore(f"{sys.argv[1]}/x", tuner_trainable()).fit()
 except Exception as error:
     print("refused:", error)
     sys.stdout.flush()
-    import os
     os._exit(0)
-""" % (TINY,)
+"""
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)],
+        [sys.executable, "-c", f"TINY = {TINY!r}\n{code}", str(tmp_path)],
         cwd=tmp_path,
         capture_output=True,
         text=True,
         timeout=400,
     )
     assert "name must be that of a sweep that no process runs, got 'x'" in done.stdout, done
-    assert os.listdir(tmp_path / "x")

@@ -160,7 +160,8 @@ def test_a_result_and_an_end_cost_the_same_however_many_trials_have_ended(tmp_pa
 def test_an_ended_trial_keeps_its_results_and_not_what_averages_them(trials):
     driver, trial = SweepDriver(8, progress=False), trials[0]
     trial.run_metadata.metric_n_steps = {"loss": {"5": [1.0]}}
-    trial.run_metadata.metric_analysis = {"loss": {"last": 1.0}}
+    credit = {"credit/normal/0-2": {"last": 2.0}}
+    trial.run_metadata.metric_analysis = {"loss": {"last": 1.0}, **credit}
     run(driver, [trial], trials)
     assert trial.run_metadata.metric_n_steps == {}
     assert trial.run_metadata.metric_analysis == {"loss": {"last": 1.0}}

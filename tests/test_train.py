@@ -223,7 +223,7 @@ def test_training_images_that_fill_no_batch_are_refused():
         ({"momentum": 1.0}, "momentum must be at least 0 and below 1, got 1.0"),
         ({"drop_path": -0.1}, "drop_path must be at least 0 and below 1, got -0.1"),
         ({"learning_rate": "fast"}, "learning_rate must be positive, got 'fast'"),
-        ({"learning_rate": math.inf}, "learning_rate must be positive, got inf"),
+        ({"learning_rate": math.inf}, "learning_rate must be positive and finite, got inf"),
         ({"clip": None}, "clip must be positive, got None"),
         ({"momentum": "0.9"}, "momentum must be at least 0 and below 1, got '0.9'"),
         ({"decay": True}, "decay must be 0 or more, got True"),

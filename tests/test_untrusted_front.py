@@ -46,6 +46,26 @@ def test_every_flipped_bit_and_every_cut_is_told(path):
         refused(path)
 
 
+def test_rows_beside_the_file_are_right_or_told(path):
+    file = FrontFile(str(path))
+    file.add([])
+    for epoch in range(100, 120):
+        file.append([row(trial="z", epoch=epoch)])
+    beside = path.with_name("front.recent.jsonl")
+    content, whole = beside.read_bytes(), ParetoFront.read(path).rows
+    told = 0
+    for damaged in [*flips(content, 200), *cuts(content, 20)]:
+        beside.write_bytes(damaged)
+        try:
+            rows = ParetoFront.read(path).rows
+        except ValueError as error:
+            told += str(error).count("front.recent.jsonl is damaged") == 1
+        else:
+            assert repr(rows) == repr(whole[: len(rows)])
+            assert len(rows) >= len(whole) - 20
+    assert told > 150
+
+
 @pytest.mark.slow
 def test_every_bit_of_the_footer_is_told(path):
     content = path.read_bytes()

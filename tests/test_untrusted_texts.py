@@ -12,9 +12,10 @@ from front_rows import row
 
 from snas_tune.architecture import read_architecture
 from snas_tune.cli.recipe import read_recipe, read_yaml
+from snas_tune.data import load
 from snas_tune.events import ChildrenForm
 from snas_tune.files import read_bounded, read_json
-from snas_tune.front import ParetoFront, front_text, row_settings
+from snas_tune.front import FrontFile, ParetoFront, front_text, row_settings
 from snas_tune.plugin.reader import _object
 from snas_tune.space.cell.genotype import Genotype
 from snas_tune.space.latency import read_latencies
@@ -101,7 +102,20 @@ def test_huge_files_pipes_and_devices_are_refused_before_they_are_read(tmp_path)
     os.truncate(sparse, 101)
     with pytest.raises(ValueError, match=r"^it must have at most 100 bytes, got 101$"):
         read_bounded(sparse, 100)
-    sweep = tmp_path / "sweep.json"
+    sweep, recent = tmp_path / "sweep.json", tmp_path / "front.recent.jsonl"
+    os.mkfifo(sweep)
+    with pytest.raises(ValueError, match=r"^sweep\.json must .* \(it must be a regular file\)"):
+        Description.read(str(tmp_path))
+    os.mkfifo(recent)
+    FrontFile(str(tmp_path / "other.parquet")).add([row()])
+    (tmp_path / "other.parquet").rename(tmp_path / "front.parquet")
+    with pytest.raises(ValueError, match=r"must be a regular file$"):
+        ParetoFront.read(tmp_path)
+    labels = tmp_path / "labels.csv"
+    labels.touch()
+    os.truncate(labels, 10 << 30)
+    with pytest.raises(ValueError, match=r"^table must be readable, got .* \(it must have at most"):
+        load(str(labels), root=".")
     sparse.rename(sweep)
     os.truncate(sweep, 10 << 30)
     with pytest.raises(ValueError, match=r"^sweep\.json must describe the sweep") as caught:

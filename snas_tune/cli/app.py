@@ -10,7 +10,7 @@ from typing import Annotated, Any, Union
 
 from tyro.conf import subcommand
 
-from snas_tune.cli.exits import INTERRUPTED, end
+from snas_tune.cli.exits import INTERRUPTED, closed, end
 from snas_tune.cli.latency import latency_command
 from snas_tune.cli.log import Log
 from snas_tune.cli.recipe import check_names
@@ -34,8 +34,18 @@ def main(words: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0; 1 if a trial failed or a training diverged; 2 if an input is wrong; 130
-        if it was interrupted.
+        if it was interrupted; 141 if nobody reads what it prints.
     """
+    try:
+        try:
+            return _run(words)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        return closed()
+
+
+def _run(words: Sequence[str] | None) -> int:
     words = sys.argv[1:] if words is None else list(words)
     if words == ["--version"]:
         print(f"{PROGRAM} {version('snas_tune')}")

@@ -11,6 +11,21 @@ INTERRUPTED = 130
 """Exit status of a program that Ctrl-C ended."""
 
 
+CLOSED = 141
+"""Exit status of a program whose reader has gone, as in ``| head``: 128 and SIGPIPE."""
+
+
+def closed() -> int:
+    """Let go of a standard output that nobody reads; Python would write to it again at its end.
+
+    Returns:
+        The exit status.
+    """
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return CLOSED
+
+
 def end(status: int, line: str = "") -> NoReturn:
     """End the process at once, with one last line on standard error.
 

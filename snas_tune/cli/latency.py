@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from snas_tune.checks import COUNT, at_most, check_value
 from snas_tune.cli.flags import Flags, flag, flags_of
 from snas_tune.cli.output import check_output
 from snas_tune.config import SearchConfig
+from snas_tune.setting_checks import MOST_STEPS
 
 if TYPE_CHECKING:
     from snas_tune.space.space import Layer
@@ -63,7 +65,10 @@ class Latency(Flags):
         from snas_tune.training.runtime import choose_device
 
         settings = {name: getattr(self, name) for name in OF_SEARCH}
-        config = SearchConfig(data=self.data or "digits", **settings)
+        config = SearchConfig(data="digits" if self.data is None else self.data, **settings)
+        check_value("repeats", self.repeats, COUNT, at_most(MOST_STEPS))
+        if self.classes is not None:
+            check_value("classes", self.classes, COUNT, at_most(MOST_STEPS))
         space_class(config.space).check(config)
         device = choose_device(config.device)
         check_output("output", self.output)
@@ -103,8 +108,9 @@ class Latency(Flags):
             if self.classes not in (None, given["classes"]):
                 raise ValueError(f"classes of {self.data} must be {own[2]}, got {self.classes}")
         for name, value in given.items():
-            if value is None or value < 1:
-                raise ValueError(f"{name} must be positive where no data is given, got {value}")
+            if value is None:
+                raise ValueError(f"{name} must be given where no data is, got None")
+            check_value(name, value, COUNT, at_most(MOST_STEPS))
         shape = ImageShape(given["image_size"], given["image_channels"], given["classes"])
         return build_space(config, shape).layers()
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from snas_tune.checks import check_value
+from snas_tune.text_checks import PATH
+
 
 def check_output(name: str, path: Path) -> None:
     """Refuse a file that could not be written, before anything long is done for it.
@@ -17,6 +20,7 @@ def check_output(name: str, path: Path) -> None:
     """
     from snas_tune.front.storage import check_writable
 
+    check_value(name, path, PATH)
     folder = path.parent
     if path.is_dir():
         raise ValueError(f"{name} must be a file, got the directory {path}")

@@ -27,10 +27,12 @@ from typing import Any
 
 import yaml
 
+from snas_tune.checks import check_value
 from snas_tune.cli.presets import COMMON, PRESETS
 from snas_tune.config import VARIED, SearchConfig
 from snas_tune.files import read_bounded
 from snas_tune.sweep.settings import SweepSettings
+from snas_tune.text_checks import PATH
 from snas_tune.values import shown
 
 if sys.version_info >= (3, 11):
@@ -59,7 +61,25 @@ MOST_VALUES = 100_000
 
 
 class Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML is untyped
-    """Reads YAML, and ``3e-4`` as a number: so does version 1.2, but not PyYAML."""
+    """Reads YAML, and ``3e-4`` as a number: so does version 1.2, but not PyYAML.
+
+    A key that comes twice is an error, as version 1.2 says, and not the last one.
+    """
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """The mapping of a node.
+
+        Raises:
+            yaml.constructor.ConstructorError: it has a key twice.
+        """
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"keys must be different, got {shown(key)} twice", node.start_mark
+                )
+        found: dict[Any, Any] = super().construct_mapping(node, deep)
+        return found
 
 
 class Dumper(yaml.SafeDumper):  # type: ignore[misc]
@@ -100,9 +120,9 @@ def read_recipe(
         ValueError: the file cannot be read; a name or an assignment is wrong.
     """
     asked = _read_file(file) if file else {}
-    name = preset or asked.get("preset", "demo")
+    name = asked.get("preset", "demo") if preset is None else preset
     if not isinstance(name, str) or name not in PRESETS:
-        raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {name!r}")
+        raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {shown(name)}")
     layers = (COMMON, PRESETS[name], asked, {"search": dict(map(_assignment, assignments))})
     merged = {
         section: {key: value for layer in layers for key, value in layer.get(section, {}).items()}
@@ -113,6 +133,7 @@ def read_recipe(
 
 def _read_file(path: Path) -> dict[str, Any]:
     """The sections of a sweep file, every key known."""
+    check_value("config", path, PATH)
     try:
         text = read_bounded(path, MOST_BYTES).decode()
         found = tomllib.loads(text) if path.suffix == ".toml" else read_yaml(text)
@@ -127,6 +148,7 @@ def _read_file(path: Path) -> dict[str, Any]:
         if not isinstance(values, dict):
             raise ValueError(f"section {section} of {path} must hold settings, got {shown(values)}")
         check_names(values, names, f"setting in section {section} of {path}")
+        check_ranges(values)
     return found
 
 
@@ -135,14 +157,30 @@ def _assignment(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     name = name.strip().replace("-", "_")
     if not equals:
-        raise ValueError(f"set must be NAME=VALUE, got {text!r}")
+        raise ValueError(f"set must be NAME=VALUE, got {shown(text)}")
     if name == "seed":
-        raise ValueError(f"seed must be given as --seed, which fixes all of a sweep, got {text!r}")
+        raise ValueError(
+            f"seed must be given as --seed, which fixes all of a sweep, got {shown(text)}"
+        )
     check_names([name], SECTIONS["search"], "setting")
     try:
-        return name, read_yaml(value)
+        found = read_yaml(value)
     except ValueError as error:
         raise ValueError(f"value of {name} must be YAML, got {shown(value)}") from error
+    check_ranges({name: found})
+    return name, found
+
+
+def check_ranges(settings: Mapping[str, Any]) -> None:
+    """Refuse for a setting that a sweep varies what is neither a value nor the ends of a range.
+
+    Raises:
+        ValueError: one is empty, or has names.
+    """
+    for name in RANGES:
+        value = settings.get(name, "")
+        if value is None or isinstance(value, Mapping) or value == []:
+            raise ValueError(f"{name} must be a value or a range, got {shown(value)}")
 
 
 def read_yaml(text: str) -> Any:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import Positional, arg, create_mutex_group
 
 from snas_tune.cli.output import check_output
+from snas_tune.values import shown
 
 if TYPE_CHECKING:
     from snas_tune.architecture import Architecture
@@ -154,7 +155,7 @@ class Take:
             if f"{row['trial']}:{row['epoch']}" == self.pick:
                 return dict(row)
         raise ValueError(
-            f"pick must be the TRIAL:EPOCH of a row of the front file, got {self.pick}"
+            f"pick must be the TRIAL:EPOCH of a row of the front file, got {shown(self.pick)}"
         )
 
     @property

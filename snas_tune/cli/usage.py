@@ -11,6 +11,9 @@ from typing import Any
 
 import tyro
 
+MOST_TOLD = 400
+"""Most characters of a message: words of the command line may be of any length."""
+
 NUMBERS = (
     (r"invalid literal for int\(\) with base 10: (.*)", r"must be a whole number, got \1"),
     (r"could not convert string to float: (.*)", r"must be a number, got \1"),
@@ -92,4 +95,5 @@ def one_line(box: str) -> str:
         text = re.sub(pattern, ours, text)
     if len(sections) > 1 and sections[1][:1] == ["Perhaps you meant:"]:
         text += f" (perhaps {sections[1][1].split()[0]})"
-    return text[:1].lower() + text[1:]
+    text = text[:1].lower() + text[1:]
+    return text if len(text) <= MOST_TOLD else f"{text[: MOST_TOLD - 3]}..."

@@ -19,13 +19,16 @@ import numpy as np
 from snas_tune.data.found import Found
 from snas_tune.data.images import ImageSet, Pixels
 from snas_tune.data.request import Request, Source, answer
-from snas_tune.files import first_line, locked
+from snas_tune.files import first_line, locked, read_bounded, read_json
 
 log = logging.getLogger(__name__)
 
 FORMAT = 2
 """Version of the files and of the decoding; another version is another fingerprint."""
 
+
+MOST_META = 1 << 28
+"""Most bytes of the facts beside the arrays, the names of classes among them."""
 
 VALIDATION = "validation.npy"
 """There where the source names its own validation images."""
@@ -156,7 +159,7 @@ def fill(folder: Path, source: Source, request: Request) -> None:
 
 def _open(folder: Path) -> ImageSet:
     try:
-        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        meta = read_json(read_bounded(folder / "meta.json", MOST_META))
         images, labels = (
             np.load(folder / name, mmap_mode="r") for name in ("images.npy", "labels.npy")
         )

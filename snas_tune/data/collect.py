@@ -9,7 +9,17 @@ from typing import Protocol
 
 import numpy as np
 
-from snas_tune.data.found import UNREADABLE, Found, LeftOut, counts_of, few_of, left_out, shown
+from snas_tune.data.entries import readable_endings
+from snas_tune.data.found import (
+    UNREADABLE,
+    Found,
+    LeftOut,
+    counts_of,
+    few,
+    few_of,
+    left_out,
+    shown,
+)
 from snas_tune.data.gather import NOTHING, Gathered, gather
 from snas_tune.data.images import Flags, ImageSet, Labels, open_image, require_classes
 from snas_tune.data.request import Request
@@ -41,6 +51,7 @@ def gather_files(
     bad: Mapping[str, str] = NOTHING,
 ) -> Gathered:
     """Decode image files into one array; arguments and errors as of :func:`~.gather.gather`."""
+    readable_endings()  # which brings HEIC, also to images that have no ending
     sizes: set[tuple[int, int]] = set()
 
     def picture(source: Path | bytes, name: str):  # type: ignore[no-untyped-def]
@@ -79,18 +90,19 @@ def images_of(labelled: Labelled, gathered: Gathered, request: Request) -> Image
 
 
 def _require_left(labelled: Labelled, labels: Labels, validation: Flags | None) -> None:
-    training = labels if validation is None else labels[~validation]
-    before = (
-        labelled.labels if labelled.validation is None else (labelled.labels[~labelled.validation])
-    )
-    lost = np.setdiff1d(before, training)
-    if len(lost):
-        names = ", ".join(shown(labelled.classes[i]) for i in lost[:10])
+    """Refuse to leave out all training images of a class, or all validation images."""
+    given = labelled.validation
+    before = labelled.labels if given is None else labelled.labels[~given]
+    after = labels if validation is None else labels[~validation]
+    lost = [labelled.classes[i] for i in np.setdiff1d(before, after)]
+    where = shown(labelled.where)
+    if lost:
         raise ValueError(
-            f"each class must have at least one readable image, got none of {names} "
-            f"in {shown(labelled.where)}"
+            f"each class must have at least one readable image, got none of {few(lost)} in {where}"
         )
-    require_classes(labelled.classes, labels, shown(labelled.where))
+    if validation is not None and not validation.any():
+        raise ValueError(f"validation images must be readable, got none that is in {where}")
+    require_classes(labelled.classes, labels, where)
 
 
 def with_found(

@@ -14,7 +14,7 @@ from typing import Any
 from snas_tune.data.entries import ending, is_image
 from snas_tune.data.found import shown
 from snas_tune.data.parts import part_of
-from snas_tune.files import first_line
+from snas_tune.files import first_line, read_bounded
 
 IMAGES = (
     *("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path"),
@@ -27,6 +27,9 @@ LABELS = ("label", "class", "target", "category", "label_name", "class_name", "c
 
 SPLITS = ("split", "subset", "set", "partition", "part", "phase", "usage", "data_set")
 """Names of a column of parts; read if a value is the name of a part, ``split`` always."""
+
+MOST_BYTES = 1 << 30
+"""Most bytes of a table of texts."""
 
 DELIMITERS = (",", ";", "\t", "|")
 
@@ -125,7 +128,10 @@ def _splits(name: str, values: list[str | None] | None) -> list[str | None] | No
 
 
 def _text(path: Path) -> Columns:
-    text = _decoded(path.read_bytes())
+    try:
+        text = _decoded(read_bounded(path, MOST_BYTES))
+    except ValueError as error:
+        raise ValueError(f"table must be readable, got {shown(path)} ({error})") from error
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     top = text.split("\n", 1)[0]
     tabs = ending(path.name) == ".tsv"
@@ -228,7 +234,7 @@ def _listed_classes(metadata: Mapping[bytes, bytes] | None, column: str) -> tupl
     try:
         features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
         return tuple(str(name) for name in features[column]["names"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         return None
 
 

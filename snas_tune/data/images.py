@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from snas_tune.checks import MOST_CHANNELS
+from snas_tune.checks import COUNT, MOST_CHANNELS, TITLE, Check, check_fields, is_instance
 from snas_tune.data.depth import BYTE, Depth, bits_of
 from snas_tune.data.found import Found, shown
 from snas_tune.files import first_line
@@ -24,6 +24,12 @@ from snas_tune.files import first_line
 Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
+
+AN_ARRAY = is_instance(np.ndarray)
+CLASS_NAMES = Check(
+    lambda value: isinstance(value, (list, tuple)) and all(isinstance(each, str) for each in value),
+    "a list of texts",
+)
 
 READABLE = "image must be readable"
 """The beginning of the error of an image file that cannot be decoded."""
@@ -50,21 +56,21 @@ BACKGROUND = 255
 class ImageSet:
     """Labelled images of one size, undistorted and unnormalised."""
 
-    images: Pixels
+    images: Annotated[Pixels, AN_ARRAY]
     """uint8, shape (N, C, H, W)."""
 
-    labels: Labels
+    labels: Annotated[Labels, AN_ARRAY]
     """int64, shape (N,): indices into ``classes``."""
 
-    classes: tuple[str, ...]
+    classes: Annotated[tuple[str, ...], CLASS_NAMES]
     """The names of the classes."""
 
-    bits: int = BYTE
+    bits: Annotated[int, COUNT] = BYTE
     """Of a sample in the source's files; the upper 8 are kept, see :mod:`snas_tune.data.depth`."""
 
-    listing: str = ""
+    listing: Annotated[str, TITLE] = ""
     """A hash of the names and sizes of the files, where the source has files of the user's."""
-    validation: Flags | None = None
+    validation: Annotated[Flags | None, AN_ARRAY] = None
     """bool, shape (N,): the images that the source itself names as validation images, as in a
     folder ``val/``; None where it names none."""
 
@@ -72,6 +78,7 @@ class ImageSet:
     """What was read and what was left out; every source of :func:`snas_tune.data.load` says it."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.images.dtype != np.uint8 or self.images.ndim != 4:
             raise ValueError(
                 "images must be uint8 of shape (N, C, H, W), "

@@ -90,6 +90,8 @@ def choose_rows(
     require_classes(classes, found, where)
     without = [f"row {i}" for i in np.flatnonzero(np.any(asked, axis=0) & ~labelled)]
     given = of_part[VALIDATION][rows] if train and VALIDATION in of_part else None
+    if given is not None and not given.any():  # such as a part without labels
+        given = None
     return Chosen(where, rows, classes, found, given, parts, left_out({UNLABELLED: without}))
 
 

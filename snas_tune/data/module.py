@@ -32,6 +32,7 @@ from snas_tune.data.images import (
 )
 from snas_tune.data.request import NoTestImages, Request
 from snas_tune.files import first_line
+from snas_tune.imports import MOST_REASON
 
 FORM = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 """The form of a spec of this kind."""
@@ -252,8 +253,10 @@ def _refused(rule: str) -> Iterator[None]:
     """
     try:
         yield
-    except (Exception, SystemExit) as error:
-        kind, text = type(error).__name__, " ".join(str(error).split())
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # also what ends the program
+        kind, text = type(error).__name__, " ".join(str(error).split())[:MOST_REASON]
         reason = f"{kind}: {text}" if text else kind
         raise ValueError(f"{rule}, got {reason}{_place(error)}") from error
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import TextIO
+from typing import Annotated, TextIO
 
 from tqdm import tqdm
 
+from snas_tune.arguments import checked
+from snas_tune.checks import NOT_NEGATIVE, Check
+
 Progress = Callable[[str, int, int], None]
 """Called as ``progress(what, done, total)``; ``total`` is 0 where it is unknown."""
+
+
+A_STREAM = Check(lambda value: hasattr(value, "isatty"), "a stream of text")
 
 
 def silent(what: str, done: int, total: int) -> None:
@@ -25,7 +31,13 @@ class StderrProgress:
         patience: seconds for which a job stays silent, so that a short one says nothing.
     """
 
-    def __init__(self, stream: TextIO | None = None, *, patience: float = 1.0) -> None:
+    @checked
+    def __init__(
+        self,
+        stream: Annotated[TextIO | None, A_STREAM] = None,
+        *,
+        patience: Annotated[float, NOT_NEGATIVE] = 1.0,
+    ) -> None:
         self._stream = sys.stderr if stream is None else stream
         self._patience = patience
         self._what = ""

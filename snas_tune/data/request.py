@@ -9,12 +9,13 @@ from typing import Annotated, Protocol, TypedDict
 
 import numpy as np
 
-from snas_tune.checks import CHANNELS, COUNT, check_fields, choice
+from snas_tune.checks import CHANNELS, COUNT, FLAG, FUNCTION, at_most, check_fields, choice
 from snas_tune.data.depth import Depth
 from snas_tune.data.images import ImageSet, Pixels
 from snas_tune.data.listing import listing
 from snas_tune.data.progress import Progress, silent
-from snas_tune.setting_checks import BAD_IMAGES, FITS
+from snas_tune.setting_checks import BAD_IMAGES, FITS, MOST_SIDE
+from snas_tune.text_checks import PATH, TEXT_PATH
 
 
 def in_memory(shape: tuple[int, ...]) -> Pixels:
@@ -37,16 +38,16 @@ class Form(TypedDict, total=False):
 class Request:
     """Which images are wanted, and in which form."""
 
-    spec: str
+    spec: Annotated[str, TEXT_PATH]
     """A named source, a path, or ``module:function``."""
 
-    root: Path
+    root: Annotated[Path, PATH]
     """Where named sources are looked for and downloaded to."""
 
-    train: bool = True
+    train: Annotated[bool, FLAG] = True
     """The training images, or the test images."""
 
-    image_size: Annotated[int | None, COUNT] = None
+    image_size: Annotated[int | None, COUNT, at_most(MOST_SIDE)] = None
     """Side in pixels, None for the source's own."""
 
     channels: Annotated[int | None, CHANNELS] = None
@@ -61,19 +62,19 @@ class Request:
     depth: Depth = field(init=False)
     """Scales such samples, and counts their bits where they are not given."""
 
-    listed: bool = False
+    listed: Annotated[bool, FLAG] = False
     """Whether names and sizes of the source's files are noted with the images."""
 
     bad_images: Annotated[str, choice(BAD_IMAGES)] = "error"
     """Images that cannot be read: ``error`` names all of them, ``skip`` leaves them out."""
 
-    download: bool = True
+    download: Annotated[bool, FLAG] = True
     """Whether a named source that is missing may be downloaded."""
 
-    progress: Progress = silent
+    progress: Annotated[Progress, FUNCTION] = silent
     """Told how far a download or a decoding is."""
 
-    empty: Callable[[tuple[int, ...]], Pixels] = in_memory
+    empty: Annotated[Callable[[tuple[int, ...]], Pixels], FUNCTION] = in_memory
     """Gives the array into which images are decoded."""
 
     def __post_init__(self) -> None:

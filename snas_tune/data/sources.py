@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+from snas_tune.arguments import checked
+from snas_tune.checks import FLAG, FUNCTION
 from snas_tune.data.archives import SUFFIXES, Archive, is_archive
 from snas_tune.data.cache import through_cache
 from snas_tune.data.cifar import Cifar
@@ -24,6 +26,8 @@ from snas_tune.data.progress import Progress, StderrProgress, silent
 from snas_tune.data.request import Form, Request, Source, answer
 from snas_tune.data.table import Table, is_table, table_of
 from snas_tune.files import first_line
+from snas_tune.setting_checks import SETTINGS
+from snas_tune.text_checks import PATH, TEXT_PATH
 
 if TYPE_CHECKING:
     from typing import Unpack  # of Python 3.11
@@ -67,7 +71,12 @@ SOURCES: dict[str, Source] = {
 """The sources that have a name. A new one is one entry."""
 
 
-def resolve(spec: str, root: Path, sources: Mapping[str, Source] = SOURCES) -> Source:
+@checked
+def resolve(
+    spec: Annotated[str, TEXT_PATH],
+    root: Annotated[str | Path, PATH],
+    sources: Annotated[Mapping[str, Source], SETTINGS] = SOURCES,
+) -> Source:
     """The source that a spec means: by name, ``hf:...``, an existing path, ``module:function``.
 
     A relative path is looked for in the working directory and then below ``root``.
@@ -91,16 +100,17 @@ def resolve(spec: str, root: Path, sources: Mapping[str, Source] = SOURCES) -> S
     raise ValueError(
         f"data must be a known name ({', '.join(sources)}), an existing folder or archive of class "
         f"folders or table of paths and labels, here or in {root}, module:function or hf:name, "
-        f"got {spec!r}, which is none of these"
+        f"got {shown(spec)}, which is none of these"
     )
 
 
+@checked
 def load(
-    spec: str,
+    spec: Annotated[str, TEXT_PATH],
     *,
-    root: str | Path,
-    cache_dir: str | Path | None = None,
-    progress: Progress | None = None,
+    root: Annotated[str | Path, PATH],
+    cache_dir: Annotated[str | Path | None, PATH] = None,
+    progress: Annotated[Progress | None, FUNCTION] = None,
     **form: Unpack[Form],
 ) -> ImageSet:
     """The training images of a source; its test images are never among them.
@@ -126,12 +136,13 @@ def load(
     return _read(_request(spec, root, progress, form), cache_dir)
 
 
+@checked
 def load_test(
-    spec: str,
+    spec: Annotated[str, TEXT_PATH],
     *,
-    root: str | Path,
-    cache_dir: str | Path | None = None,
-    progress: Progress | None = None,
+    root: Annotated[str | Path, PATH],
+    cache_dir: Annotated[str | Path | None, PATH] = None,
+    progress: Annotated[Progress | None, FUNCTION] = None,
     **form: Unpack[Form],
 ) -> ImageSet:
     """The test images of a source, for the same arguments as :func:`load`.
@@ -146,7 +157,14 @@ def load_test(
     return _read(replace(_request(spec, root, progress, form), train=False), cache_dir)
 
 
-def check(spec: str, *, root: str | Path, train: bool = True, **form: Unpack[Form]) -> None:
+@checked
+def check(
+    spec: Annotated[str, TEXT_PATH],
+    *,
+    root: Annotated[str | Path, PATH],
+    train: Annotated[bool, FLAG] = True,
+    **form: Unpack[Form],
+) -> None:
     """Raise the errors of :func:`load` that can be found cheaply.
 
     Names of files are listed, headers and checksums (of an archive: all) read, one image of each
@@ -184,10 +202,10 @@ def _read(request: Request, cache_dir: str | Path | None) -> ImageSet:
     return with_found(images, request)
 
 
-def _place(spec: str, root: Path) -> Source | None:
+def _place(spec: str, root: str | Path) -> Source | None:
     """The source of the folder or file that lies at a path; None where nothing does."""
     try:
-        for path in (Path(spec).expanduser(), root / spec) if spec else ():
+        for path in (Path(spec).expanduser(), Path(root) / spec):
             if path.is_dir():
                 return _folder(path)
             if path.is_file():

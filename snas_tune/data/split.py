@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from snas_tune.checks import COUNT, COUNT_OR_ZERO, OPEN_SHARE, check_value
+from snas_tune.arguments import checked
+from snas_tune.checks import COUNT, COUNT_OR_ZERO, OPEN_SHARE, Check, check_value
+from snas_tune.data.images import AN_ARRAY, CLASS_NAMES
 
 Indices = npt.NDArray[np.int64]
 
+FLAGS = Check(
+    lambda value: isinstance(value, np.ndarray) and value.dtype == np.bool_, "an array of bools"
+)
 
+
+@checked
 def split(
-    labels: npt.NDArray[Any],
+    labels: Annotated[npt.NDArray[Any], AN_ARRAY],
     *,
-    validation_fraction: float,
-    seed: int,
-    classes: Sequence[str] | None = None,
+    validation_fraction: Annotated[float, OPEN_SHARE],
+    seed: Annotated[int, COUNT_OR_ZERO],
+    classes: Annotated[Sequence[str] | None, CLASS_NAMES] = None,
 ) -> tuple[Indices, Indices]:
     """Divide images into a training and a validation part.
 
@@ -37,7 +44,6 @@ def split(
     Raises:
         ValueError: an argument out of range, or a class of one image.
     """
-    check_value("validation_fraction", validation_fraction, OPEN_SHARE)
     require_two(labels, classes)
     names, counts = _classes(labels)
     shares = counts * validation_fraction
@@ -46,14 +52,15 @@ def split(
     return np.setdiff1d(np.arange(len(labels)), validation), validation
 
 
+@checked
 def split_rows(
-    labels: npt.NDArray[Any],
-    given: npt.NDArray[np.bool_] | None = None,
+    labels: Annotated[npt.NDArray[Any], AN_ARRAY],
+    given: Annotated[npt.NDArray[np.bool_] | None, FLAGS] = None,
     *,
-    validation_fraction: float,
-    seed: int,
+    validation_fraction: Annotated[float, OPEN_SHARE],
+    seed: Annotated[int, COUNT_OR_ZERO],
     limit: int | None = None,
-    classes: Sequence[str] | None = None,
+    classes: Annotated[Sequence[str] | None, CLASS_NAMES] = None,
 ) -> tuple[Indices, Indices]:
     """The rows of the training and of the validation images.
 
@@ -125,7 +132,14 @@ def require_two(
             raise ValueError(f"class {shown} must have at least two images, got {count}{place}")
 
 
-def subset(labels: npt.NDArray[Any], *, limit: int, seed: int, least: int = 1) -> Indices:
+@checked
+def subset(
+    labels: Annotated[npt.NDArray[Any], AN_ARRAY],
+    *,
+    limit: int,
+    seed: Annotated[int, COUNT_OR_ZERO],
+    least: Annotated[int, COUNT] = 1,
+) -> Indices:
     """Choose at most ``limit`` images, each class by its share and at least ``least`` of each.
 
     Args:
@@ -187,5 +201,5 @@ def _draw(labels: npt.NDArray[Any], names: npt.NDArray[Any], taken: Indices, see
 
 
 def _generator(seed: int) -> np.random.Generator:
-    check_value("seed", seed, COUNT_OR_ZERO)
+    seed = check_value("seed", seed, COUNT_OR_ZERO)
     return np.random.default_rng(seed)

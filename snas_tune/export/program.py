@@ -6,14 +6,20 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Annotated
 
 import torch
 from torch import nn
 
+from snas_tune.architecture import MOST_TEXT
+from snas_tune.arguments import checked
+from snas_tune.checks import A_TEXT, COUNT, Check, at_most, encoded, is_instance
 from snas_tune.export.pixels import DTYPES, PixelNetwork
 from snas_tune.files import write_whole
+from snas_tune.setting_checks import MOST_SIDE
+from snas_tune.text_checks import PATH
 from snas_tune.training.batches import Normalisation
+from snas_tune.values import shown
 
 CLASSES, ARCHITECTURE = "classes.json", "architecture.json"
 """Files that are saved inside the program's: the class names in the order of the logits, and the
@@ -21,11 +27,24 @@ architecture; ``torch.export.load(path, extra_files={"classes.json": ""})`` read
 
 SUFFIX = ".pt2"
 
+AN_ARCHITECTURE = Check(
+    lambda value: len(encoded(value)) <= MOST_TEXT, f"of at most {MOST_TEXT} bytes"
+)
+CLASS_NAMES = Check(
+    lambda value: (
+        isinstance(value, (list, tuple))
+        and bool(value)
+        and all(isinstance(each, str) for each in value)
+    ),
+    "a list of texts, one or more",
+)
+
 TOLERANCE = 1e-4
 """How far logits may be from the network's, in parts of the largest."""
 
 
-def check_export(path: str | Path, dtype: torch.dtype = torch.uint8) -> None:
+@checked
+def check_export(path: Annotated[str | Path, PATH], dtype: torch.dtype = torch.uint8) -> None:
     """Refuse a file or pixels that :func:`export_network` could not write.
 
     Raises:
@@ -35,18 +54,19 @@ def check_export(path: str | Path, dtype: torch.dtype = torch.uint8) -> None:
         raise ValueError(f"exported program must end in {SUFFIX}, got {path}")
     if Path(path).is_dir():
         raise ValueError(f"exported program must be a file, got the directory {path}")
-    if dtype not in DTYPES:
-        raise ValueError(f"pixels must be uint8 or float32, got {dtype}")
+    if not any(dtype is known for known in DTYPES):
+        raise ValueError(f"dtype of pixels must be uint8 or float32, got {shown(dtype)}")
 
 
+@checked
 def export_network(
-    network: nn.Module,
-    path: str | Path,
+    network: Annotated[nn.Module, is_instance(nn.Module)],
+    path: Annotated[str | Path, PATH],
     *,
-    normalise: Normalisation,
-    side: int,
-    classes: Sequence[str],
-    architecture: str,
+    normalise: Annotated[Normalisation, is_instance(Normalisation)],
+    side: Annotated[int, COUNT, at_most(MOST_SIDE)],
+    classes: Annotated[Sequence[str], CLASS_NAMES],
+    architecture: Annotated[str, A_TEXT, AN_ARCHITECTURE],
     dtype: torch.dtype = torch.uint8,
 ) -> None:
     """Write a network as a program for any batch size; it is read back and compared first.

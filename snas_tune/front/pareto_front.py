@@ -21,7 +21,7 @@ from snas_tune.front.dominance import hypervolume, nondominated
 from snas_tune.front.storage import FILE_SYSTEM, STORAGE_ERRORS, resolve
 from snas_tune.front.table import FILE_NAME, SCHEMA, check_columns, read_table, rows_to_table
 from snas_tune.front.text import front_text
-from snas_tune.objective_checks import NUMBERS, check_objectives
+from snas_tune.objective_checks import NUMBERS, SOME_ROWS, check_objectives
 from snas_tune.results import ARCHITECTURE, OBJECTIVES
 from snas_tune.text_checks import IN_A_FOLDER, NO_FOLDER, PATH
 from snas_tune.values import plain, shown
@@ -95,9 +95,10 @@ class ParetoFront:
         return cls(read_table(str(path), filesystem), objectives)
 
     @classmethod
+    @checked
     def from_rows(
         cls,
-        rows: Iterable[Mapping[str, Any]],
+        rows: Annotated[Iterable[Mapping[str, Any]], SOME_ROWS],
         objectives: Sequence[tuple[str, str]] = OBJECTIVES,
     ) -> ParetoFront:
         """The front of rows as :meth:`FrontFile.add` takes them.

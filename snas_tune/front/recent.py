@@ -18,7 +18,7 @@ from typing import Any
 
 from pyarrow import fs
 
-from snas_tune.front.storage import replace_file
+from snas_tune.front.storage import read_file, replace_file
 
 SUFFIX = ".recent.jsonl"
 
@@ -43,12 +43,11 @@ def read_recent(filesystem: fs.FileSystem, inside: str) -> list[dict[str, Any]]:
     """
     path = recent_path(inside)
     try:
-        with filesystem.open_input_stream(path) as stream:
-            content: bytes = stream.read(MOST_BYTES + 1)
+        content = read_file(filesystem, path, MOST_BYTES)
     except FileNotFoundError:
         return []
-    if len(content) > MOST_BYTES:
-        raise ValueError(f"{path} must have at most {MOST_BYTES} bytes")
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
     lines = content.split(b"\n")
     rows = [row for row in map(_decoded, lines) if row is not None]
     # A crash cuts the last line off, or leaves zeros: it is none. Other damage is an error.

@@ -116,6 +116,19 @@ def replace_file(
         stream.write(content)
 
 
+def read_file(filesystem: fs.FileSystem, path: str, most: int) -> bytes:
+    """The bytes of a file that somebody else may have written.
+
+    Raises:
+        ValueError: it is a pipe, which might never end, or a directory, or longer than ``most``.
+        OSError: it is not there, or cannot be read.
+    """
+    if filesystem.get_file_info(path).type not in (fs.FileType.File, fs.FileType.NotFound):
+        raise ValueError("it must be a regular file")
+    with filesystem.open_input_file(path) as source:
+        return read_whole(source, most)
+
+
 def read_whole(source: pa.NativeFile, most: int) -> bytes:
     """The bytes of an open file.
 

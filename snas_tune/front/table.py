@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from snas_tune.architecture import upgraded_json
+from snas_tune.checks import check_value, is_instance
 from snas_tune.files import first_line, read_json
 from snas_tune.front.recent import read_recent
 from snas_tune.front.storage import STORAGE_ERRORS, read_whole, resolve
@@ -290,6 +291,7 @@ def _version(metadata: Mapping[bytes, bytes] | None) -> int:
 
 def _checked_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row of plain Python values in the order of the schema."""
+    check_value("front rows", row, is_instance(Mapping, words="values by name of the column"))
     for name in row:
         if name not in SCHEMA.names:
             raise ValueError(f"front row has unknown column {name}")

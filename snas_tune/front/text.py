@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 from snas_tune.architecture import read_architecture
 from snas_tune.arguments import checked
-from snas_tune.checks import COUNT, Check
+from snas_tune.checks import COUNT
 from snas_tune.files import read_json
+from snas_tune.objective_checks import ROWS
 from snas_tune.results import ARCHITECTURE, metric_of
 
 HEADER = ("acc %", "MFLOPs", "params", "strength", "temperature", "epoch", "trial", "architecture")
@@ -25,13 +26,6 @@ MEANINGS = {
 
 SMALL = 10.0
 """MFLOPs below which two decimals would not tell children apart."""
-
-ROWS = Check(
-    lambda value: (
-        isinstance(value, (list, tuple)) and all(isinstance(row, Mapping) for row in value)
-    ),
-    "a list of rows, values by name of the column",
-)
 
 LEFT = ("temperature", "trial", "architecture")
 """Its columns that are set to the left; numbers are set to the right."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Annotated
 
 import matplotlib
 import numpy as np
@@ -15,7 +16,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from snas_tune.arguments import checked
+from snas_tune.checks import is_instance
 from snas_tune.files import replacing
+from snas_tune.text_checks import PATH
+from snas_tune.values import shown
 
 SUFFIXES = (".png", ".svg", ".pdf")
 """The files that :func:`save` writes."""
@@ -46,7 +51,11 @@ def new_figure(width: float, height: float, *, dpi: float = 144.0, tight: bool =
     return figure
 
 
-def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
+@checked
+def save(
+    figure: Annotated[Figure, is_instance(Figure)],
+    path: Annotated[str | os.PathLike[str], PATH],
+) -> Path:
     """Write ``figure`` to ``path``, replacing the file at once or not at all.
 
     The same figure gives the same bytes: no dates, and fixed ids in SVG.
@@ -64,13 +73,16 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise ValueError(f"a picture's suffix must be one of {', '.join(SUFFIXES)}, got {path}")
+        raise ValueError(
+            f"path of a picture must end in one of {', '.join(SUFFIXES)}, got {shown(str(path))}"
+        )
     with replacing(path) as part, matplotlib.rc_context({"svg.hashsalt": "snas_tune"}):
         figure.savefig(part, format=suffix[1:], metadata=_NO_DATES[suffix])
     return path
 
 
-def figure_to_array(figure: Figure) -> NDArray[np.uint8]:
+@checked
+def figure_to_array(figure: Annotated[Figure, is_instance(Figure)]) -> NDArray[np.uint8]:
     """The figure's pixels, ``uint8`` of shape (height, width, 3)."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()  # type: ignore[no-untyped-call]

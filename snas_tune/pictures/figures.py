@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -10,6 +11,8 @@ from matplotlib.patches import FancyBboxPatch, PathPatch
 from matplotlib.path import Path as Curve
 
 from snas_tune.architecture import Architecture
+from snas_tune.arguments import checked
+from snas_tune.checks import TITLE, is_instance
 from snas_tune.pictures.canvas import figure_to_array, new_figure, save
 from snas_tune.pictures.front_chart import front_figure
 from snas_tune.pictures.shapes import Block, Box, Label, Layout, Piece, strokes
@@ -22,7 +25,11 @@ PIXELS_PER_INCH = 96.0
 """Of the layout, as in CSS."""
 
 
-def architecture_figure(architecture: Architecture, title: str = "") -> Figure:
+@checked
+def architecture_figure(
+    architecture: Annotated[Architecture, is_instance(Architecture)],
+    title: Annotated[str, TITLE] = "",
+) -> Figure:
     """An architecture, drawn as :func:`snas_tune.pictures.svg.architecture_svg` draws it."""
     sheet = sheet_of(architecture, title)
     figure = new_figure(sheet.width / PIXELS_PER_INCH, sheet.height / PIXELS_PER_INCH, tight=False)

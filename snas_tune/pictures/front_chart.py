@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,6 +12,9 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
+from snas_tune.arguments import checked
+from snas_tune.checks import FLAG, TITLE
+from snas_tune.objective_checks import NUMBERS, ROWS, check_objectives
 from snas_tune.pictures.canvas import new_figure
 from snas_tune.pictures.front_axes import Axis, NDArrayBool, axis_of, prepare
 from snas_tune.pictures.scales import Values, display, log_ticks, number
@@ -25,13 +28,14 @@ DOMINATED = "#8C949C"
 STEP = "#1A1A1A"
 
 
+@checked
 def front_figure(
-    points: Sequence[Mapping[str, Any]],
+    points: Annotated[Sequence[Mapping[str, Any]], ROWS],
     *,
-    title: str = "",
+    title: Annotated[str, TITLE] = "",
     objectives: Sequence[tuple[str, str]] = OBJECTIVES,
-    reference: Sequence[float] | None = None,
-    log_cost: bool | None = None,
+    reference: Annotated[Sequence[float] | None, NUMBERS] = None,
+    log_cost: Annotated[bool | None, FLAG] = None,
 ) -> Figure:
     """All points of a sweep with their front as a step line.
 
@@ -114,11 +118,9 @@ def attained(
 
 
 def _check(objectives: Sequence[tuple[str, str]], reference: Sequence[float] | None) -> None:
+    check_objectives(objectives)
     if len(objectives) != 2:
         raise ValueError(f"objectives must be two, got {len(objectives)}")
-    for name, mode in objectives:
-        if mode not in ("max", "min"):
-            raise ValueError(f"mode of {name} must be max or min, got {mode!r}")
     if reference is not None and len(reference) != 2:
         raise ValueError(
             f"reference must hold a value for each of two objectives, got {len(reference)}"

@@ -12,6 +12,7 @@ from snas_tune.architecture import Architecture
 from snas_tune.pictures.option_table import option_table
 from snas_tune.pictures.shapes import Label, Layout, Panel, Sheet
 from snas_tune.pictures.style import HEADING_TEXT, NAME_TEXT, text_width
+from snas_tune.values import shown
 
 SCREEN = (1280.0, 800.0)
 """Width and height that a picture should fit."""
@@ -50,14 +51,14 @@ def sheet_of(architecture: Architecture, title: str = "", part: str = "") -> She
     """
     parts = architecture.parts()
     if part and part not in parts:
-        raise ValueError(f"part must be one of {', '.join(parts)}, got {part!r}")
+        raise ValueError(f"part must be one of {', '.join(parts)}, got {shown(part)}")
     if isinstance(architecture, Drawn):
         return architecture.sheet(title, part)
-    shown = {part: parts[part]} if part else parts
-    heads = list(shown) if len(parts) > 1 else [""]
+    drawn = {part: parts[part]} if part else parts
+    heads = list(drawn) if len(parts) > 1 else [""]
     sheets: list[Sheet] = []
     for columns in range(1, MOST_COLUMNS + 1):
-        tables = [option_table(rows, columns) for rows in shown.values()]
+        tables = [option_table(rows, columns) for rows in drawn.values()]
         sheets += both_ways(title, list(zip(heads, tables, strict=True)))
     return best_fit(sheets)
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Annotated
 from xml.sax.saxutils import escape, quoteattr
 
 from snas_tune.architecture import Architecture
+from snas_tune.arguments import checked
+from snas_tune.checks import FLAG, TITLE, is_instance
 from snas_tune.pictures.shapes import (
     Block,
     Box,
@@ -26,8 +29,13 @@ FONTS = "Helvetica, Arial, 'DejaVu Sans', sans-serif"
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
+@checked
 def architecture_svg(
-    architecture: Architecture, *, title: str = "", part: str = "", dark: bool = False
+    architecture: Annotated[Architecture, is_instance(Architecture)],
+    *,
+    title: Annotated[str, TITLE] = "",
+    part: Annotated[str, TITLE] = "",
+    dark: Annotated[bool, FLAG] = False,
 ) -> str:
     """An architecture, or one part of it, as an SVG document.
 

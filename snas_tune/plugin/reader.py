@@ -121,8 +121,11 @@ class Reader:
 
     def _settings(self, content: bytes) -> dict[str, Any]:
         if content not in self._cache.settings:
-            session = hparams.parse_session_start_info_plugin_data(content)
-            values = {name: _plain(session.hparams[name]) for name in sorted(session.hparams)}
+            try:
+                session = hparams.parse_session_start_info_plugin_data(content).hparams
+            except Exception:  # of protobuf and of TensorBoard: these bytes are no settings
+                session = {}
+            values = {name: _plain(session[name]) for name in sorted(session)}
             known = {name: value for name, value in values.items() if value is not None}
             self._cache.settings[content] = known
         return self._cache.settings[content]

@@ -18,6 +18,7 @@ from werkzeug import wrappers
 
 from snas_tune.architecture import Architecture, read_architecture
 from snas_tune.events import PLUGIN
+from snas_tune.files import read_json
 from snas_tune.pictures.svg import architecture_svg
 from snas_tune.plugin.reader import Cache, Reader
 from snas_tune.plugin.rows import Point, child_rows, scalar_rows, sweep_of, to_csv, to_json
@@ -192,7 +193,7 @@ class ParetoPlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoard i
         """The rows of the points that the page shows; it sends them, and which are on its front."""
         if request.method != "POST":
             raise ValueError(f"export must be asked for with POST, got {request.method}")
-        asked = json.loads(request.get_data())
+        asked = read_json(request.get_data())
         points: list[Point] = [
             (asked["runs"][run], int(step), bool(front)) for run, step, front in asked["points"]
         ]

@@ -5,17 +5,19 @@ from __future__ import annotations
 import io
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 
-from snas_tune.checks import COUNT_OR_ZERO, check_value
+from snas_tune.arguments import checked
+from snas_tune.checks import COUNT_OR_ZERO, FLAG, check_value, is_instance
 from snas_tune.config import SearchConfig
 from snas_tune.data import ImageSet
 from snas_tune.files import first_line, write_whole
 from snas_tune.search.search import Search
 from snas_tune.search.state import FORMAT, check_state, upgraded
 from snas_tune.search.stored import open_stored
+from snas_tune.text_checks import A_FOLDER, PATH
 
 FILE = "search.pt"
 """Name of the file in a checkpoint's directory."""
@@ -34,7 +36,10 @@ LATER = ("images", "normalise", "statistics")
 normalisation and the child's batch-norm statistics, so that a child needs no images."""
 
 
-def save_search(search: Search, directory: str | Path) -> Path:
+@checked
+def save_search(
+    search: Annotated[Search, is_instance(Search)], directory: Annotated[str | Path, PATH, A_FOLDER]
+) -> Path:
     """Write the whole state of a search into a directory, replacing the file in one move."""
     path, content = Path(directory) / FILE, io.BytesIO()
     # torch's own writer ends the process, or gives an error without a reason, on a full disk.
@@ -79,11 +84,12 @@ def _reason(error: Exception) -> str:
     return f"it is no file of torch.save ({type(error).__name__})"
 
 
+@checked
 def load_search(
-    directory: str | Path,
-    images: ImageSet | None = None,
+    directory: Annotated[str | Path, PATH],
+    images: Annotated[ImageSet | None, is_instance(ImageSet)] = None,
     *,
-    same_images: bool = True,
+    same_images: Annotated[bool, FLAG] = True,
     **changes: object,
 ) -> Search:
     """The search that a checkpoint holds, ready to go on or to give its child.

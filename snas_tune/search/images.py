@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from snas_tune.checks import is_count
+from snas_tune.checks import FLAG, check_value, is_count, is_instance
 from snas_tune.config import SearchConfig
 from snas_tune.data import ImageSet, load
 from snas_tune.data.found import counts_of
@@ -132,6 +132,7 @@ def check_same_images(recorded: object, found: Mapping[str, Any], *, same: bool)
     Raises:
         ValueError: the classes differ, or, with ``same``, the files; one line that names them.
     """
+    check_value("same_images", same, FLAG)
     recorded = read_record(recorded)
     if recorded is None:
         return
@@ -183,3 +184,11 @@ def _names(names: Sequence[str]) -> str:
 def _listed(texts: Sequence[str]) -> str:
     rest = len(texts) - SHOWN
     return ", ".join(texts[:SHOWN]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def images_of(config: SearchConfig, images: ImageSet | None) -> ImageSet:
+    """The images of a search: those that are given, else those that its config names."""
+    if images is None:
+        return load_images(config)
+    given: ImageSet = check_value("images", images, is_instance(ImageSet))
+    return given

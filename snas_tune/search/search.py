@@ -9,14 +9,19 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from snas_tune.architecture import Architecture
+from snas_tune.checks import check_value, is_instance
 from snas_tune.config import SearchConfig
 from snas_tune.data import ImageSet
 from snas_tune.results import ARCHITECTURE
 from snas_tune.search.autotune import choose_implementation, recorded_implementation
-from snas_tune.search.images import check_same_images, image_record, load_images
+from snas_tune.search.images import (
+    check_same_images,
+    image_record,
+    images_of,
+)
 from snas_tune.search.kept import check_child
 from snas_tune.search.methods.method import Batch, StepResult, Task
 from snas_tune.search.methods.table import build_method, method_class
@@ -24,7 +29,7 @@ from snas_tune.search.penalty import Penalty, target_penalty
 from snas_tune.search.report import step_text, training_report
 from snas_tune.search.sampling import entropy_share
 from snas_tune.search.state import FORMAT, check_state, implementation_record
-from snas_tune.space.choices import one_hot
+from snas_tune.space.choices import check_picks, one_hot
 from snas_tune.space.cost import COUNTED, Cost
 from snas_tune.space.space import ImageShape, Implementation, build_space
 from snas_tune.training.augment import Augmentation, augment
@@ -56,7 +61,7 @@ class Search:
     ) -> None:
         self.config = config
         self.runtime = choose_runtime(config)
-        images = load_images(config) if images is None else images
+        images = images_of(config, images)
         self.data = split_images(
             images,
             self.runtime.device,
@@ -228,12 +233,7 @@ class Search:
             ValueError: the method chooses what is no option.
         """
         picks = list(self.method.choose(self.picks_accuracy))
-        ranges = [range(len(choice.options)) for choice in self.space.choices]
-        if len(picks) != len(ranges) or not all(map(range.__contains__, ranges, picks)):
-            raise ValueError(
-                f"method {self.config.method} must choose one option of each of {len(ranges)} "
-                f"choices by position, got {picks}"
-            )
+        check_picks(picks, self.space.choices, f"method {self.config.method} must choose")
         return self.space.derive(picks)
 
     def child(self, architecture: Architecture | None = None) -> Any:
@@ -246,7 +246,7 @@ class Search:
             ValueError: the architecture is of another space.
         """
         with torch.random.fork_rng(devices=[]):  # what the initialisers draw is overwritten
-            child = self.space.child(architecture or self.derive())
+            child = self.space.child(self.derive() if architecture is None else architecture)
         child.inherit(self.supernet)
         self.runtime.place(child)
         config, train = self.config, self.data.train
@@ -268,6 +268,7 @@ class Search:
 
     def child_accuracies(self, child: Any) -> dict[str, float]:
         """Validation accuracy of a child network, by each metric."""
+        check_value("child", child, is_instance(nn.Module))
         child.eval()
         return self._accuracies(child)
 
@@ -289,6 +290,7 @@ class Search:
 
     def picks_accuracy(self, picks: Sequence[int]) -> float:
         """Validation accuracy of the supernet under one option for each choice, by position."""
+        check_picks(picks, self.space.choices, "picks must be")
         self.supernet.eval()
         sample = one_hot(picks, self.space.choices).to(self.runtime.device, self.runtime.dtype)
         active = [[pick] for pick in picks]

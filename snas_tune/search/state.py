@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from snas_tune.checks import check_value, is_instance
 from snas_tune.config import SearchConfig
 from snas_tune.space.space import Implementation, Space
 from snas_tune.training.runtime import Runtime
@@ -40,6 +41,7 @@ def check_state(state: Mapping[str, Any], config: SearchConfig, space: Space) ->
 
     The message names the first difference.
     """
+    check_value("checkpoint", state, is_instance(Mapping, words="the state of a search"))
     if state.get("format") != FORMAT:
         raise ValueError(f"checkpoint format must be {FORMAT}, got {state.get('format')!r}")
     saved = SearchConfig.from_dict(state["config"])

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from snas_tune.values import shown
 
 Active = Sequence[Sequence[int]]
 """For each choice, the positions of the options that run."""
@@ -58,6 +61,25 @@ def check_choices(space: str, choices: Sequence[Choice]) -> None:
                 f"choice {choice.name} must have two or more different options, "
                 f"got {list(choice.options)}"
             )
+
+
+def check_picks(picks: Any, choices: Sequence[Choice], rule: str) -> None:
+    """Refuse picks that are not the position of an option for each choice.
+
+    Args:
+        picks: anything.
+        choices: of a space.
+        rule: the beginning of the message, ``picks must be``.
+
+    Raises:
+        ValueError: they are not.
+    """
+    ranges = [range(len(choice.options)) for choice in choices]
+    listed = isinstance(picks, (list, tuple)) and len(picks) == len(ranges)
+    if not listed or not all(map(range.__contains__, ranges, picks)):
+        raise ValueError(
+            f"{rule} one option of each of {len(ranges)} choices by position, got {shown(picks)}"
+        )
 
 
 def option_mask(choices: Sequence[Choice]) -> Tensor:

@@ -10,16 +10,20 @@ from __future__ import annotations
 import json
 import platform
 import statistics
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from torch.utils.benchmark import Timer
 
 from snas_tune.architecture import one_line
-from snas_tune.checks import NOT_NEGATIVE, Check, check_value
+from snas_tune.arguments import checked
+from snas_tune.checks import COUNT, FUNCTION, NOT_NEGATIVE, Check, at_most, check_value, holds
 from snas_tune.files import read_bounded, read_json, write_whole
+from snas_tune.setting_checks import MOST_STEPS
 from snas_tune.space.space import Layer
+from snas_tune.text_checks import DEVICE, PATH
 from snas_tune.training.runtime import choose_device
 from snas_tune.values import shown
 
@@ -32,13 +36,32 @@ MOST_BYTES = 1 << 26
 MEASURED = (NOT_NEGATIVE, Check(lambda value: value <= 1e9, "at most 1e9"))
 """Milliseconds of a layer."""
 
+LAYERS = Check(
+    lambda value: (
+        isinstance(value, Iterable)
+        and not isinstance(value, (str, bytes, Mapping))
+        and (not isinstance(value, Collection) or all(hasattr(each, "build") for each in value))
+    ),
+    "layers of a space",
+)
+MILLISECONDS = Check(
+    lambda value: (
+        isinstance(value, Mapping)
+        and bool(value)
+        and all(isinstance(key, str) for key in value)
+        and all(holds(check.test, ms) for ms in value.values() for check in MEASURED)
+    ),
+    "milliseconds, 0 or more, by the key of a layer, one or more",
+)
 
+
+@checked
 def measure_latencies(
-    layers: Iterable[Layer],
+    layers: Annotated[Iterable[Layer], LAYERS],
     *,
-    device: str = "auto",
-    repeats: int = 30,
-    progress: Callable[[Layer, float], None] | None = None,
+    device: Annotated[str, DEVICE] = "auto",
+    repeats: Annotated[int, COUNT, at_most(MOST_STEPS)] = 30,
+    progress: Annotated[Callable[[Layer, float], None] | None, FUNCTION] = None,
 ) -> dict[str, float]:
     """Milliseconds of one image through each layer: the median of ``repeats`` runs.
 
@@ -54,8 +77,6 @@ def measure_latencies(
     Raises:
         ValueError: the device is not there, or ``repeats`` is not positive.
     """
-    if repeats < 1:
-        raise ValueError(f"repeats must be positive, got {repeats}")
     place = choose_device(device)
     table = {}
     for layer in layers:
@@ -74,7 +95,12 @@ def _milliseconds(layer: Layer, device: torch.device, repeats: int) -> float:
     return 1000 * statistics.median(times)
 
 
-def write_latencies(path: str | Path, table: Mapping[str, float], device: str = "auto") -> None:
+@checked
+def write_latencies(
+    path: Annotated[str | Path, PATH],
+    table: Annotated[Mapping[str, float], MILLISECONDS],
+    device: Annotated[str, DEVICE] = "auto",
+) -> None:
     """Write a table with a description of the device, replacing the file in one move.
 
     Raises:
@@ -96,7 +122,8 @@ def write_latencies(path: str | Path, table: Mapping[str, float], device: str = 
         raise ValueError(f"latency table {path} cannot be written: {error}") from error
 
 
-def read_latencies(path: str | Path) -> dict[str, float]:
+@checked
+def read_latencies(path: Annotated[str | Path, PATH]) -> dict[str, float]:
     """Milliseconds by layer key.
 
     Raises:

@@ -7,7 +7,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from importlib import import_module
 from typing import Any, Protocol
 
 import torch
@@ -15,10 +14,12 @@ from torch import Tensor, nn
 
 from snas_tune.architecture import Architecture, Picks, read_architecture
 from snas_tune.config import SearchConfig
+from snas_tune.imports import import_named
 from snas_tune.space.choices import Choice, check_choices, option_mask
 from snas_tune.space.cost import COUNTED, Cost, TableCost, combined, module_cost
 from snas_tune.space.supernet import Supernet
 from snas_tune.training.runtime import Runtime
+from snas_tune.values import shown
 
 SPACES = {"cell": "snas_tune.space.cell.space:CellSpace"}
 """The spaces by name. Another one is ``module:name`` of a class with the same constructor."""
@@ -273,14 +274,11 @@ def named_class(name: str, table: Mapping[str, str], setting: str, kind: type[An
     Raises:
         ValueError: there is none, or it lacks methods; the message begins with the setting.
     """
-    module, colon, attribute = table.get(name, name).partition(":")
-    if not colon:
+    where = table.get(name, name)
+    if ":" not in where:
         known = ", ".join(table)
-        raise ValueError(f"{setting} must be one of {known}, or module:name, got {name!r}")
-    try:
-        found = getattr(import_module(module), attribute)
-    except Exception as error:  # a user's module may fail in any way
-        raise ValueError(f"{setting} must be importable, got {name!r} ({error!r})") from error
+        raise ValueError(f"{setting} must be one of {known}, or module:name, got {shown(name)}")
+    found = import_named(setting, where)
     if not (isinstance(found, type) and issubclass(found, kind)):
         raise ValueError(f"{setting} must be a subclass of {kind.__name__}, got {name!r}")
     if missing := sorted(getattr(found, "__abstractmethods__", ())):

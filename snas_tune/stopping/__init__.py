@@ -15,7 +15,10 @@ It needs neither torch nor Ray.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated
 
+from snas_tune.arguments import checked
+from snas_tune.checks import ABOVE_ONE, check_value, choice
 from snas_tune.stopping.gaps import Outcome, widest_gap
 from snas_tune.stopping.history import History, Report, rung_levels
 from snas_tune.stopping.journal import Journal
@@ -45,14 +48,14 @@ RULES: dict[str, Callable[[float], Rule]] = {
 """Rules by name, made from the reduction factor."""
 
 
-def make_rule(name: str, reduction_factor: float) -> Rule:
+@checked
+def make_rule(name: str, reduction_factor: Annotated[float, ABOVE_ONE]) -> Rule:
     """A rule by its name.
 
     Raises:
         ValueError: there is none of that name.
     """
-    if name not in RULES:
-        raise ValueError(f"rule must be one of {', '.join(RULES)}, got {name!r}")
+    check_value("rule", name, choice(RULES))
     return RULES[name](reduction_factor)
 
 

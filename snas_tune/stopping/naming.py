@@ -6,6 +6,8 @@ import re
 from types import FunctionType
 from typing import Any
 
+from snas_tune.values import shown as told
+
 
 def name_of(rule: Any) -> str:
     """The name of a rule.
@@ -18,7 +20,9 @@ def name_of(rule: Any) -> str:
         ValueError: it is no rule, or none of that.
     """
     if isinstance(rule, type) or not callable(rule):
-        raise ValueError(f"rule must be a name or called with a history and a report, got {rule!r}")
+        raise ValueError(
+            f"rule must be a name or called with a history and a report, got {told(rule)}"
+        )
     name = getattr(rule, "name", None)
     if isinstance(name, str) and name:
         return name

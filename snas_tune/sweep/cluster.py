@@ -12,13 +12,17 @@ import tempfile
 from collections.abc import Mapping
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import optuna
 import ray
 
+from snas_tune.arguments import checked
+from snas_tune.checks import COUNT, at_most
 from snas_tune.files import first_line
+from snas_tune.sweep.settings import MOST_CORES
 from snas_tune.sweep.watch import SweepLost
+from snas_tune.text_checks import ADDRESS
 
 PERIOD = "TUNE_GLOBAL_CHECKPOINT_S"
 """The variable by which Tune knows how often it saves the state of its trials, in seconds."""
@@ -36,7 +40,12 @@ PLACES = ("/tmp", "/var/tmp", "/dev/shm")
 """Where Ray's folder may be if the usual place will not do."""
 
 
-def quiet_ray(*, address: str | None = None, cpus: int | None = None) -> None:
+@checked
+def quiet_ray(
+    *,
+    address: Annotated[str | None, ADDRESS] = None,
+    cpus: Annotated[int | None, COUNT, at_most(MOST_CORES)] = None,
+) -> None:
     """Start Ray on this machine, or join a cluster, if this process has not yet.
 
     Args:

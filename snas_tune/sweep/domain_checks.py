@@ -12,13 +12,11 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from ray.tune.search.sample import Categorical, Domain, Float, Integer, Quantized
 
 from snas_tune.checks import check_value, holds, is_number
 from snas_tune.config import SearchConfig
-from snas_tune.data import split_rows
+from snas_tune.data import ImageSet, split_rows
 from snas_tune.search.methods.table import method_class
 from snas_tune.setting_checks import SETTINGS
 from snas_tune.training.batches import parts_of, steps_per_epoch
@@ -143,19 +141,12 @@ def check_importable(configs: Sequence[SearchConfig]) -> None:
                 )
 
 
-def check_images(
-    configs: Sequence[SearchConfig],
-    labels: npt.NDArray[Any],
-    classes: Sequence[str],
-    given: npt.NDArray[np.bool_] | None = None,
-) -> None:
+def check_images(configs: Sequence[SearchConfig], images: ImageSet) -> None:
     """Refuse members that do not fit the training images.
 
     Args:
         configs: from :func:`check_space`.
-        labels: of the images, ``(N,)``.
-        classes: their names.
-        given: which of them are validation images, where the source says so.
+        images: the training images of all of them.
 
     Raises:
         ValueError: a batch is larger than the images, or a part of the split lacks a class.
@@ -170,22 +161,17 @@ def check_images(
         )
         if key not in seen:
             seen.add(key)
-            _fit(config, labels, classes, given)
+            _fit(config, images)
 
 
-def _fit(
-    config: SearchConfig,
-    labels: npt.NDArray[Any],
-    classes: Sequence[str],
-    given: npt.NDArray[np.bool_] | None,
-) -> None:
+def _fit(config: SearchConfig, images: ImageSet) -> None:
     train, _ = split_rows(
-        labels,
-        given,
+        images.labels,
+        images.validation,
         validation_fraction=config.validation_fraction,
         seed=config.seed,
         limit=config.limit_images,
-        classes=classes,
+        classes=images.classes,
     )
     parts = parts_of(len(train), method_class(config.method).parts, config.seed)
     steps_per_epoch(len(parts[0]), config.batch_size)

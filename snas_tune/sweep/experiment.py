@@ -17,7 +17,7 @@ from ray.tune.search.sample import Categorical, Domain, Quantized
 from snas_tune.checks import marked
 from snas_tune.config import PLACES, SINCE_FORMAT_1, SearchConfig
 from snas_tune.files import first_line, read_json
-from snas_tune.front.storage import STORAGE_ERRORS, join, read_whole, replace_file, resolve
+from snas_tune.front.storage import STORAGE_ERRORS, join, read_file, replace_file, resolve
 from snas_tune.search.images import read_record
 from snas_tune.sweep.domains import domains_of, first_config
 from snas_tune.sweep.settings import FIXED, OPEN, SweepSettings
@@ -77,8 +77,7 @@ class Description:
         """
         store, inside = resolve(join(path, DESCRIPTION))
         try:
-            with store.open_input_file(inside) as stream:
-                values = read_json(read_whole(stream, MOST_BYTES))
+            values = read_json(read_file(store, inside, MOST_BYTES))
             if values.pop("format") != FORMAT:
                 raise ValueError(f"its format must be {FORMAT}")
             space, images = {**values.pop("space")}, read_record(values.pop("images", None))

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from snas_tune.checks import check_value
 from snas_tune.config import SearchConfig
 from snas_tune.data import ImageSet, check
 from snas_tune.front.storage import join
@@ -46,6 +47,7 @@ from snas_tune.sweep.scheduler import ParetoScheduler, make_scheduler
 from snas_tune.sweep.searcher import BatchedOptuna, ParetoSearch, make_searcher
 from snas_tune.sweep.settings import SweepSettings
 from snas_tune.sweep.two_objectives import check_searcher
+from snas_tune.text_checks import STORAGE
 from snas_tune.training.runtime import choose_device
 
 
@@ -122,7 +124,7 @@ def _build_search(
     with _threads_of(config):
         images = load_images(config) if images is None else images
         same = [other for other in others if _data_of(other) == _data_of(config)]
-        check_images(same, images.labels, images.classes, images.validation)
+        check_images(same, images)
         return Search(SearchConfig.from_dict({**config.to_dict(), **changes}), images)
 
 
@@ -139,6 +141,7 @@ def _threads_of(config: SearchConfig) -> Iterator[None]:
 
 def absolute_storage(path: str) -> str:
     """An absolute path or a URI: Ray's workers have other working directories."""
+    check_value("storage_path", path, STORAGE)
     return path if "://" in path else str(Path(path).expanduser().resolve())
 
 

@@ -270,6 +270,7 @@ class SweepWatch(Pulse):
     def setup(self, **info: Any) -> None:
         """Begin under a ``tune.Tuner``, to which nothing of ours comes back."""
         if self._watch is None:
+            self.last = time.monotonic()
             eyes = Eyes(Folder(self._path), self)
             self._watch = self._made(eyes, alone=lambda thread: not _runs_tune(thread))
             self._watch.__enter__()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from ray.tune.experiment import Trial
 from ray.tune.result import DONE
 
 from snas_tune.architecture import read_architecture
+from snas_tune.arguments import checked
+from snas_tune.checks import COUNT, Check, at_most, is_instance
 from snas_tune.files import write_whole
 from snas_tune.front import FILE_NAME, FrontFile, ParetoFront
 from snas_tune.front.storage import join
@@ -24,6 +26,13 @@ from snas_tune.results import (
 )
 from snas_tune.sweep.callbacks.failures import failure_of
 from snas_tune.sweep.callbacks.trials import sweep_trial
+from snas_tune.sweep.settings import MOST_TRIALS
+from snas_tune.text_checks import A_FOLDER, PATH
+
+OUTCOME = Check(
+    lambda value: hasattr(getattr(value, "_experiment_analysis", value), "trials"),
+    "the return value of tune.run or of Tuner.fit",
+)
 
 ERROR = Trial.ERROR
 """The status of a trial that failed."""
@@ -85,7 +94,12 @@ class SweepResult:
         return 1 if self.failed else 0
 
 
-def sweep_result(path: str | Path, outcome: Any, trials: int) -> SweepResult:
+@checked
+def sweep_result(
+    path: Annotated[str | Path, PATH],
+    outcome: Annotated[Any, OUTCOME],
+    trials: Annotated[int, COUNT, at_most(MOST_TRIALS)],
+) -> SweepResult:
     """The result of a sweep from what Tune returns.
 
     Args:
@@ -131,7 +145,11 @@ def _share_left(trial: Trial) -> float:
     return 1 - epoch / sweep_trial(trial).search.epochs
 
 
-def write_pictures(result: SweepResult, directory: str | Path) -> list[Path]:
+@checked
+def write_pictures(
+    result: Annotated[SweepResult, is_instance(SweepResult)],
+    directory: Annotated[str | Path, PATH, A_FOLDER],
+) -> list[Path]:
     """Draw the front and its architectures into a local folder, in place of earlier ones there.
 
     Returns:

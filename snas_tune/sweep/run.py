@@ -7,13 +7,16 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 from ray import tune
 from ray.tune.experiment import Trial
 
+from snas_tune.arguments import checked
+from snas_tune.checks import FUNCTION, NOT_NEGATIVE, POSITIVE, at_most, is_instance
 from snas_tune.files import first_line
 from snas_tune.front.storage import STORAGE_ERRORS, join
+from snas_tune.setting_checks import SETTINGS
 from snas_tune.sweep.callbacks import SweepDriver
 from snas_tune.sweep.callbacks.trials import sweep_trial
 from snas_tune.sweep.callbacks.tune_files import tune_files
@@ -24,16 +27,17 @@ from snas_tune.sweep.prepare import absolute_storage, prepare
 from snas_tune.sweep.ray_watch import SweepWatch
 from snas_tune.sweep.result import SweepResult, sweep_result
 from snas_tune.sweep.resumed import SweepGenerator, renew
-from snas_tune.sweep.settings import FRONT, SweepSettings
+from snas_tune.sweep.settings import FRONT, MOST_CORES, SweepSettings
 from snas_tune.sweep.trainable import SnasTrainable
 
 
+@checked
 def run_sweep(
-    space: Mapping[str, Any],
-    settings: SweepSettings,
+    space: Annotated[Mapping[str, Any], SETTINGS],
+    settings: Annotated[SweepSettings, is_instance(SweepSettings)],
     *,
-    on_start: Callable[[str], None] | None = None,
-    on_stuck: Callable[[str], None] = say,
+    on_start: Annotated[Callable[[str], None] | None, FUNCTION] = None,
+    on_stuck: Annotated[Callable[[str], None], FUNCTION] = say,
 ) -> SweepResult:
     """Run a sweep with ``tune.run`` and return its front.
 
@@ -165,7 +169,11 @@ def _storage_errors_named(storage: str) -> Iterator[None]:
         ) from error
 
 
-def make_tuner(space: Mapping[str, Any], settings: SweepSettings) -> tune.Tuner:
+@checked
+def make_tuner(
+    space: Annotated[Mapping[str, Any], SETTINGS],
+    settings: Annotated[SweepSettings, is_instance(SweepSettings)],
+) -> tune.Tuner:
     """The sweep of :func:`run_sweep` as a ``tune.Tuner``: ``make_tuner(...).fit()``.
 
     To go on with an interrupted one: ``tune.Tuner.restore(path, trainable)``, with the
@@ -210,6 +218,10 @@ def make_tuner(space: Mapping[str, Any], settings: SweepSettings) -> tune.Tuner:
     )
 
 
-def tuner_trainable(cpus_per_trial: float = 1, gpus_per_trial: float = 0) -> Any:
+@checked
+def tuner_trainable(
+    cpus_per_trial: Annotated[float, POSITIVE, at_most(MOST_CORES)] = 1,
+    gpus_per_trial: Annotated[float, NOT_NEGATIVE, at_most(MOST_CORES)] = 0,
+) -> Any:
     """:class:`SnasTrainable` with its resources, for ``tune.Tuner`` and ``tune.Tuner.restore``."""
     return tune.with_resources(SnasTrainable, {"cpu": cpus_per_trial, "gpu": gpus_per_trial})

@@ -8,13 +8,14 @@ import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from ray.tune.experiment import Trial
 from ray.tune.result import DONE
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
-from snas_tune.checks import TEXT, check_value
+from snas_tune.arguments import checked
+from snas_tune.checks import ABOVE_ONE, COUNT, TEXT, check_value, choice, is_instance
 from snas_tune.config import SearchConfig
 from snas_tune.files import first_line, write_whole
 from snas_tune.front.storage import STORAGE_ERRORS
@@ -24,6 +25,7 @@ from snas_tune.stopping import Journal, Judge, Rule, make_rule, name_of, rung_le
 from snas_tune.stopping.rules import Fifo
 from snas_tune.sweep.decisions import open_journal
 from snas_tune.sweep.reports import Reports, read_number
+from snas_tune.sweep.settings import RULES
 
 SHARES = 9
 """The grace period of a sweep is one of so many parts of a trial."""
@@ -279,12 +281,13 @@ class ParetoScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's classes are
             self._complained = True
 
 
+@checked
 def make_scheduler(
-    config: SearchConfig,
+    config: Annotated[SearchConfig, is_instance(SearchConfig)],
     *,
-    rule: str = "pareto",
-    grace_period: int | None = None,
-    reduction_factor: float = 3,
+    rule: Annotated[str, choice(RULES)] = "pareto",
+    grace_period: Annotated[int | None, COUNT] = None,
+    reduction_factor: Annotated[float, ABOVE_ONE] = 3,
 ) -> ParetoScheduler:
     """The scheduler of a sweep of SNAS searches.
 

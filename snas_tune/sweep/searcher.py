@@ -10,11 +10,12 @@ import numpy as np
 from ray.tune.result import TRIAL_ID
 from ray.tune.search.sample import Domain, Float
 
+from snas_tune.checks import POSITIVE, TEXT, WHOLE_SHARE, check_value
 from snas_tune.front.dominance import signs
 from snas_tune.results import EPOCH, OBJECTIVES
 from snas_tune.stopping import Outcome, widest_gap
 from snas_tune.sweep.reports import read_number
-from snas_tune.sweep.two_objectives import TwoObjectives, check_searcher
+from snas_tune.sweep.two_objectives import WHOLE, TwoObjectives, check_searcher
 
 
 class BatchedOptuna(TwoObjectives):
@@ -119,8 +120,10 @@ class ParetoSearch(TwoObjectives):
         whole: tuple[str, float] | None = None,
     ) -> None:
         super().__init__(sampler, concurrent, seed, points, objectives)
-        if not 0 <= gap_share <= 1:
-            raise ValueError(f"gap_share must be between 0 and 1, got {gap_share}")
+        check_value("niche", niche, TEXT)
+        check_value("gap_share", gap_share, WHOLE_SHARE)
+        if whole is not None:
+            check_value("whole", whole, WHOLE)
         self._seed_of_choice = seed
         self._first = len(points)
         self._niche = niche
@@ -219,6 +222,8 @@ def make_searcher(
         ValueError: the searcher is unknown or ``concurrent`` is not positive.
     """
     check_searcher(searcher, concurrent)
+    if max_t is not None:
+        check_value("max_t", max_t, POSITIVE)
     whole = None if max_t is None else (EPOCH, max_t)
     if searcher == "pareto":
         return ParetoSearch(concurrent=concurrent, seed=seed, points=points, whole=whole)

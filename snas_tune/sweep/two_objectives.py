@@ -13,12 +13,22 @@ from typing import Any
 from ray.tune.result import TRIAL_ID
 from ray.tune.search.optuna import OptunaSearch
 
-from snas_tune.checks import COUNT, check_value, choice
+from snas_tune.checks import COUNT, POSITIVE, SEED, Check, at_most, check_value, choice, holds
 from snas_tune.files import first_line
-from snas_tune.objective_checks import check_objectives, check_own
+from snas_tune.objective_checks import ROWS, check_objectives, check_own
 from snas_tune.sweep.reports import read_number
 from snas_tune.sweep.sampler import SAMPLERS
-from snas_tune.sweep.settings import SEARCHERS
+from snas_tune.sweep.settings import MOST_TRIALS, SEARCHERS
+
+WHOLE = Check(
+    lambda value: (
+        isinstance(value, (list, tuple))
+        and len(value) == 2
+        and isinstance(value[0], str)
+        and holds(POSITIVE.test, value[1])
+    ),
+    "the name of a result and its positive value at the end",
+)
 
 
 def check_searcher(searcher: str, concurrent: int | None) -> None:
@@ -32,7 +42,7 @@ def check_searcher(searcher: str, concurrent: int | None) -> None:
     if searcher == "gp" and importlib.util.find_spec("scipy") is None:
         raise ValueError("searcher gp needs scipy (pip install scipy), got none")
     if concurrent is not None:
-        check_value("concurrent", concurrent, COUNT)
+        check_value("concurrent", concurrent, COUNT, at_most(MOST_TRIALS))
 
 
 class _Moved(pickle.Unpickler):
@@ -57,7 +67,11 @@ class TwoObjectives(OptunaSearch):  # type: ignore[misc]  # Ray's classes are un
         points: Sequence[Mapping[str, Any]],
         objectives: Sequence[tuple[str, str]],
     ) -> None:
+        check_value("sampler", sampler, choice(SAMPLERS))
+        check_value("concurrent", concurrent, COUNT)
         check_searcher(sampler, concurrent)
+        check_value("seed", seed, SEED)
+        check_value("points", points, ROWS)
         self._objectives = check_objectives(objectives)
         super().__init__(
             metric=[name for name, _ in self._objectives],

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from snas_tune.checks import COUNT_OR_ZERO, FLAG, check_fields
+from snas_tune.checks import COUNT_OR_ZERO, FLAG, at_most, check_fields
+from snas_tune.setting_checks import MOST_SIDE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,13 +21,13 @@ class Augmentation:
         ValueError: a value breaks its rule.
     """
 
-    crop_padding: Annotated[int, COUNT_OR_ZERO] = 0
+    crop_padding: Annotated[int, COUNT_OR_ZERO, at_most(MOST_SIDE)] = 0
     """Random crops out of the image padded by this many pixels (CIFAR: 4)."""
 
     flip: Annotated[bool, FLAG] = False
     """Mirror half of the images. Wrong for digits and text."""
 
-    cutout: Annotated[int, COUNT_OR_ZERO] = 0
+    cutout: Annotated[int, COUNT_OR_ZERO, at_most(MOST_SIDE)] = 0
     """Side of a square set to zero at a random place; 0 for none (CIFAR: 16)."""
 
     def __post_init__(self) -> None:

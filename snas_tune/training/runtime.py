@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from snas_tune.checks import check_value, is_instance
 from snas_tune.config import SearchConfig
 from snas_tune.files import first_line
 
@@ -83,6 +84,7 @@ class Runtime:
 
 def choose_runtime(config: SearchConfig) -> Runtime:
     """Decide what the config's settings mean on this machine; log each fallback."""
+    check_value("config", config, is_instance(SearchConfig))
     device = choose_device(config.device)
     autocast = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(config.precision)
     dtype = torch.float64 if config.precision == "float64" else torch.float32

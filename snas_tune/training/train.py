@@ -13,17 +13,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from snas_tune.arguments import checked
 from snas_tune.checks import (
     COUNT,
     COUNT_OR_ZERO,
+    FUNCTION,
     NOT_NEGATIVE,
     POSITIVE,
     SHARE,
     at_least,
+    at_most,
     check_fields,
     is_instance,
 )
 from snas_tune.documents import documented
+from snas_tune.setting_checks import MOST_STEPS
 from snas_tune.training.augment import Augmentation, augment
 from snas_tune.training.batches import SplitImages, batch_indices, steps_per_epoch
 from snas_tune.training.diverged import Diverged
@@ -41,10 +45,10 @@ class Training:
         ValueError: a value breaks its rule.
     """
 
-    epochs: Annotated[int, COUNT_OR_ZERO]
+    epochs: Annotated[int, COUNT_OR_ZERO, at_most(MOST_STEPS)]
     """Passes over the training images. The cosine spans exactly these."""
 
-    batch_size: Annotated[int, at_least(2)] = 64
+    batch_size: Annotated[int, at_least(2), at_most(MOST_STEPS)] = 64
     """Images per step."""
 
     augmentation: Annotated[Augmentation, is_instance(Augmentation)] = field(
@@ -71,7 +75,7 @@ class Training:
     """Probability that an image loses a path, reached along a line from 0 (published: 0.2). For
     networks whose ``forward`` has an argument ``drop_path``."""
 
-    evaluation_batch_size: Annotated[int, COUNT] = 250
+    evaluation_batch_size: Annotated[int, COUNT, at_most(MOST_STEPS)] = 250
     """Images per forward pass of an evaluation."""
 
     def __post_init__(self) -> None:
@@ -100,12 +104,13 @@ class EpochReport:
     """Validation top-1 after it."""
 
 
+@checked
 def train(
-    network: nn.Module,
-    data: SplitImages,
-    runtime: Runtime,
-    training: Training,
-    progress: Callable[[EpochReport], None] | None = None,
+    network: Annotated[nn.Module, is_instance(nn.Module)],
+    data: Annotated[SplitImages, is_instance(SplitImages)],
+    runtime: Annotated[Runtime, is_instance(Runtime)],
+    training: Annotated[Training, is_instance(Training)],
+    progress: Annotated[Callable[[EpochReport], None] | None, FUNCTION] = None,
 ) -> None:
     """Train a network in place, and leave it in evaluation mode.
 

@@ -5,11 +5,13 @@ Shapes: ``B`` images.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
+from snas_tune.arguments import checked
+from snas_tune.checks import FLAG, is_instance
 from snas_tune.space.cell.genotype import INPUTS, Edge, Genotype, cell_edges
 from snas_tune.space.cell.node import added
 from snas_tune.space.cell.ops import FactorisedReduce, check_ops
@@ -89,8 +91,14 @@ class ChildNetwork(nn.Module):
         ValueError: an op is unknown.
     """
 
+    @checked
     def __init__(
-        self, genotype: Genotype, skeleton: Skeleton, *, affine: bool, keep_dead: bool = False
+        self,
+        genotype: Annotated[Genotype, is_instance(Genotype)],
+        skeleton: Annotated[Skeleton, is_instance(Skeleton)],
+        *,
+        affine: Annotated[bool, FLAG],
+        keep_dead: Annotated[bool, FLAG] = False,
     ) -> None:
         super().__init__()
         check_ops(sorted(genotype.ops()))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from snas_tune.architecture import MOST_TEXT, one_line
+from snas_tune.checks import check_value, is_instance
 from snas_tune.space.cell.graph import INPUTS, MOST_NODES, NONE, Cell, whole_edge
 
 
@@ -48,6 +49,7 @@ def cells_from_text(text: str) -> tuple[Cell, Cell]:
     Raises:
         ValueError: the text is none of these.
     """
+    check_value("text", text, is_instance(str, words="a genotype"))
     arguments = _call_arguments(text)
     nodes = arguments.get("nodes")
     counts = nodes if isinstance(nodes, list) else (nodes, nodes)
@@ -101,8 +103,8 @@ def _call_arguments(text: str) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():  # of odd escapes in a text
             warnings.simplefilter("ignore")
-            (statement,) = ast.parse(text.strip()).body
-        call = statement.value  # type: ignore[attr-defined]
+            body = ast.parse(text.strip()).body
+        call = getattr(body[0], "value", None) if len(body) == 1 else None
         if not isinstance(call, ast.Call):
             raise ValueError("it must be a call Genotype(...)")
         named = {str(word.arg): _value(word.value) for word in call.keywords}

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from snas_tune.architecture import Architecture, one_line
+from snas_tune.checks import TITLE, Check, check_fields, check_value, is_instance
 from snas_tune.pictures.shapes import Sheet
 from snas_tune.results import Metric
 from snas_tune.space.cell.darts_text import cells_from_text, cells_to_text
@@ -29,12 +30,19 @@ SHORT_OPS = {
 """How a summary calls an op: the kind, and the width of its kernel."""
 
 
+A_CELL = is_instance(Cell)
+PART = Check(lambda value: value in ("", "normal", "reduction"), "normal, reduction or empty")
+
+
 @dataclass(frozen=True, slots=True)
 class Genotype(Architecture):
     """The discrete result of a search among cells: a normal and a reduction cell."""
 
-    normal: Cell
-    reduction: Cell
+    normal: Annotated[Cell, A_CELL]
+    reduction: Annotated[Cell, A_CELL]
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     space = "cell"
     METRICS: ClassVar[tuple[Metric, ...]] = (
@@ -65,6 +73,7 @@ class Genotype(Architecture):
         Raises:
             KeyError, TypeError, ValueError: the object is no genotype.
         """
+        check_value("value", value, is_instance(Mapping))
         if value.get("space", cls.space) != cls.space:
             raise ValueError(f"its space must be {cls.space}, got {value['space']!r}")
         return cls(_cell_from_dict(value["normal"]), _cell_from_dict(value["reduction"]))
@@ -104,7 +113,12 @@ class Genotype(Architecture):
         }
 
     def words(self, part: str = "") -> str:
-        """The edges of both cells in words, or those of one."""
+        """The edges of both cells in words, or those of one.
+
+        Raises:
+            ValueError: there is no such cell.
+        """
+        check_value("part", part, PART)
         if part:
             return cell_words(self.cells[part])
         return " ".join(
@@ -112,7 +126,13 @@ class Genotype(Architecture):
         )
 
     def sheet(self, title: str = "", part: str = "") -> Sheet:
-        """Both cells drawn, or one."""
+        """Both cells drawn, or one.
+
+        Raises:
+            ValueError: there is no such cell.
+        """
+        check_value("title", title, TITLE)
+        check_value("part", part, PART)
         drawn = {part: self.cells[part]} if part else self.cells
         return cells_sheet({f"{name} cell": cell for name, cell in drawn.items()}, title)
 

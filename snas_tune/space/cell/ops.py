@@ -7,7 +7,6 @@ padding and the order ReLU, convolution, batch norm are those of DARTS (Liu et a
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from snas_tune.imports import import_named
 from snas_tune.space.cell.genotype import NONE
 
 
@@ -191,10 +191,7 @@ def import_ops(module: str | None) -> None:
     """
     if module is None:
         return
-    try:
-        importlib.import_module(module)
-    except Exception as error:  # a user's module may fail in any way
-        raise ValueError(f"ops_module must be importable, got {module!r} ({error!r})") from error
+    import_named("ops_module", module)
 
 
 def check_ops(names: Iterable[str]) -> None:

@@ -146,7 +146,8 @@ class CellSpace(Space):
     def _genotype(self, architecture: Architecture) -> Genotype:
         if not isinstance(architecture, Genotype):
             raise ValueError(
-                f"architecture must be of space {self.name}, got one of {architecture.space}"
+                f"architecture must be of space {self.name}, "
+                f"got one of {getattr(architecture, 'space', type(architecture).__name__)}"
             )
         return architecture
 

@@ -16,16 +16,24 @@ once, the hypervolume is computed once, and each part is given what it needs.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from ray.tune import Callback
 
+from snas_tune.arguments import checked
+from snas_tune.checks import COUNT, FLAG, at_most
+from snas_tune.setting_checks import SETTINGS
 from snas_tune.sweep.callbacks.driver import SweepDriver
 from snas_tune.sweep.callbacks.tune_files import tune_files
+from snas_tune.sweep.settings import MOST_TRIALS
 
 
+@checked
 def sweep_callbacks(
-    trials: int, *, progress: bool = True, space: Mapping[str, Any] | None = None
+    trials: Annotated[int, COUNT, at_most(MOST_TRIALS)],
+    *,
+    progress: Annotated[bool, FLAG] = True,
+    space: Annotated[Mapping[str, Any] | None, SETTINGS] = None,
 ) -> list[Callback]:
     """The callbacks of a sweep, for ``tune.run`` or a ``RunConfig``.
 

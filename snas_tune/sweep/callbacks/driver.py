@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 from ray.tune.experiment import Trial
 from ray.tune.logger import TBXLoggerCallback
 
+from snas_tune.arguments import checked
+from snas_tune.checks import COUNT, FLAG, at_most
 from snas_tune.results import CHILD_ACCURACY, LARGEST_FLOPS
+from snas_tune.setting_checks import SETTINGS
 from snas_tune.sweep.callbacks.checkpoints import KeptCheckpoints, kept_checkpoints
 from snas_tune.sweep.callbacks.failures import failure_of, give_up
 from snas_tune.sweep.callbacks.front import SweepFront
@@ -20,6 +23,7 @@ from snas_tune.sweep.callbacks.trials import slim, sweep_trial
 from snas_tune.sweep.callbacks.view import Guard
 from snas_tune.sweep.claim import Claim, claim
 from snas_tune.sweep.lines import say
+from snas_tune.sweep.settings import MOST_TRIALS
 from snas_tune.sweep.trainable import FAILURE
 
 Begin = Callable[[list[Trial]], None]
@@ -41,8 +45,13 @@ class SweepDriver(TBXLoggerCallback):  # type: ignore[misc]  # Ray's classes are
         space: the search space, so that HParams knows what varies.
     """
 
+    @checked
     def __init__(
-        self, trials: int, *, progress: bool = True, space: Mapping[str, Any] | None = None
+        self,
+        trials: Annotated[int, COUNT, at_most(MOST_TRIALS)],
+        *,
+        progress: Annotated[bool, FLAG] = True,
+        space: Annotated[Mapping[str, Any] | None, SETTINGS] = None,
     ) -> None:
         super().__init__()
         self.front = SweepFront()

@@ -68,15 +68,23 @@ def sweep_trial(trial: Trial) -> SweepTrial:
 def slim(trial: Trial) -> None:
     """Drop what Tune keeps of a trial that has ended, beside its results.
 
-    That is what it would need to average further results, and the whole report with each
-    checkpoint. It is half of a trial in Tune's saved state, and more of it in memory; that state
-    holds all trials and is written again and again.
+    That is what it would need to average further results, the averages of credits, and the whole
+    report with each checkpoint. It is more than half of a trial in Tune's saved state, which holds
+    all trials and is written again and again, and most of it in memory.
     """
     with suppress(AttributeError):  # of another version of Tune
-        trial.run_metadata.metric_n_steps = {}
-        for saved in trial.run_metadata.checkpoint_manager.best_checkpoint_results:
+        known = trial.run_metadata
+        known.metric_n_steps = {}
+        known.metric_analysis = _without_credits(known.metric_analysis)
+        for saved in known.checkpoint_manager.best_checkpoint_results:
             saved.metrics = {
                 name: value
-                for name, value in saved.metrics.items()
-                if not isinstance(value, dict) and not name.startswith((CREDIT, MEAN_CREDIT))
+                for name, value in _without_credits(saved.metrics).items()
+                if not isinstance(value, dict)
             }
+
+
+def _without_credits(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: value for name, value in values.items() if not name.startswith((CREDIT, MEAN_CREDIT))
+    }
