@@ -69,6 +69,13 @@ def test_it_can_be_saved_as_tune_would_and_pickled(tmp_path):
     other = scheduler()
     other.restore(str(tmp_path / "saved"))
     assert other.judge.lines == to.judge.lines
+    other.restore(str(tmp_path / "saved"))  # in place of what it knows
+    assert other.judge.lines == to.judge.lines
+    for content in (b"[{", b"5", b'[{"trial":"a"}]', b"\xff"):
+        (tmp_path / "saved").write_bytes(content)
+        with pytest.raises(ValueError, match=r"saved must be what a scheduler saved, got \S"):
+            other.restore(str(tmp_path / "saved"))
+        assert other.judge.lines == []
     assert pickle.loads(pickle.dumps(to)).judge.lines == to.judge.lines
     assert "3: 5 (4 stopped), 9: 0 (0 stopped)" in to.debug_string()
 

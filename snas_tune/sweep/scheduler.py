@@ -242,10 +242,20 @@ class ParetoScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's classes are
         write_whole(Path(checkpoint_path), json.dumps(self.judge.lines))
 
     def restore(self, checkpoint_path: str) -> None:
-        """Read what :meth:`save` wrote, in place of what it knows."""
+        """Read what :meth:`save` wrote, in place of what it knows.
+
+        Raises:
+            ValueError: the file holds something else.
+        """
         self._begin()
         self._experiment = None
-        self.judge.replay(json.loads(Path(checkpoint_path).read_text()))
+        try:
+            self.judge.replay(json.loads(Path(checkpoint_path).read_bytes()))
+        except (ValueError, TypeError, RecursionError) as error:
+            self._begin()
+            raise ValueError(
+                f"{checkpoint_path} must be what a scheduler saved, got {first_line(error)}"
+            ) from error
 
     def _niche_of(self, trial: Trial) -> float:
         value = trial.config.get(self._niche) if self._niche else None
