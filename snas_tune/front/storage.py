@@ -100,8 +100,9 @@ def replace_file(
 ) -> None:
     """Replace a file so that a reader sees the old content or the new one, never a part.
 
-    On a local file system :func:`snas_tune.files.write_whole` does it. An object store shows an object only when its put is complete, so there it is written directly.
-    Missing directories are created.
+    On a local file system :func:`snas_tune.files.write_whole` does it. An object store shows an
+    object only when its put is complete, so there it is written directly. Missing directories are
+    created.
 
     Args:
         filesystem: as :func:`resolve` returns it.
