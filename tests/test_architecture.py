@@ -175,7 +175,7 @@ def test_an_object_with_other_values_is_read_or_refused_in_one_line(space, versi
         ('{"space":"toy","format":1,"picks":[]}', "AttributeError"),
         ('{"space":"toy","format":1,"picks":{"a":3}}', "must be texts, got 3"),
         ('{"space":3,"format":1,"picks":{}}', "must be texts, got 3"),
-        ('{"space":"","format":1,"picks":{}}', "space must be a text, got ''"),
+        ('{"space":"","format":1,"picks":{}}', "space must be a name, got ''"),
         ('{"space":"toy","picks":{}}', "KeyError: 'format'"),
         ('{"format":1,"picks":{}}', "KeyError: 'normal'"),
     ],
