@@ -10,6 +10,7 @@ from ray import tune
 
 from snas_tune import make_tuner, sweep_space
 from snas_tune.sweep import SweepSettings, quiet_ray, sweep_result, tuner_trainable
+from snas_tune.sweep.directory import claim_experiment
 
 
 def main() -> int:
@@ -26,6 +27,7 @@ def main() -> int:
     )
     path = f"{storage}/tuner"
     if args.resume:
+        claim_experiment(storage, "tuner", resume=True).release()  # refuses what is not there
         quiet_ray()
         tuner = tune.Tuner.restore(path, tuner_trainable(), resume_errored=True)
     else:

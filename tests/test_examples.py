@@ -50,7 +50,7 @@ def test_tune_run_and_the_tuner_end_in_a_front_and_go_on(example, tmp_path):
     assert "SnasTrainable" not in done.stderr
     again = run(tmp_path, example, "--smoke")
     assert again.returncode == 1
-    assert "\nValueError: name must be a new one, got " in again.stderr
+    assert ".Taken: name must be a new one, got " in again.stderr
     resumed = run(tmp_path, example, "--smoke", "--resume")
     assert resumed.returncode == 0, resumed.stderr
     assert resumed.stdout == done.stdout
