@@ -285,7 +285,7 @@ def test_the_reference_point_is_marked_and_told_where_it_is_when_out_of_range() 
 def test_front_figure_refuses_other_objectives() -> None:
     with pytest.raises(ValueError, match="objectives must be two or more, got"):
         front_figure([], objectives=(("flops", "min"),))
-    with pytest.raises(ValueError, match="mode of flops must be max or min, got 'low'"):
+    with pytest.raises(ValueError, match="mode of an objective must be max or min, got 'low'"):
         front_figure([], objectives=(("child_accuracy", "max"), ("flops", "low")))
     with pytest.raises(ValueError, match="value for each of two objectives, got 3"):
         front_figure([], reference=(1.0, 2.0, 3.0))

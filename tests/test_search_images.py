@@ -61,7 +61,7 @@ def test_images_of_five_channels_are_searched_varied_and_exported(tmp_path):
         normalise=search.data.normalise,
         side=8,
         classes=images.classes,
-        architecture="",
+        architecture=search.derive().to_json(),
     )
     program = torch.export.load(tmp_path / "child.pt2").module()
     assert program(torch.from_numpy(pixels[:7])).shape == (7, 3)

@@ -187,7 +187,7 @@ def test_every_searcher_is_to_be_had_by_its_name():
         search.set_search_properties(None, None, SPACE)
         assert 0.01 <= search.suggest("a")["penalty_strength"] <= 100
     assert isinstance(make_searcher("tpe", concurrent=2), BatchedOptuna)
-    with pytest.raises(ValueError, match="gap_share must be between 0 and 1, got 2"):
+    with pytest.raises(ValueError, match="gap_share must be from 0 to 1, got 2"):
         ParetoSearch(concurrent=1, gap_share=2)
     with pytest.raises(ValueError, match=r"searcher must be one of pareto, tpe, .*, got 'best'"):
         make_searcher("best", concurrent=1)

@@ -169,7 +169,7 @@ def test_a_named_cell_is_taken(sweep: Path, take: Take, capsys: pytest.CaptureFi
     assert "with the supernet's weights: validation" in out
     assert take(sweep, "--pick", "trial:2") == 2
     assert (
-        "pick must be the TRIAL:EPOCH of a row of the front file, got trial:2"
+        "pick must be the TRIAL:EPOCH of a row of the front file, got 'trial:2'"
         in capsys.readouterr().err
     )
 

@@ -16,7 +16,7 @@ two leaves a checkpoint that no row names, which the next resume deletes.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -118,10 +118,13 @@ class KeptCheckpoints:
 
     Args:
         front: writes the rows that name them.
+        changed: called with a trial that has fewer checkpoints than before.
     """
 
-    def __init__(self, front: SweepFront) -> None:
-        self._front = front
+    def __init__(
+        self, front: SweepFront, changed: Callable[[Trial], None] = lambda trial: None
+    ) -> None:
+        self._front, self._changed = front, changed
         self._members = FrontMembers()
         self._state: StoredState | None = None
         self._trials: dict[str, Trial] = {}
@@ -266,6 +269,7 @@ class KeptCheckpoints:
                 manager._latest_checkpoint_result = None
             self._front.unname(trial, [(name, each.metrics.get(EPOCH, 0)) for each in gone])
             self._doomed += [(each.checkpoint.filesystem, each.checkpoint.path) for each in gone]
+            self._changed(trial)
 
     def _needed(self, name: str, paths: list[str]) -> Iterator[str]:
         """What a resume may need of a trial's checkpoints, the oldest being the first."""

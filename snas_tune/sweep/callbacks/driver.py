@@ -77,7 +77,7 @@ class SweepDriver(TBXLoggerCallback):  # type: ignore[misc]  # Ray's classes are
 
     def __getstate__(self) -> dict[str, Any]:
         """Of a new one: ``tune.Tuner`` keeps it for a sweep that is restored."""
-        kept = KeptCheckpoints(self.front) if self.kept is not None else None
+        kept = KeptCheckpoints(self.front, self._tell_checkpoints) if self.kept else None
         fresh: dict[str, Any] = {"kept": kept, "_owner": OneOwner(), "_begun": False, "_trials": []}
         return {**vars(self), **fresh, "_begin": None, "_saved": False}
 
@@ -90,7 +90,7 @@ class SweepDriver(TBXLoggerCallback):  # type: ignore[misc]  # Ray's classes are
             begin: called with the trials that an earlier run of the sweep left, before they go on.
         """
         self._owner.held, self._begin = held, begin
-        self.kept = KeptCheckpoints(self.front) if keep_front else None
+        self.kept = KeptCheckpoints(self.front, self._tell_checkpoints) if keep_front else None
 
     def get_state(self) -> None:
         """Nothing. Tune asks for it whenever it saves the state of all trials."""
@@ -147,9 +147,15 @@ class SweepDriver(TBXLoggerCallback):  # type: ignore[misc]  # Ray's classes are
         """Note where each child's checkpoint lies, as far as it is still kept."""
         if self.kept is not None:
             self.kept.saved(trial)
-        name, kept = sweep_trial(trial).name, kept_checkpoints(trial)
-        self.front.name_checkpoints(name, kept)
-        self._log.checkpoints(trial, name, kept)
+        self.front.name_checkpoints(sweep_trial(trial).name, kept_checkpoints(trial))
+        self._tell_checkpoints(trial)
+
+    def _tell_checkpoints(self, trial: Trial) -> None:
+        """Write into the trial's run which of its checkpoints are kept."""
+        name = sweep_trial(trial).name
+        self._log.checkpoints(trial, name, kept_checkpoints(trial))
+        if trial.trial_id in self._ended:
+            self._log.end(trial, name)
 
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
