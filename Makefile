@@ -10,8 +10,8 @@ CLUSTER = $(VENV)/.cluster
 demo: $(STAMP)  ## a sweep on real images that ends in a Pareto front, a few minutes on two cores
 	$(BIN)/snas-tune sweep
 
-test: lint browser  ## lint, types and the whole suite
-	$(BIN)/pytest
+test: lint browser  ## lint, types and the whole suite, two files of tests at a time
+	$(BIN)/pytest -n 2 --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

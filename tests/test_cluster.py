@@ -58,7 +58,8 @@ def test_where_nothing_can_be_written_the_setting_is_named(places, monkeypatch, 
 
 def test_without_a_home_ray_s_processes_still_know_each_other(monkeypatch, tmp_path):
     for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")  # so that it is put back as it was
+        monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
     cluster._own_token()
     assert "RAY_AUTH_TOKEN" not in os.environ
