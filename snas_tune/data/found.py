@@ -32,7 +32,7 @@ SPECIAL = "special"
 """Pipes, sockets and devices, and in archives links and their like."""
 
 UNLABELLED = "without a class"
-"""Images beside class folders, and those in other folders than the parts' (training, ...)."""
+"""Images beside class folders, and those of a part without the training classes."""
 
 HINTS: Mapping[str, str] = MappingProxyType(
     {
@@ -155,6 +155,20 @@ def left_out(names: Mapping[str, Iterable[str]]) -> dict[str, LeftOut]:
         if listed:
             found[kind] = LeftOut(len(listed), tuple(map(shown, listed[:EXAMPLES])))
     return found
+
+
+def of_no_part(folders: Iterable[str]) -> str:
+    """The kind of images in folders beside the parts' (training, ...) that have other names.
+
+    Args:
+        folders: their names; the first three are in the kind.
+    """
+    every = sorted(folders)
+    most = ", ".join(f"{shown(folder)}/" for folder in every[:3])
+    if len(every) == 1:
+        return f"in {most}, which is no name of a part"
+    more = f" and {len(every) - 3} more" if len(every) > 3 else ""
+    return f"in {most}{more}, which are no names of parts"
 
 
 def few(names: Iterable[str]) -> str:
