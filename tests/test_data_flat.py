@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from image_trees import encoded, first_pixels, refusal, tree_of, write_archive, write_folder
+from image_trees import first_pixels, refusal, tree_of, write_archive, write_folder
 
 from snas_tune.data import ImageSet, load
 from snas_tune.data.found import LeftOut, of_no_part
@@ -46,3 +46,74 @@ def test_an_only_part_without_class_folders_is_no_class(tmp_path: Path, name: st
         "images must be in one folder for each class, or in a table of paths and labels, "
         f"got images without a class in {tmp_path}/{name}"
     )
+
+
+LABELS = b"image,label\n1.png,cat\n2.png,dog\n"
+FORM = b"image,label\n3.png,cat\n4.png,cat\n"
+
+
+def named(data: ImageSet) -> list[tuple[int, str]]:
+    return [(one, data.classes[i]) for one, i in zip(first_pixels(data), data.labels, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("folder", "table"),
+    [
+        ("images", "labels.csv"),
+        ("images", "any.csv"),
+        ("images", "images/metadata.csv"),
+        ("train", "train.csv"),
+        ("kaggle/images/train", "kaggle/train.csv"),
+    ],
+)
+@pytest.mark.parametrize("prefix", ["", "own"])
+def test_the_table_of_an_only_folder_of_images_is_read(
+    tmp_path: Path, folder: str, table: str, prefix: str
+) -> None:
+    write_folder(tmp_path, tree_of(f"{folder}/1.png", f"{folder}/2.png"))
+    own = f"\n{folder.rpartition('/')[2]}/" if prefix else "\n"
+    text = LABELS.decode().strip().replace("\n", own)
+    write_folder(tmp_path, {table: text.encode(), "sample_submission.csv": LABELS})
+    data = load(str(tmp_path), root=".", cache_dir=tmp_path.parent / f"{tmp_path.name}-cache")
+    assert named(data) == [(10, "cat"), (20, "dog")]
+
+
+@pytest.mark.parametrize(
+    ("training", "table"),
+    [
+        ("train", "train.csv"),
+        ("train", "train_labels.csv"),
+        ("train", "trainLabels.csv"),
+        ("train", "labels.csv"),
+        ("train_images", "train.csv"),
+        ("train", "classes.csv"),
+    ],
+)
+def test_the_table_of_unlabelled_training_images_is_read(
+    tmp_path: Path, training: str, table: str
+) -> None:
+    test = training.replace("train", "test")
+    write_folder(tmp_path, tree_of(*(f"{training}/{i}.png" for i in (1, 2))))
+    write_folder(tmp_path, tree_of(*(f"{test}/{i}.png" for i in (3, 4, 1))))
+    write_folder(tmp_path, {table: LABELS, "sample_submission.csv": FORM, "other.csv": FORM})
+    write_folder(tmp_path, {"test.csv": LABELS})
+    assert named(load(str(tmp_path), root=".")) == [(10, "cat"), (20, "dog")]
+
+
+def test_a_table_of_other_images_or_one_of_two_is_not_read(tmp_path: Path) -> None:
+    write_folder(tmp_path, tree_of("images/1.png", "images/2.png") | {"other.csv": FORM})
+    assert refusal(tmp_path) == (
+        "images must be in one folder for each class, or in a table of paths and labels "
+        f"(other.csv), got images without a class in {tmp_path}/images"
+    )
+    write_folder(tmp_path, {"one.csv": LABELS, "two.csv": LABELS})
+    with pytest.raises(ValueError, match=r"^one table must label the images of a folder, got one"):
+        load(str(tmp_path), root=".")
+
+
+def test_class_folders_go_before_a_table(tmp_path: Path) -> None:
+    table = b"image,label\n1.png,x\n2.png,y\n"
+    write_folder(tmp_path, tree_of("a/1.png", "b/2.png") | {"labels.csv": table})
+    assert load(str(tmp_path), root=".").classes == ("a", "b")
+    write_folder(tmp_path / "parts", tree_of(*CLASSES) | {"train.csv": table})
+    assert load(str(tmp_path / "parts"), root=".").classes == ("a", "b")
