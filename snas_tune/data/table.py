@@ -14,7 +14,7 @@ import numpy as np
 from snas_tune.data.collect import gather_files, images_of
 from snas_tune.data.columns import Columns, read_columns, readable_table
 from snas_tune.data.entries import TABLES, ending, sort_out
-from snas_tune.data.found import REPEATED, UNLABELLED, left_out, shown
+from snas_tune.data.found import REPEATED, SKIPPING, UNLABELLED, few_of, left_out, shown
 from snas_tune.data.gather import NOTHING, Gathered, refuse_bad
 from snas_tune.data.images import READABLE, ImageSet
 from snas_tune.data.labels import Chosen, choose_rows, without_point
@@ -90,6 +90,7 @@ class Table:
             columns.splits,
             train=request.train,
             classes=columns.classes,
+            place=columns.place,
         )
         note = f"columns {shown(columns.names[0])} and {shown(columns.names[1])} were read"
         chosen = replace(chosen, notes=(note,))
@@ -97,7 +98,7 @@ class Table:
         if unlabelled and request.bad_images == "error":
             raise ValueError(
                 f"each row of a table must have a label, got {unlabelled.count:,} without "
-                f"({', '.join(unlabelled.examples)}) in {where}; bad_images=skip leaves such out"
+                f"({few_of(unlabelled)}) in {where}; {SKIPPING}"
             )
         return _Rows(chosen, [], {}) if columns.inside else self._found(columns, chosen)
 
@@ -111,7 +112,7 @@ class Table:
         kept: list[int] = []
         for i, (name, place) in enumerate(zip(names, places, strict=True)):
             if not isinstance(place, Path):
-                bad[f"row {chosen.rows[i]}"] = f"{READABLE}, got {shown(name)} ({place})"
+                bad[columns.place(int(chosen.rows[i]))] = f"{READABLE}, got {shown(name)} ({place})"
             elif place in first:
                 repeated.append(str(place))
                 self._refuse_two_labels(chosen, first[place], i, place)
