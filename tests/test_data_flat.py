@@ -117,3 +117,15 @@ def test_class_folders_go_before_a_table(tmp_path: Path) -> None:
     assert load(str(tmp_path), root=".").classes == ("a", "b")
     write_folder(tmp_path / "parts", tree_of(*CLASSES) | {"train.csv": table})
     assert load(str(tmp_path / "parts"), root=".").classes == ("a", "b")
+
+
+@pytest.mark.parametrize("spec", ["pets", "other/../pets", "link"])
+def test_a_table_of_absolute_paths_is_of_a_folder_however_that_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: str
+) -> None:
+    write_folder(tmp_path / "pets", tree_of("images/1.png", "images/2.png"))
+    text = LABELS.decode().strip().replace("\n", f"\n{tmp_path}/pets/images/")
+    write_folder(tmp_path, {"pets/a.csv": text.encode(), "other/x": b""})
+    (tmp_path / "link").symlink_to("pets")
+    monkeypatch.chdir(tmp_path)
+    assert named(load(spec, root=".")) == [(10, "cat"), (20, "dog")]

@@ -304,10 +304,10 @@ def test_rows_without_a_label_are_named_by_the_lines_of_the_file(tmp_path: Path)
 
 def test_rows_of_parquet_are_named_by_their_numbers(tmp_path: Path) -> None:
     path = written(tmp_path, "", "x.parquet")
-    labels = [None if i % 10 == 0 else "ab"[i % 2] for i in range(25)]
-    table = pa.table({"path": [f"{i}.png" for i in range(25)], "label": labels})
+    labels = [None if i % 50 == 0 else "ab"[i % 2] for i in range(210)]
+    table = pa.table({"path": [f"{i}.png" for i in range(210)], "label": labels})
     parquet.write_table(table, path)
-    assert "got 3 without (row 0, row 10, row 20) in" in refusal(path)
+    assert "got 5 without (row 0, row 50, row 100, row 150, row 200) in" in refusal(path)
 
 
 def test_rows_without_a_file_come_in_their_order(tmp_path: Path) -> None:

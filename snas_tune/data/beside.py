@@ -96,9 +96,10 @@ def _fitting(path: Path, flat: Path, folder: Path) -> Table | None:
     columns = read_columns(path)
     if columns.inside:
         return None
+    own = flat.resolve()
     some = columns.images[:: max(1, len(columns.images) // SAMPLE)]
     for start in (flat, folder):
         places = Places(path, start).of(some)
-        if any(isinstance(place, Path) and place.is_relative_to(flat) for place in places):
+        if any(isinstance(place, Path) and place.parent.resolve() == own for place in places):
             return Table(path, start)
     return None

@@ -24,7 +24,7 @@ from snas_tune.data.hub import PREFIX, Hub, is_saved
 from snas_tune.data.images import ImageSet
 from snas_tune.data.module import FORM, ModuleFunction
 from snas_tune.data.progress import Progress, StderrProgress, silent
-from snas_tune.data.request import Form, Request, Source, answer
+from snas_tune.data.request import Form, NoSuchData, Request, Source, answer
 from snas_tune.data.table import Table, is_table
 from snas_tune.files import first_line
 from snas_tune.setting_checks import SETTINGS
@@ -83,7 +83,7 @@ def resolve(
     A relative path is looked for in the working directory and then below ``root``.
 
     Raises:
-        ValueError: it is none of these.
+        NoSuchData: a ValueError, too: it is none of these.
     """
     if spec in sources:
         return sources[spec]
@@ -95,10 +95,10 @@ def resolve(
         return ModuleFunction(spec)
     for kind, known in (("archive", is_archive), ("table", is_table)):
         if known(Path(spec)):
-            raise ValueError(f"data {kind} {shown(spec)} does not exist")
+            raise NoSuchData(f"data {kind} {shown(spec)} does not exist")
     if "/" in spec or "\\" in spec:
-        raise ValueError(f"data directory {shown(spec)} does not exist")
-    raise ValueError(
+        raise NoSuchData(f"data directory {shown(spec)} does not exist")
+    raise NoSuchData(
         f"data must be a known name ({', '.join(sources)}), an existing folder or archive of class "
         f"folders or table of paths and labels, here or in {root}, module:function or hf:name, "
         f"got {shown(spec)}, which is none of these"
