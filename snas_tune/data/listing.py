@@ -13,7 +13,7 @@ def listing(files: Sequence[Path]) -> str:
 
     The folder that holds them all, their order and their times have no part in it.
     """
-    places = [Path(os.path.abspath(path)) for path in files]  # a table may name both kinds
+    places = [path.absolute() for path in files]  # a table may name both kinds
     top = os.path.commonpath(places)
     facts = sorted(f"{os.path.relpath(path, top)} {_size(path)}" for path in places)
     return hashlib.sha256("\n".join(facts).encode("utf-8", "surrogateescape")).hexdigest()[:32]
