@@ -68,6 +68,7 @@ FIELDS = {
     "data": ("a text", NO_TEXT, ("digits", "cifar10")),
     "data_root": ("a text", NO_TEXT, ("data", "elsewhere")),
     "data_cache": ("a text", NO_TEXT, (None, "cache")),
+    "data_place": ("a text", NO_TEXT, (None, "moved")),
     "image_size": ("a whole number, 4 or more", (*NO_COUNT, 3), (None, 4)),
     "image_channels": ("a whole number from 1 to 64", (0, 65, 3.0, True, "1", NAN, [1]), (3, 5)),
     "fit": ("one of crop, pad, squash", NO_CHOICE, ("crop", "pad")),
@@ -152,7 +153,7 @@ def test_only_an_optional_field_may_be_left_out_as_none(name):
 def test_values_within_the_rule_are_kept_and_tell_configs_apart(name):
     first, second = (config(**{name: value}) for value in FIELDS[name][2])
     assert (getattr(first, name), getattr(second, name)) == FIELDS[name][2]
-    if name in ("data_root", "data_cache"):
+    if name in ("data_root", "data_cache", "data_place"):
         assert first.fingerprint() == second.fingerprint()
     else:
         assert first.fingerprint() != second.fingerprint()
