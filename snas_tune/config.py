@@ -55,12 +55,13 @@ from snas_tune.setting_checks import (
 from snas_tune.text_checks import DEVICE, TEXT_PATH
 from snas_tune.values import plain, shown
 
-SINCE_FORMAT_1 = {
+SINCE_FORMAT_1: dict[str, str | None] = {
     "space": "cell",
     "method": "snas",
     "bad_images": "error",
     "fit": "crop",
     "metric": "accuracy",
+    "data_place": None,
 }
 """Settings that the first configs did not have, and their one meaning then. They are left out of
 the JSON where they have it, so that a search keeps its fingerprint, and a trial its name."""
@@ -68,7 +69,7 @@ the JSON where they have it, so that a search keeps its fingerprint, and a trial
 VARIED = ("penalty_strength", "temperature_schedule", "temperature_start", "temperature_end")
 """Settings that a sweep varies unless it is told otherwise; HParams always shows them."""
 
-PLACES = ("data_root", "data_cache")
+PLACES = ("data_root", "data_cache", "data_place")
 """Settings that say only where things lie: with others a search is the same one."""
 
 PATHS = (*PLACES, "latency_table")
@@ -150,6 +151,10 @@ class SearchConfig:
     data_cache: Annotated[str | None, TEXT_PATH] = None
     """Folder for decoded images, shared by the trials of a machine. No cache if not given, and none
     of ``module:function``, which may answer anew every time."""
+
+    data_place: Annotated[str | None, TEXT_PATH] = None
+    """Where the images of ``data`` lie now, if they were moved; a resume sets it. The search keeps
+    its name, which is by ``data``."""
 
     image_size: Annotated[int | None, at_least(4), at_most(MOST_SIDE)] = None
     """Side of the images in pixels; the source's own if not given."""
@@ -286,6 +291,11 @@ class SearchConfig:
         costs = {name: plain(weight) for name, weight in self.penalty_costs.items()}
         object.__setattr__(self, "penalty_costs", costs)
         check_together(self)
+
+    @property
+    def images_at(self) -> str:
+        """Where the images are read: ``data``, unless they were moved."""
+        return self.data if self.data_place is None else self.data_place
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> SearchConfig:

@@ -162,7 +162,8 @@ class Take:
     def changes(self) -> dict[str, Any]:
         """The settings of the search that the flags replace."""
         given = {"data": self.data, "data_root": self.data_root, "device": self.device}
-        return {name: value for name, value in given.items() if value}
+        found: dict[str, Any] = {name: value for name, value in given.items() if value}
+        return {**found, "data_place": None} if self.data else found
 
     @property
     def folder(self) -> Path:
