@@ -134,7 +134,7 @@ class Description:
                     f"got {_short(name, value)}{place}"
                 )
 
-    def _check_movable(self, recorded: str, value: str, place: str) -> None:
+    def _check_movable(self, recorded: Any, value: Any, place: str) -> None:
         """Refuse images in another place where no record says that they are the same."""
         if value != recorded and self.images is None:
             raise ValueError(

@@ -25,7 +25,7 @@ from snas_tune.sweep.directory import claim_experiment
 from snas_tune.sweep.lines import say
 from snas_tune.sweep.prepare import absolute_storage, prepare
 from snas_tune.sweep.ray_watch import SweepWatch
-from snas_tune.sweep.result import SweepResult, sweep_result
+from snas_tune.sweep.result import SweepResult, ended_line, sweep_result
 from snas_tune.sweep.resumed import SweepGenerator, places_of, renew
 from snas_tune.sweep.settings import FRONT, MOST_CORES, SweepSettings
 from snas_tune.sweep.trainable import SnasTrainable
@@ -129,7 +129,10 @@ def _run(
             raise_on_failed_trial=False,
             verbose=0,
         )
-    return sweep_result(ready.path, analysis, settings.trials)
+    result = sweep_result(ready.path, analysis, settings.trials)
+    if settings.progress and ready.restore and (line := ended_line(result, heard=watch.heard)):
+        say(line)
+    return result
 
 
 def _name_of(trial: Trial) -> str:
