@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -53,7 +54,7 @@ from snas_tune.setting_checks import (
     check_together,
 )
 from snas_tune.text_checks import DEVICE, TEXT_PATH
-from snas_tune.values import plain, shown
+from snas_tune.values import perhaps, plain, shown
 
 SINCE_FORMAT_1: dict[str, str | None] = {
     "space": "cell",
@@ -286,6 +287,10 @@ class SearchConfig:
     """Run the supernet through torch.compile."""
 
     def __post_init__(self) -> None:
+        for name in ("data", *PATHS):
+            path = getattr(self, name)
+            if isinstance(path, os.PathLike):  # JSON knows only its text
+                object.__setattr__(self, name, os.fspath(path))
         check_fields(self)
         object.__setattr__(self, "ops", tuple(self.ops))
         costs = {name: plain(weight) for name, weight in self.penalty_costs.items()}
@@ -308,7 +313,9 @@ class SearchConfig:
         known = {f.name for f in dataclasses.fields(SearchConfig)}
         unknown = sorted(set(values) - known)
         if unknown:
-            raise ValueError(f"unknown settings {shown(unknown)}; SearchConfig has {sorted(known)}")
+            hints = dict.fromkeys(perhaps(name, sorted(known)) for name in unknown)
+            hint = "; ".join(filter(None, hints)) or f"SearchConfig has {sorted(known)}"
+            raise ValueError(f"unknown settings {shown(unknown)}; {hint}")
         renamed = {"supernet": "fused"} if values.get("supernet") == "fast" else {}  # until 0.1
         return SearchConfig(**{**values, **renamed})
 

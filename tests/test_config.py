@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -262,3 +263,15 @@ def test_more_sampled_ops_than_ops_are_refused_where_they_count():
     with pytest.raises(ValueError, match=message):
         SearchConfig(ops=ops, sampling="top_k", sampled_ops=4)
     assert SearchConfig(ops=ops, sampled_ops=4).sampling == "concrete"
+
+
+def test_an_unknown_name_is_told_the_one_that_was_meant():
+    with pytest.raises(ValueError, match=r"^unknown settings \['chanels'\]; perhaps channels"):
+        SearchConfig.from_dict({"chanels": 4})
+
+
+def test_a_path_is_taken_and_stored_as_its_text():
+    places = ("data", "data_root", "data_cache", "latency_table")
+    config = SearchConfig(**{name: Path("here") / name for name in places})
+    assert [getattr(config, name) for name in places] == [f"here/{name}" for name in places]
+    assert json.loads(config.to_json())["data"] == "here/data"
