@@ -69,6 +69,16 @@ def test_other_files_are_told_and_other_classes_refused(
     )
 
 
+def test_classes_that_are_fewer_or_more_are_named(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(place / "moved" / "cat", place / "moved" / "yak")
+    assert take("--data", "moved", "--epochs", "1") == 2
+    assert capsys.readouterr().err == (
+        "error: classes must be those of the search, 3 of them, got 4 (new 'yak')\n"
+    )
+
+
 def test_new_weights_need_the_classes_of_the_sweep_too(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
