@@ -18,6 +18,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from snas_tune.checks import COUNT, MOST_CHANNELS, TITLE, Check, check_fields, is_instance
 from snas_tune.data.depth import BYTE, Depth, bits_of
+from snas_tune.data.entries import readable_formats
 from snas_tune.data.found import Found, shown
 from snas_tune.files import first_line
 
@@ -162,7 +163,8 @@ def open_image(
         ValueError: Pillow cannot read it.
     """
     try:
-        image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+        stream = io.BytesIO(source) if isinstance(source, bytes) else source
+        image = Image.open(stream, formats=readable_formats())
         with image:
             if seen is not None:
                 seen(image.size)
@@ -173,7 +175,7 @@ def open_image(
                 ImageOps.exif_transpose(image, in_place=True)
             return image
     except UnidentifiedImageError as error:
-        raise ValueError(f"{READABLE}, got {shown(name)} (of no kind that Pillow reads)") from error
+        raise ValueError(f"{READABLE}, got {shown(name)} (of no kind that is read)") from error
     except Exception as error:  # Pillow's decoders raise whatever their parsing trips over
         raise ValueError(f"{READABLE}, got {shown(name)} ({first_line(error)})") from error
 

@@ -1,0 +1,58 @@
+"""Sources that a stranger may have made: nothing is run, followed or waited for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from image_trees import tree_of, write_archive, write_folder
+
+from snas_tune.data import load
+from snas_tune.data.entries import readable_endings, readable_formats
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n%%EOF\n"
+PAIRS = tree_of("a/1.png", "a/2.png", "b/1.png", "b/2.png")
+
+
+@pytest.fixture
+def ghostscript(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The first ``gs`` of the path; it leaves the file that is given when it runs."""
+    ran, folder = tmp_path / "ran", tmp_path / "bin"
+    folder.mkdir()
+    program = folder / "gs"
+    program.write_text(f"#!/bin/sh\ntouch {ran}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", None)  # looks for it anew
+    return ran
+
+
+@pytest.mark.parametrize("kind", ["folder", ".zip", ".tar", ".csv", ".parquet"])
+def test_an_image_runs_no_program(tmp_path: Path, ghostscript: Path, kind: str) -> None:
+    files = {**PAIRS, "b/3.png": EPS}
+    path = tmp_path / f"x{kind}"
+    if kind in (".csv", "folder"):
+        path = write_folder(tmp_path / "folder", files)
+    if kind == ".csv":
+        path /= "x.csv"
+        path.write_text("path,label\n" + "".join(f"{name},{name[0]}\n" for name in files))
+    elif kind == ".parquet":
+        write_parquet(path, [{"bytes": content} for content in files.values()], list("aabbb"))
+    elif kind != "folder":
+        write_archive(path, files)
+    with pytest.raises(ValueError, match=r"^image must be readable, got .* \(of no kind that is r"):
+        load(str(path), root=".", image_size=8)
+    assert not ghostscript.exists()
+    assert len(load(str(path), root=".", image_size=8, bad_images="skip")) == 4
+
+
+def test_the_kinds_of_images_are_those_of_the_endings() -> None:
+    kinds = {"JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "TGA", "PCX", "ICO", "QOI"}
+    newer = {"JPEG2000", "AVIF"} if ".avif" in readable_endings() else {"JPEG2000"}
+    assert set(readable_formats()) - {"HEIF"} == kinds | newer
+
+
+def write_parquet(path: Path, images: list[object], labels: list[object]) -> None:
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(pa.table({"image": images, "label": labels}), path)
