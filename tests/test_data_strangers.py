@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
+import tarfile
 from pathlib import Path
 
 import pytest
-from image_trees import tree_of, write_archive, write_folder
+from image_trees import first_pixels, tree_of, write_archive, write_folder
 
 from snas_tune.data import load
 from snas_tune.data.entries import readable_endings, readable_formats
@@ -51,6 +53,45 @@ def test_the_kinds_of_images_are_those_of_the_endings() -> None:
     kinds = {"JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "TGA", "PCX", "ICO", "QOI"}
     newer = {"JPEG2000", "AVIF"} if ".avif" in readable_endings() else {"JPEG2000"}
     assert set(readable_formats()) - {"HEIF"} == kinds | newer
+
+
+@pytest.mark.parametrize(
+    "target", ["zz/9.png", "b/3.png", "b/4.png", "/etc/passwd", "../x.png", "a"]
+)
+def test_a_hard_link_to_no_earlier_file_is_left_out(tmp_path: Path, target: str) -> None:
+    path = write_tar(tmp_path / "x.tar", {"b/3.png": target, "b/4.png": "b/3.png"})
+    data = load(str(path), root=".", image_size=8)
+    assert first_pixels(data) == [10, 20, 30, 40]
+    assert data.found is not None
+    assert data.found.left_out["special"].examples == ("b/3.png", "b/4.png")
+
+
+def test_a_hard_link_has_the_content_of_the_file_before_it(tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "x.tar", {"b/3.png": "./a/1.png", "b/4.png": "b/3.png"})
+    assert first_pixels(load(str(path), root=".", image_size=8)) == [10, 20, 30, 40, 10, 10]
+
+
+def test_a_hard_link_to_a_symbolic_link_is_left_out(tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "x.tar", {"b/3.png": "s", "b/4.png": "a/1.png"}, symbolic="s")
+    assert first_pixels(load(str(path), root=".", image_size=8)) == [10, 20, 30, 40, 10]
+
+
+def write_tar(path: Path, links: dict[str, str], symbolic: str = "") -> Path:
+    """A tar file with hard links behind its images, and a symbolic one to the first of these."""
+    with tarfile.open(path, "w") as tar:
+        for name, content in PAIRS.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+        for name, target in ({symbolic: next(iter(links))} if symbolic else {}).items():
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.linkname = tarfile.SYMTYPE, target
+            tar.addfile(entry)
+        for name, target in links.items():
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.linkname = tarfile.LNKTYPE, target
+            tar.addfile(entry)
+    return path
 
 
 def write_parquet(path: Path, images: list[object], labels: list[object]) -> None:
