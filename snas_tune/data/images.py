@@ -163,6 +163,8 @@ def open_image(
         ValueError: Pillow cannot read it.
     """
     try:
+        if isinstance(source, Path) and source.exists() and not source.is_file():
+            raise OSError("is no regular file")  # such as a pipe, which would never end
         stream = io.BytesIO(source) if isinstance(source, bytes) else source
         image = Image.open(stream, formats=readable_formats())
         with image:
