@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,8 +29,14 @@ LABELS = ("label", "class", "target", "category", "label_name", "class_name", "c
 SPLITS = ("split", "subset", "set", "partition", "part", "phase", "usage", "data_set")
 """Names of a column of parts; read if a value is the name of a part, ``split`` always."""
 
+BINARY = ("binary", "large_binary", "binary_view")
+"""Types of Parquet's columns of images."""
+
 MOST_BYTES = 1 << 30
 """Most bytes of a table of texts."""
+
+NUMBER = re.compile(r"[0-9]{1,18}")
+"""A label that is the number of a class."""
 
 DELIMITERS = (",", ";", "\t", "|")
 
@@ -105,7 +112,8 @@ def choose_columns(names: Sequence[str], path: Path) -> tuple[int, int, int | No
     """The numbers of the columns of paths, labels and parts; the last may be missing.
 
     Raises:
-        ValueError: there is none of paths or of labels; the names are in the message.
+        ValueError: there is none of paths or of labels, with the names in the message; or there
+            are two of one name.
     """
     plain = [name.strip().lower().replace(" ", "_").replace("-", "_") for name in names]
     images, labels, splits = (_first(plain, known) for known in (IMAGES, LABELS, SPLITS))
@@ -119,6 +127,12 @@ def choose_columns(names: Sequence[str], path: Path) -> tuple[int, int, int | No
             f"table must have a column of paths ({', '.join(IMAGES)}) and one of labels "
             f"({', '.join(LABELS)}), got {few} in {shown(path)}"
         )
+    for i in (images, labels, splits):
+        if i is not None and plain.count(plain[i]) > 1:
+            raise ValueError(
+                f"a table must have one column {shown(plain[i])}, got {plain.count(plain[i])} in "
+                f"{shown(path)}"
+            )
     return images, labels, splits
 
 
@@ -204,7 +218,7 @@ def _parquet(path: Path) -> Columns:
         schema = file.schema_arrow
         where = choose_columns(schema.names, path)
         names = [schema.names[i] for i in where if i is not None]
-        inside = "bytes" in _fields(schema.field(names[0]).type)
+        inside = _holds_images(schema.field(names[0]).type, path)
         read = [*([f"{names[0]}.path"] if inside else names[:1]), *names[1:]]
         table = file.read(columns=read)
         columns = {
@@ -222,9 +236,16 @@ def _parquet(path: Path) -> Columns:
     return Columns(images, labels, splits, (names[0], names[1]), classes, inside)
 
 
-def _fields(kind: Any) -> list[str]:
-    """The names of the fields of a type of pyarrow that has some."""
-    return [kind.field(i).name for i in range(kind.num_fields)]
+def _holds_images(kind: Any, path: Path) -> bool:
+    """Whether a type of pyarrow is that of images themselves, whose ``bytes`` are binary."""
+    fields = [kind.field(i) for i in range(kind.num_fields)]
+    found = [str(field.type) for field in fields if field.name == "bytes"]
+    if found and (len(found) > 1 or found[0] not in BINARY):  # a text would be read as a path
+        raise ValueError(
+            f"bytes of images in a table must be binary, got {shown(' and '.join(found))[:100]} in "
+            f"{shown(path)}"
+        )
+    return bool(found)
 
 
 def _path_of(value: Any, row: int, inside: bool) -> str | None:
@@ -258,8 +279,9 @@ def _named(label: str, classes: tuple[str, ...], path: Path) -> str | None:
     """The name of a class by its number; -1 stands for an image without a label."""
     if label == "-1":
         return None
-    if not label.isdigit() or int(label) >= len(classes):
+    if not NUMBER.fullmatch(label) or int(label) >= len(classes):
         raise ValueError(
-            f"labels must be from 0 to {len(classes) - 1}, got {label} in {shown(path)}"
+            f"labels must be from 0 to {len(classes) - 1}, got {shown(label[:100])} in "
+            f"{shown(path)}"
         )
     return classes[int(label)]

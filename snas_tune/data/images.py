@@ -20,6 +20,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from snas_tune.checks import COUNT, MOST_CHANNELS, TITLE, Check, check_fields, is_instance
 from snas_tune.data.depth import BYTE, Depth, bits_of
+from snas_tune.data.entries import readable_formats
 from snas_tune.data.found import Found, shown
 from snas_tune.files import first_line
 
@@ -167,7 +168,10 @@ def open_image(
         ValueError: Pillow cannot read it.
     """
     try:
-        image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+        if isinstance(source, Path) and source.exists() and not source.is_file():
+            raise OSError("is no regular file")  # such as a pipe, which would never end
+        stream = io.BytesIO(source) if isinstance(source, bytes) else source
+        image = Image.open(stream, formats=readable_formats())
         with image:
             if seen is not None:
                 seen(image.size)
@@ -178,7 +182,7 @@ def open_image(
                 ImageOps.exif_transpose(image, in_place=True)
             return image
     except UnidentifiedImageError as error:
-        raise ValueError(f"{READABLE}, got {shown(name)} (of no kind that Pillow reads)") from error
+        raise ValueError(f"{READABLE}, got {shown(name)} (of no kind that is read)") from error
     except Exception as error:  # Pillow's decoders raise whatever their parsing trips over
         reason = _too_large(error) or _broken_link(source, error) or first_line(error)
         raise ValueError(f"{READABLE}, got {shown(name)} ({reason})") from error

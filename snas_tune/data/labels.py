@@ -13,6 +13,10 @@ from snas_tune.data.images import Flags, Labels, require_classes
 from snas_tune.data.parts import TEST, TRAINING, VALIDATION, known_names, parts_among
 from snas_tune.data.request import NoTestImages
 from snas_tune.data.split import Indices
+from snas_tune.data.tree import composed
+
+MOST_LETTERS = 1000
+"""Most characters of a label."""
 
 WHOLE = re.compile(r"-?\d+")
 FLOATS = re.compile(r"-?\d+\.0")
@@ -66,9 +70,9 @@ def choose_rows(
         place: where a row is, for messages.
 
     Raises:
-        ValueError: a part has another name than those of :mod:`snas_tune.data.parts`, none is
-            for training, one has a class that has no training images, or there are fewer than two
-            classes.
+        ValueError: a label is too long, a part has another name than those of
+            :mod:`snas_tune.data.parts`, none is for training, one has a class that has no training
+            images, or there are fewer than two classes.
         NoTestImages: test images where there are none.
     """
     parts = _parts(where, splits)
@@ -76,6 +80,7 @@ def choose_rows(
     labelled = np.array([label is not None for label in labels], bool)
     training = of_part[TRAINING] & labelled
     if classes is None:
+        labels = [_class_of(label, where) for label in labels]
         classes = sorted_classes({str(labels[i]) for i in np.flatnonzero(training).tolist()})
     if not train and not (TEST in of_part and np.any(of_part[TEST] & labelled)):
         raise NoTestImages(f"test images must be in a part test, got none in {where}")
@@ -95,6 +100,15 @@ def choose_rows(
     if given is not None and not given.any():  # such as a part without labels
         given = None
     return Chosen(where, rows, classes, found, given, parts, left_out({UNLABELLED: without}))
+
+
+def _class_of(label: str | None, where: str) -> str | None:
+    """The class that a label names, in the form in which folders' names are compared, too."""
+    if label is None or len(label) <= MOST_LETTERS:
+        return None if label is None else composed(label)
+    raise ValueError(
+        f"a label must have at most {MOST_LETTERS} characters, got {len(label):,} in {where}"
+    )
 
 
 def sorted_classes(labels: Collection[str]) -> tuple[str, ...]:

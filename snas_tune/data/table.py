@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from snas_tune.data.collect import gather_files, images_of
+from snas_tune.data.collect import gather_files, images_of, require_left
 from snas_tune.data.columns import Columns, read_columns, readable_table
 from snas_tune.data.entries import TABLES, ending, sort_out
 from snas_tune.data.found import REPEATED, SKIPPING, UNLABELLED, few_of, left_out, shown
@@ -100,7 +100,12 @@ class Table:
                 f"each row of a table must have a label, got {unlabelled.count:,} without "
                 f"({few_of(unlabelled)}) in {where}; {SKIPPING}"
             )
-        return _Rows(chosen, [], {}) if columns.inside else self._found(columns, chosen)
+        if columns.inside:
+            return _Rows(chosen, [], {})
+        found = self._found(columns, chosen)
+        if found.bad and request.bad_images == "skip":
+            require_left(chosen, found.chosen.labels, found.chosen.validation)
+        return found
 
     def _found(self, columns: Columns, chosen: Chosen) -> _Rows:
         """The rows whose images are there, each image once."""
