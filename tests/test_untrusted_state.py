@@ -8,9 +8,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+from front_rows import row
 
+from snas_tune.front import FrontFile
+from snas_tune.stopping import Journal, Judge
+from snas_tune.stopping.rules import Asha
 from snas_tune.sweep import claim as claims
 from snas_tune.sweep.claim import Owner, Taken, claim
+from snas_tune.sweep.decisions import check_journal, missing_line
 from snas_tune.sweep.directory import begun_trials, can_restore
 
 STATE = "experiment_state-2026-01-0{}_00-00-00.json"
@@ -90,3 +95,34 @@ def test_an_owner_that_is_none_is_not_shown(changes, tmp_path):
     with pytest.raises(Taken, match=r"another process has just begun it$"):
         claim(str(tmp_path / "x"))
     first.release()
+
+
+@pytest.mark.parametrize("lost", [Path.unlink, lambda path: path.write_bytes(b"")])
+def test_a_journal_of_which_the_end_is_missing_says_so(lost, tmp_path, capsys):
+    settings, levels = {"rule": "pareto"}, (3, 9)
+    journal = Journal(str(tmp_path / "scheduler"), {"experiment": "e", **settings})
+    front = FrontFile(str(tmp_path / "front.parquet"))
+    judge = Judge((*levels, 27), 1, Asha(2))
+    for i in range(50):
+        journal.add(judge.report(f"key {i}", 3, [50.0 - i])[1])
+    front.add([row(trial=f"t{i}", epoch=epoch) for i in range(50) for epoch in (2, 3, 4)])
+    check_journal(str(tmp_path), settings, levels)
+    assert capsys.readouterr().err == ""
+    lost(tmp_path / "scheduler" / "journal-000001.jsonl")
+    check_journal(str(tmp_path), settings, levels)
+    assert capsys.readouterr().err == (
+        f"journal of {tmp_path}: 18 of the 50 trials with children from epoch 3 on have no "
+        "decision there: its end is missing, and the rule goes on without it\n"
+    )
+
+
+def test_a_trial_that_its_last_rung_ends_lacks_no_decision():
+    judge = Judge((3, 9, 27), 1, Asha(2))
+    lines = [judge.report("a", epoch, [1.0])[1] for epoch in (3, 9, 27)]
+    measured = [("t", epoch) for epoch in range(1, 28)]
+    assert missing_line((3, 9, 27), lines, measured) == ""
+    assert missing_line((3, 9, 27), [*lines[:2], {"no": "rung"}], measured).startswith(
+        "1 of the 1 "
+    )
+    assert missing_line((3, 9, 27), lines[:2], measured[:-1]) == ""
+    assert missing_line((3, 9, 27), [], []) == ""

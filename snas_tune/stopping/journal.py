@@ -61,6 +61,8 @@ class Journal:
         self._aside: dict[str, str] = {}
         self.damage: list[str] = []
         """A line of text for each file that is damaged, or of another experiment."""
+        self.follows = False
+        """Whether the journal of an earlier experiment lies beside."""
         self._read()
         self._written = len(self._lines)
         self._open: pa.NativeFile | None = None
@@ -135,6 +137,7 @@ class Journal:
         try:
             there = self._listing()
             names = sorted(name for name in there if _NAME.fullmatch(name))
+            self.follows = any(name.endswith(".other") for name in there)
             for i, name in enumerate(names):
                 if name != _name(i):
                     raise ValueError(f"it must hold {_name(i)}, got {name} without it")
