@@ -186,3 +186,20 @@ def test_a_file_that_cannot_be_read_or_written_gives_one_line(tmp_path):
         to.restore(str(tmp_path))
     with pytest.raises(ValueError, match=r"^.* cannot be written: .*directory"):
         to.save(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "modes",
+    [np.array(["max", "min"]), [np.array(["max", "min"]), "min"], [["max"], "min"], [None, 1]],
+    ids=repr,
+)
+def test_modes_that_are_none_give_one_line(modes):
+    message = r"^modes must be max or min for each of 2 metrics, got [^\n]+$"
+    with pytest.raises(ValueError, match=message):
+        ParetoScheduler(["loss", "gain"], modes)
+    with pytest.raises(ValueError, match=r"^mode of an objective must be max or min, got [^\n]+$"):
+        ParetoScheduler({"loss": modes, "gain": "max"})
+    with pytest.raises(ValueError, match=r"^metric must be one of the objectives [^\n]+$"):
+        scheduler().set_search_properties("flops", modes)
+    with pytest.raises(ValueError, match=r"^metric must be one of the objectives [^\n]+$"):
+        scheduler().set_search_properties(modes, None)

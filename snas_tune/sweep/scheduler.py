@@ -169,7 +169,7 @@ class ParetoScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's classes are
         """Refuse to go on with a trial of which the decisions are lost."""
         if self._journal is None or self._journal.lines or self._heard:
             return
-        time = trial.last_result.get(self._time_attr)
+        time = plain(trial.last_result.get(self._time_attr))
         passed = isinstance(time, (int, float)) and time >= self.judge.levels[0]
         if passed and not isinstance(self._rule, Fifo):
             self._refuse(
