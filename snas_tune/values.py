@@ -38,9 +38,9 @@ def shown(value: object) -> str:
     return f"{text[:half]}...{text[-half:]}"
 
 
-def perhaps(name: object, known: Iterable[str]) -> str:
+def perhaps(name: object, known: Iterable[object]) -> str:
     """Known names that are near one that is not: ``perhaps epochs``; empty if there are none."""
-    near = difflib.get_close_matches(str(name)[:MOST_SHOWN], list(known))
+    near = difflib.get_close_matches(str(name)[:MOST_SHOWN], list(map(str, known)))
     return f"perhaps {' or '.join(near)}" if near else ""
 
 
