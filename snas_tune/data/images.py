@@ -202,9 +202,8 @@ def _too_large(error: Exception) -> str:
 def _broken_link(source: Path | bytes, error: Exception) -> str:
     """The reason if a link leads to no file, or to itself; else none."""
     gone = isinstance(error, OSError) and error.errno in (errno.ENOENT, errno.ELOOP)
-    return (
-        "it is a broken link" if gone and isinstance(source, Path) and source.is_symlink() else ""
-    )
+    link = isinstance(source, Path) and source.is_symlink()
+    return "it is a broken link" if gone and link else ""
 
 
 def fit(
