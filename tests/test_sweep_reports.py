@@ -68,6 +68,18 @@ def test_a_trial_that_diverged_is_stopped_at_the_first_rung_by_every_rule_that_s
     assert told(to, trial(9), 3, value, 0) == ("CONTINUE" if rule == "fifo" else "STOP")
 
 
+def test_a_result_may_have_keys_that_are_no_texts():
+    with pytest.raises(ValueError, match=r"^metric must be .*; there are 3, epoch, flops$"):
+        scheduler().on_trial_result(None, trial(0), {"epoch": 1, "flops": 5, 3: 1})
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_tensor_with_a_gradient_is_a_number():
+    to = scheduler()
+    told(to, trial(0), 3, torch.tensor(0.5, requires_grad=True), torch.tensor(5.0).requires_grad_())
+    assert [line["costs"] for line in to.judge.lines] == [[-0.5, 5.0]]
+
+
 NUMBERS = [0.5, np.float32(0.5), np.array(0.5), torch.tensor(0.5), Fraction(1, 2)]
 
 
@@ -88,7 +100,12 @@ def test_numbers_of_other_libraries_are_numbers(value):
         (True, "True"),
         (1j, "1j"),
         (10**400, "1000.*"),
-        (10**5000, "one that is too large"),
+        (10**5000, "<a whole number of 16610 bits>"),
+        (np.True_, r"(np\.)?True_?"),
+        (torch.tensor(True), r"tensor\(True\)"),
+        (np.str_("0.5"), r"(np\.str_\()?'0\.5'\)?"),
+        (np.complex64(1j), ".*1j.*"),
+        (torch.tensor(0.5, device="meta"), r"tensor\(\.\.\., device='meta', size=\(\)\)"),
     ],
     ids=lambda value: repr(value)[:9] if not isinstance(value, int) else "int",
 )

@@ -14,6 +14,7 @@ from PIL import Image
 from test_take import write_experiment, write_images
 
 from snas_tune.cli.app import main
+from snas_tune.data import resolve
 from snas_tune.search.checkpoint import FILE, load_search
 
 Take = Callable[..., int]
@@ -147,3 +148,19 @@ def test_test_images_without_labels_are_not_measured(
     assert "\nthe test accuracy is not measured: test images must be in " in out
     assert "\ntrained: validation " in out
     assert "exported to child.pt2" in out
+
+
+def test_where_the_images_are_now_is_asked_for(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def gone(config: object) -> None:
+        resolve("gone/away", root="gone")
+
+    monkeypatch.setattr("snas_tune.search.images.load_images", gone)
+    missing = "data directory gone/away does not exist; give --data PATH"
+    assert take() == 2
+    assert capsys.readouterr().err == f"error: {missing}, or --data-root\n"
+    assert take("--data-root", "data") == 2
+    assert capsys.readouterr().err == f"error: {missing}\n"
+    assert take("--export", "child.pt2") == 0
+    assert f"cannot be read: {missing}, or --data-root\n" in capsys.readouterr().out

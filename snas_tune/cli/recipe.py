@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -72,8 +73,8 @@ class Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML is untyped
             yaml.constructor.ConstructorError: it has a key twice.
         """
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for key in keys:
-            if keys.count(key) > 1:
+        for key, count in Counter(keys).items():
+            if count > 1:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"keys must be different, got {shown(key)} twice", node.start_mark
                 )
@@ -88,7 +89,7 @@ class Dumper(yaml.SafeDumper):  # type: ignore[misc]
 for each in (Loader, Dumper):
     each.add_implicit_resolver(
         "tag:yaml.org,2002:float",
-        re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+"),
+        re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+\Z"),
         list("-+.0123456789"),
     )
 

@@ -217,10 +217,19 @@ class Take:
         try:
             return load_images(self.config_of(row))
         except ValueError as error:
+            reason = f"{error}{self.elsewhere(error)}"
             if self.epochs or self.export is None or not row["checkpoint"]:
-                raise
-            print(f"nothing is measured, as the images cannot be read: {error}")
+                raise ValueError(reason) from error
+            print(f"nothing is measured, as the images cannot be read: {reason}")
             return None
+
+    def elsewhere(self, error: ValueError) -> str:
+        """How to say where the images of the search are now, if they are no longer there."""
+        from snas_tune.data.request import NoSuchData
+
+        if self.data or not isinstance(error, NoSuchData):
+            return ""
+        return "; give --data PATH" if self.data_root else "; give --data PATH, or --data-root"
 
     def recorded(self, row: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """The record of the search's images; None where it is older than these."""

@@ -205,7 +205,7 @@ def prepare(space: Mapping[str, Any], settings: SweepSettings) -> Prepared:
         if settings.progress and (line := earlier.beginning(settings.name, storage)):
             sys.stderr.write(f"{line}\n")
         if earlier.restores:
-            check_journal(path, scheduler.settings, scheduler.judge.levels[0])
+            check_journal(path, scheduler.settings, scheduler.judge.levels)
     machines, answers = _cluster(settings, storage)
     concurrent = settings.concurrent or _slots(settings, machines)
     settings = replace(settings, concurrent=concurrent)

@@ -41,7 +41,7 @@ def run_sweep(
 ) -> SweepResult:
     """Run a sweep with ``tune.run`` and return its front.
 
-    Ctrl-C (or SIGTERM) ends it early, and the result says so.
+    Ctrl-C (or SIGTERM, or SIGHUP) ends it early, and the result says so.
 
     Args:
         space: from :func:`snas_tune.sweep.sweep_space`.
@@ -156,15 +156,24 @@ def _checkpoints(settings: SweepSettings) -> tune.CheckpointConfig:
 
 @contextmanager
 def _termination_as_interrupt() -> Iterator[None]:
-    """Inside, SIGTERM ends a sweep as Ctrl-C does: what has finished is saved first."""
+    """Inside, SIGTERM ends a sweep as Ctrl-C does: what has finished is saved first.
+
+    So does SIGHUP, the end of the terminal, unless it is ignored, as under ``nohup``.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may handle signals
         return
-    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    ends = [signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        ends.append(signal.SIGHUP)
+    before = {
+        each: signal.signal(each, lambda *_: signal.raise_signal(signal.SIGINT)) for each in ends
+    }
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 @contextmanager
