@@ -62,6 +62,13 @@ class Columns:
     inside: bool = False
     """Whether the images themselves are in the table; ``images`` are then names for messages."""
 
+    lines: Sequence[int] | None = None
+    """Of a text the line of each row, from 1 on; None where the table has no lines."""
+
+    def place(self, row: int) -> str:
+        """Where a row is, for messages: its line in the file, or its number from 0 on."""
+        return f"row {row}" if self.lines is None else f"line {self.lines[row]}"
+
 
 def read_columns(path: Path) -> Columns:
     """Read a table of paths and labels: a text with a row of names on top, or Parquet.
@@ -150,31 +157,40 @@ def _text(path: Path) -> Columns:
     top = text.split("\n", 1)[0]
     tabs = ending(path.name) == ".tsv"
     delimiter = "\t" if tabs else max(DELIMITERS, key=top.count)
-    rows = [
-        [value.strip() for value in row]
-        for row in csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
-    ]
-    rows = [row for row in rows if any(row)]
+    lines, rows = _filled(text, delimiter)
     if not rows:
         raise ValueError(f"table must have rows, got none in {shown(path)}")
     names = rows[0]
     if len(names) == 2 and is_image(names[0].strip()):  # no row of names
         names = ["path", "label"]
     else:
-        del rows[0]
+        del rows[0], lines[0]
     where = choose_columns(names, path)
-    for number, row in enumerate(rows, 1):
+    for line, row in zip(lines, rows, strict=True):
         if any(row[len(names) :]):
             raise ValueError(
                 f"each row of a table must have {len(names)} values, as the first has, "
-                f"got {len(row)} in row {number} of {shown(path)}"
+                f"got {len(row)} in line {line} of {shown(path)}"
             )
     images, labels, splits = (None if i is None else _column(rows, i) for i in where)
     assert images is not None
     assert labels is not None
     if where[2] is not None:
         splits = _splits(names[where[2]], splits)
-    return Columns(images, labels, splits, (names[where[0]], names[where[1]]))
+    return Columns(images, labels, splits, (names[where[0]], names[where[1]]), lines=lines)
+
+
+def _filled(text: str, delimiter: str) -> tuple[list[int], list[list[str]]]:
+    """The rows that are not empty, and the line where each begins."""
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
+    lines, rows, line = [], [], 1
+    for values in reader:
+        row = [value.strip() for value in values]
+        if any(row):
+            lines.append(line)
+            rows.append(row)
+        line = reader.line_num + 1
+    return lines, rows
 
 
 def _decoded(content: bytes) -> str:

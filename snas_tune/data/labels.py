@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -54,6 +54,7 @@ def choose_rows(
     *,
     train: bool,
     classes: tuple[str, ...] | None = None,
+    place: Callable[[int], str] = "row {}".format,
 ) -> Chosen:
     """The rows of the training and validation images, or of the test images.
 
@@ -66,6 +67,7 @@ def choose_rows(
         train: take the training images and the validation images, else the test images.
         classes: the names of all classes; those of the training images if None. Whole numbers come
             in their order, texts in the order of their letters.
+        place: where a row is, for messages.
 
     Raises:
         ValueError: a label is too long, a part has another name than those of
@@ -93,7 +95,7 @@ def choose_rows(
         )
     found = np.array([index[str(labels[i])] for i in rows.tolist()], np.int64)
     require_classes(classes, found, where)
-    without = [f"row {i}" for i in np.flatnonzero(np.any(asked, axis=0) & ~labelled)]
+    without = map(place, np.flatnonzero(np.any(asked, axis=0) & ~labelled).tolist())
     given = of_part[VALIDATION][rows] if train and VALIDATION in of_part else None
     if given is not None and not given.any():  # such as a part without labels
         given = None
