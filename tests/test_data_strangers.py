@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from image_trees import first_pixels, refusal, tree_of, write_archive, write_folder
+from image_trees import encoded, first_pixels, refusal, tree_of, write_archive, write_folder
 
 from snas_tune.data import Request, load
 from snas_tune.data.entries import readable_endings, readable_formats
@@ -113,6 +113,41 @@ def test_a_pipe_in_place_of_an_image_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "x.png")
     with pytest.raises(ValueError, match=r"^image must be readable, got x \(is no regular file\)$"):
         open_image(tmp_path / "x.png", "x", 8)
+
+
+@pytest.mark.parametrize("where", ["list", "header"])
+def test_a_name_in_a_zip_file_that_is_no_text_is_told(tmp_path: Path, where: str) -> None:
+    path = write_archive(tmp_path / "x.zip", {**PAIRS, "b/\u00e9.png": encoded(50)})
+    content = path.read_bytes()
+    start = content.index(b"PK\x01\x02")
+    wrong = [part.replace(b"\xc3\xa9", b"\xc3(") for part in (content[:start], content[start:])]
+    path.write_bytes(content[:start] + wrong[1] if where == "list" else wrong[0] + content[start:])
+    line = refusal(path, image_size=8)
+    assert line.startswith(f"archive must be a whole tar or zip file, got {path} ('utf-8' codec"), (
+        line
+    )
+
+
+@pytest.mark.parametrize(
+    "notes",
+    [
+        {"GNU.sparse.map": "a,b"},
+        {"GNU.sparse.map": "0," + "9" * 5000},
+        {"GNU.sparse.size": "x"},
+        {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"},
+    ],
+)
+def test_notes_in_a_tar_file_that_are_no_numbers_are_told(
+    tmp_path: Path, notes: dict[str, str]
+) -> None:
+    path = tmp_path / "x.tar"
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+        for name, content in PAIRS.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.pax_headers = len(content), notes if name == "b/1.png" else {}
+            tar.addfile(entry, io.BytesIO(content))
+    line = refusal(path, image_size=8)
+    assert line.startswith(f"archive must be a whole tar or zip file, got {path} ("), line
 
 
 def write_tar(path: Path, links: dict[str, str], symbolic: str = "") -> Path:

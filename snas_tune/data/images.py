@@ -8,6 +8,7 @@ import io
 import math
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -125,8 +126,8 @@ def require_classes(classes: Sequence[str] | range, labels: Labels, where: str |
         where: the path or spec that the message names, if any.
 
     Raises:
-        ValueError: no image, a label outside the classes, fewer than two classes that have an
-            image, or more classes than images.
+        ValueError: no image, a label outside the classes, two classes of one name, fewer than two
+            classes that have an image, or more classes than images.
     """
     place = f" in {where}" if str(where) else ""
     if not len(labels):
@@ -135,6 +136,11 @@ def require_classes(classes: Sequence[str] | range, labels: Labels, where: str |
         raise ValueError(
             f"labels must be from 0 to {len(classes) - 1}, "
             f"got {int(labels.min())} to {int(labels.max())}{place}"
+        )
+    if not isinstance(classes, range) and len(set(classes)) < len(classes):
+        name, times = Counter(classes).most_common(1)[0]
+        raise ValueError(
+            f"classes must have different names, got {shown(name)} {times} times{place}"
         )
     present = np.unique(labels)
     if len(present) < 2:
