@@ -157,21 +157,21 @@ def test_a_trial_that_waits_for_a_value_may_fail_and_be_added_again(tmp_path):
 def test_a_sweeps_journal_is_checked_before_tune_starts(tmp_path):
     rows = [front_row(trial=f"t{i}", epoch=3 + i) for i in range(3)]
     settings = make_scheduler(SearchConfig(epochs=27)).settings
-    check_journal(str(tmp_path), settings, 3)
+    check_journal(str(tmp_path), settings, (3, 9))
     FrontFile(str(tmp_path / FILE_NAME)).add(rows)
-    check_journal(str(tmp_path), settings, 9)
-    check_journal(str(tmp_path), {**settings, "rule": "fifo"}, 3)
+    check_journal(str(tmp_path), settings, (9,))
+    check_journal(str(tmp_path), {**settings, "rule": "fifo"}, (3,))
     with pytest.raises(ValueError, match=r"journal of .* must hold the decisions so far, got none"):
-        check_journal(str(tmp_path), settings, 3)
+        check_journal(str(tmp_path), settings, (3, 9))
     to = make_scheduler(SearchConfig(epochs=27))
     to.on_trial_add(None, trial(0, storage=Storage(tmp_path)))
     told(to, trial(0), 3, 0.5, 5)
-    check_journal(str(tmp_path), settings, 3)
+    check_journal(str(tmp_path), settings, (3, 9))
     with pytest.raises(ValueError, match="max_t must be 27 as in the sweep to resume, got 9"):
-        check_journal(str(tmp_path), {**settings, "max_t": 9}, 3)
+        check_journal(str(tmp_path), {**settings, "max_t": 9}, (3,))
     journal_of(tmp_path).write_text('{"format": 7}\n')
     with pytest.raises(ValueError, match=r"^journal .*: format of .* must be 1 or 2, got 7$"):
-        check_journal(str(tmp_path), settings, 3)
+        check_journal(str(tmp_path), settings, (3, 9))
 
 
 def test_a_decision_stands_when_the_storage_is_away(tmp_path, capsys):

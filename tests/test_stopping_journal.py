@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import random
 from contextlib import suppress
 
@@ -249,8 +250,18 @@ def test_random_bit_flips_and_truncations_are_seen_or_do_no_harm(tmp_path):
 def test_a_file_beyond_all_sense_is_not_read(tmp_path, monkeypatch):
     file = written(tmp_path, 3)
     monkeypatch.setattr(journal, "MOST_BYTES", 50)
-    with pytest.raises(ValueError, match=r"journal-000000.jsonl must be at most 50 bytes long"):
+    with pytest.raises(
+        ValueError, match=r"journal-000000.jsonl cannot be read: it must have at most 50"
+    ):
         Journal(str(tmp_path), HEAD)
     monkeypatch.undo()
     file.write_text("[" * 100_000 + "\n")
     assert Journal(str(tmp_path), HEAD).lines == []
+
+
+def test_a_pipe_in_the_place_of_a_file_is_refused_and_waits_for_nobody(tmp_path):
+    file = written(tmp_path, 3)
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(ValueError, match=r"journal-000000.jsonl cannot be read: it must be a reg"):
+        Journal(str(tmp_path), HEAD)

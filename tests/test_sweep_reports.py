@@ -20,13 +20,14 @@ NAN = math.nan
     [
         (
             {"metrics": ["child_acuracy", "flops"], "modes": ["max", "min"]},
-            "metric must be the name of a result, got 'child_acuracy'; there are child_accuracy, "
+            "metric must be the name of a result, got 'child_acuracy'; perhaps "
+            "child_accuracy; there are child_accuracy, "
             "epoch, flops",
         ),
         (
             {"time_attr": "epochs"},
-            "time_attr must be the name of a result, got 'epochs'; there are child_accuracy, "
-            "epoch, flops",
+            "time_attr must be the name of a result, got 'epochs'; perhaps epoch; there are "
+            "child_accuracy, epoch, flops",
         ),
     ],
 )
@@ -40,6 +41,13 @@ def test_a_name_that_no_trial_reports_is_named_at_the_first_result(changes, mess
         to.choose_trial_to_run(None)
     monkeypatch.setenv("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")
     assert told(scheduler(**changes), trial(0), 1, 0.5, 5) == "CONTINUE"
+
+
+def test_names_that_tune_adds_are_not_listed():
+    tunes = {"time_since_restore": 1, "checkpoint_dir_name": None, "training_iteration": 1}
+    to = scheduler(time_attr="nothing")
+    with pytest.raises(ValueError, match=r"; there are child_accuracy, credit/a, epoch, flops$"):
+        told(to, trial(0), 1, 0.5, 5, **tunes, **{"credit/a": 1.0})
 
 
 def test_a_name_that_later_results_leave_out_is_no_mistake():

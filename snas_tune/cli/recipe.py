@@ -16,7 +16,6 @@ The command line wins over ``--set``, that over the file, the file over the pres
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 import sys
@@ -34,7 +33,7 @@ from snas_tune.config import VARIED, SearchConfig
 from snas_tune.files import read_bounded
 from snas_tune.sweep.settings import SweepSettings
 from snas_tune.text_checks import PATH
-from snas_tune.values import shown
+from snas_tune.values import perhaps, shown
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -219,8 +218,7 @@ def check_names(names: Iterable[Any], known: Iterable[str], what: str) -> None:
     known = sorted(known)
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(str(name), known)
-            hint = f"perhaps {' or '.join(near)}" if near else f"known: {', '.join(known)}"
+            hint = perhaps(name, known) or f"known: {', '.join(known)}"
             raise ValueError(f"unknown {what}: {name} ({hint})")
 
 

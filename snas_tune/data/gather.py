@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from PIL import Image
 
-from snas_tune.data.found import EXAMPLES
+from snas_tune.data.found import EXAMPLES, SKIPPING, numbered
 from snas_tune.data.images import READABLE, Pixels, fit
 from snas_tune.data.request import Request
 from snas_tune.data.split import Indices
@@ -118,8 +118,8 @@ def refuse_bad(bad: Mapping[str, str], request: Request) -> None:
     """
     if not bad or request.bad_images == "skip":
         return
-    reasons = [bad[name] for name in sorted(bad)]
-    hint = "; bad_images=skip leaves such out" if reasons[0].startswith(READABLE) else ""
+    reasons = [bad[name] for name in sorted(bad, key=numbered)]
+    hint = f"; {SKIPPING}" if reasons[0].startswith(READABLE) else ""
     if len(reasons) == 1:
         raise ValueError(reasons[0] + hint)
     few = "; ".join(reason.removeprefix(f"{READABLE}, got ") for reason in reasons[:EXAMPLES])

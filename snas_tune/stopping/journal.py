@@ -19,7 +19,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from snas_tune.files import first_line
-from snas_tune.front.storage import STORAGE_ERRORS, join, replace_file, resolve
+from snas_tune.front.storage import STORAGE_ERRORS, join, read_file, replace_file, resolve
 from snas_tune.stopping.segment import FORMAT, MOST_BYTES, Line, Segment, decode, encode
 from snas_tune.stopping.segment import encode_lines as _encoded
 
@@ -61,6 +61,8 @@ class Journal:
         self._aside: dict[str, str] = {}
         self.damage: list[str] = []
         """A line of text for each file that is damaged, or of another experiment."""
+        self.follows = False
+        """Whether the journal of an earlier experiment lies beside."""
         self._read()
         self._written = len(self._lines)
         self._open: pa.NativeFile | None = None
@@ -113,8 +115,7 @@ class Journal:
             if kept.endswith(".other"):
                 self._filesystem.move(inside, join(self._inside, kept))
             else:
-                with self._filesystem.open_input_stream(inside) as stream:
-                    content = stream.read()
+                content = read_file(self._filesystem, inside, MOST_BYTES)
                 replace_file(self._filesystem, join(self._inside, kept), content)
                 start = _number(name) * SEGMENT
                 self._replace(start, min(start + SEGMENT, self._written), to_disk=True)
@@ -136,6 +137,7 @@ class Journal:
         try:
             there = self._listing()
             names = sorted(name for name in there if _NAME.fullmatch(name))
+            self.follows = any(name.endswith(".other") for name in there)
             for i, name in enumerate(names):
                 if name != _name(i):
                     raise ValueError(f"it must hold {_name(i)}, got {name} without it")
@@ -154,10 +156,10 @@ class Journal:
         return {info.base_name for info in found}
 
     def _decoded(self, name: str, number: int) -> Segment:
-        with self._filesystem.open_input_stream(join(self._inside, name)) as stream:
-            content = stream.read(MOST_BYTES + 1)
-        if len(content) > MOST_BYTES:
-            raise ValueError(f"{name} must be at most {MOST_BYTES} bytes long, got more")
+        try:
+            content = read_file(self._filesystem, join(self._inside, name), MOST_BYTES)
+        except ValueError as error:
+            raise ValueError(f"{name} cannot be read: {error}") from error
         return decode(content, self.head, number * SEGMENT)
 
     def _take(self, name: str, segment: Segment, there: set[str], *, last: bool) -> bool:

@@ -16,20 +16,23 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from types import TracebackType
 
 from pyarrow import fs
 
-from snas_tune.files import first_line, lock_if_free
-from snas_tune.front.storage import STORAGE_ERRORS, replace_file, resolve
+from snas_tune.files import first_line, lock_if_free, read_json
+from snas_tune.front.storage import STORAGE_ERRORS, read_file, replace_file, resolve
 
 OWNER = ".owner"
 """The file that names the owner. Tune copies files called ``.json`` to and fro, so it is not."""
 
 LOCK = ".owner.lock"
 """The file whose lock is the claim."""
+
+MOST_BYTES = 4096
+"""No such file is longer."""
 
 BEAT = 20.0
 """Seconds between two writes of an owner that holds no lock."""
@@ -67,6 +70,23 @@ class Owner:
         since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now))
         return Owner(socket.gethostname(), os.getpid(), since, uuid.uuid4().hex, now)
 
+    @staticmethod
+    def read(content: bytes) -> Owner:
+        """The process of a file that somebody else may have written.
+
+        Raises:
+            ValueError: it names none.
+        """
+        found = read_json(content)
+        if not isinstance(found, dict) or found.keys() != {field.name for field in fields(Owner)}:
+            raise ValueError("it must hold the fields of an owner")
+        texts = [found[name] for name in ("host", "since", "token")]
+        if not all(isinstance(text, str) and text.isprintable() for text in texts):
+            raise ValueError("its texts must be printable, as they become one line")
+        if type(found["pid"]) is not int or type(found["beat"]) not in (int, float):
+            raise ValueError("its numbers must be numbers")
+        return Owner(**found)
+
     def __str__(self) -> str:
         """For a message."""
         return f"process {self.pid} on host {self.host} has run it since {self.since}"
@@ -102,7 +122,8 @@ class Claim:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.release()
+        # What was refused leaves nothing; what died may be resumed under its name.
+        self.release(keep=error is not None and not isinstance(error, ValueError))
 
     @property
     def name(self) -> str:
@@ -127,15 +148,19 @@ class Claim:
             with suppress(*STORAGE_ERRORS):  # one that is away does not take the claim away
                 _write_owner((self._store, self._inside), replace(self._owner, beat=time.time()))
 
-    def release(self) -> None:
-        """Give the directory up; those made for this claim that hold nothing go away."""
+    def release(self, *, keep: bool = False) -> None:
+        """Give the directory up.
+
+        Args:
+            keep: the directories that were made for this claim, also if they hold nothing.
+        """
         if self._ended.is_set():
             return
         self._ended.set()
         with suppress(*STORAGE_ERRORS):
             if not self.lost:
                 self._store.delete_file(f"{self._inside}/{OWNER}")
-        if self._made:
+        if self._made and not keep:
             self._remove_if_empty()
         if self._unlock is not None:
             self._unlock()
@@ -233,9 +258,8 @@ def _read_owner(place: Place) -> Owner | None:
     """The owner that is written there; ``None`` if none can be read."""
     store, inside = place
     try:
-        with store.open_input_file(f"{inside}/{OWNER}") as stream:
-            return Owner(**json.loads(stream.read(4096)))
-    except (*STORAGE_ERRORS, ValueError, TypeError):
+        return Owner.read(read_file(store, f"{inside}/{OWNER}", MOST_BYTES))
+    except (*STORAGE_ERRORS, ValueError):
         return None
 
 

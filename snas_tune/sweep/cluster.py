@@ -6,10 +6,12 @@ import logging
 import os
 import re
 import secrets
+import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
@@ -75,12 +77,26 @@ def quiet_ray(
             # The head of this Ray does not come back: what waits for it ends after this time.
             os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "30")
         try:
-            ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
+            with _without_hangup():
+                ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
         except Exception as error:  # Ray raises plain ones, too
             raise _not_started(address, options, error) from error
         _leave_out_raylet_s_log()
     for name in NOISY:  # after init, which sets up Ray's loggers
         logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+@contextmanager
+def _without_hangup() -> Iterator[None]:
+    """Inside, processes begin that the end of the terminal does not end, and this one waits.
+
+    Ray does so for Ctrl-C. Without, a driver that saves what has finished would lose Ray meanwhile.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _leave_out_raylet_s_log() -> None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pyarrow import fs
 
-from snas_tune.files import first_line
+from snas_tune.files import first_line, read_json
 from snas_tune.front import FILE_NAME, FrontFile
-from snas_tune.front.storage import STORAGE_ERRORS, join, resolve
+from snas_tune.front.storage import STORAGE_ERRORS, join, read_file, resolve
 from snas_tune.sweep.claim import LOCK, OWNER, Claim, Taken, claim
 from snas_tune.sweep.experiment import DESCRIPTION, Description
 from snas_tune.sweep.settings import RECIPE, SweepSettings
@@ -26,6 +25,9 @@ SAVED = re.compile(
     r"|tuner\.pkl|trainable\.pkl"
 )
 """What Tune calls all that it saves there."""
+
+MOST_BYTES = 1 << 31
+"""Most bytes of a saved state that are read."""
 
 VIEWS = ("tensorboard", "scheduler")
 """The directories there that hold nothing without results."""
@@ -224,39 +226,78 @@ class Earlier:
         )
 
 
+class Damaged(ValueError):  # noqa: N818 - a state of a file
+    """What Tune saved is not whole."""
+
+
 def can_restore(path: str) -> bool:
     """Whether Tune saved the state of the experiment; it does so some seconds after the start.
 
-    A state that a crash cut off is set aside, so that Tune takes the one before it.
+    A state that is damaged is set aside, so that Tune takes the one before it.
+
+    Raises:
+        ValueError: the storage cannot be read, or holds a pipe in the place of what Tune reads.
     """
     store, inside = resolve(path)
     for name in Contents.of(path).states:
         try:
-            _read_json(path, name)
+            _trials_of(path, name)
+            _check_regular(path)
             return True
-        except ValueError:
-            aside = f"damaged-{name}"
+        except Damaged:
+            aside = _free(f"damaged-{name}", _listing(path))
             store.move(f"{inside}/{name}", f"{inside}/{aside}")
             sys.stderr.write(f"the saved state {name} of {path} is damaged: it is now {aside}\n")
     return False
 
 
+def _free(name: str, taken: Sequence[str]) -> str:
+    """A name that is not taken."""
+    numbered = (f"{name}.{i}" if i > 1 else name for i in range(1, len(taken) + 2))
+    return next(each for each in numbered if each not in taken)
+
+
+def _check_regular(path: str) -> None:
+    """Refuse pipes where Tune saved something: it would wait for their end."""
+    store, inside = resolve(path)
+    for name in filter(SAVED.fullmatch, _listing(path)):
+        if store.get_file_info(f"{inside}/{name}").type == fs.FileType.Unknown:
+            raise ValueError(f"saved state {name} of {path} must be a regular file")
+
+
 def begun_trials(path: str) -> int:
-    """How many trials of an experiment have begun, as far as Tune saved its state."""
-    states = Contents.of(path).states
-    return len(_read_json(path, states[0])["trial_data"]) if states else 0
-
-
-def _read_json(path: str, name: str) -> Any:
-    """A JSON file of an experiment.
+    """How many trials of an experiment have begun, as far as Tune saved its state.
 
     Raises:
-        ValueError: it is none.
-        OSError: it cannot be read.
+        ValueError: the newest state cannot be read; :func:`can_restore` sets such a one aside.
+    """
+    states = Contents.of(path).states
+    return len(_trials_of(path, states[0])) if states else 0
+
+
+def _trials_of(path: str, name: str) -> list[Any]:
+    """The trials in a state that Tune saved.
+
+    Raises:
+        Damaged: it is none.
+        ValueError: the storage cannot be read.
     """
     store, inside = resolve(join(path, name))
-    with store.open_input_file(inside) as stream:
-        return json.loads(stream.read())
+    try:
+        state = read_json(read_file(store, inside, MOST_BYTES))
+    except STORAGE_ERRORS as error:
+        raise _unreadable(path, error) from error
+    except ValueError as error:
+        raise Damaged(f"saved state {name} of {path} cannot be read: {error}") from error
+    trials = state.get("trial_data") if isinstance(state, dict) else None
+    if not isinstance(trials, list) or not all(map(_is_trial, trials)):
+        raise Damaged(f"saved state {name} of {path} must hold the data of trials")
+    return trials
+
+
+def _is_trial(saved: Any) -> bool:
+    """Whether it is a pair of texts, as Tune saves a trial: its state, and what it reported."""
+    return isinstance(saved, list) and len(saved) == 2 and all(isinstance(x, str) for x in saved)
 
 
 def _listing(path: str) -> list[str]:
@@ -265,5 +306,9 @@ def _listing(path: str) -> list[str]:
     try:
         found = store.get_file_info(fs.FileSelector(inside, allow_not_found=True))
     except STORAGE_ERRORS as error:
-        raise ValueError(f"storage path {path} cannot be read: {first_line(error)}") from error
+        raise _unreadable(path, error) from error
     return [info.base_name for info in found]
+
+
+def _unreadable(path: str, error: Exception) -> ValueError:
+    return ValueError(f"storage path {path} cannot be read: {first_line(error)}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ray.tune.search.sample import Categorical, Domain, Quantized
@@ -127,17 +128,41 @@ class Description:
         place = f" ({path})" if path else ""
         for name, recorded in mine.items():
             value = theirs.get(name)
-            if value != recorded and name not in (*PLACES, *MAY_CHANGE):
+            if name == "data" and _are_paths(recorded, value):
+                self._check_movable(recorded, value, place)
+            elif value != recorded and name not in (*PLACES, *MAY_CHANGE):
                 raise ValueError(
                     f"{name} must be {_short(name, recorded)} as in the sweep to resume, "
                     f"got {_short(name, value)}{place}"
                 )
+
+    def _check_movable(self, recorded: Any, value: Any, place: str) -> None:
+        """Refuse images in another place where no record says that they are the same."""
+        if value != recorded and self.images is None:
+            raise ValueError(
+                f"data must be {recorded} as in the sweep to resume, which has no record of its "
+                f"images, got {value}: move the images back, or link them: {recorded}{place}"
+            )
+
+    def moved(self, space: Mapping[str, Any]) -> dict[str, Any]:
+        """The space of a resume with this sweep's ``data``, by which its searches are named.
+
+        Where it asks for another path, that is only the place of the images.
+        """
+        recorded, value = self.space.get("data"), space.get("data")
+        if value == recorded or not _are_paths(recorded, value):
+            return dict(space)
+        return {**space, "data": recorded, "data_place": value}
 
     def _named(self) -> dict[str, Any]:
         """What must be the same, by what messages call it."""
         values = {**self.asked}
         values["seed of the searcher"] = values.pop("seed")
         return {**values, **self.space}
+
+
+def _are_paths(*values: Any) -> bool:
+    return all(isinstance(value, str) and Path(value).is_absolute() for value in values)
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,14 +8,23 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ray.tune.experiment import Trial
-from ray.tune.result import DEBUG_METRICS, DONE
+from ray.tune.result import (
+    AUTO_RESULT_KEYS,
+    DEBUG_METRICS,
+    DEFAULT_EXPERIMENT_INFO_KEYS,
+    DONE,
+    SHOULD_CHECKPOINT,
+)
 
 from snas_tune.front.dominance import signs
 from snas_tune.objective_checks import Objectives
-from snas_tune.values import plain, shown
+from snas_tune.values import perhaps, plain, shown
 
 NOT_STRICT = "TUNE_DISABLE_STRICT_METRIC_CHECKING"
 """Tune's own switch: if it is 1, the first result need not hold every name."""
+
+OF_TUNE = (*AUTO_RESULT_KEYS, *DEFAULT_EXPERIMENT_INFO_KEYS, *DEBUG_METRICS, SHOULD_CHECKPOINT)
+"""What Tune adds to every result."""
 
 MOST_NAMES = 20
 """Names that a message lists."""
@@ -54,8 +63,10 @@ class Reports:
         for name in (self._time_attr, *self._metrics):
             if name in self._unseen and name not in result:
                 what = "time_attr" if name == self._time_attr else "metric"
+                near = perhaps(name, names)
                 raise ValueError(
-                    f"{what} must be the name of a result, got {name!r}; there are {_listed(names)}"
+                    f"{what} must be the name of a result, got {name!r}; "
+                    f"{near + '; ' if near else ''}there are {_listed(names)}"
                 )
         self._unseen.clear()
 
@@ -104,6 +115,7 @@ def read_number(trial: Any, name: str, value: Any) -> float | None:
 
 
 def _listed(names: Iterable[Any]) -> str:
-    known = sorted(text for text in map(str, names) if not text.startswith("config/"))
+    texts = map(str, names)
+    known = sorted(name for name in texts if name not in OF_TUNE and not name.startswith("config/"))
     more = ["..."] if len(known) > MOST_NAMES else []
     return ", ".join([*known[:MOST_NAMES], *more])

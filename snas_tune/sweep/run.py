@@ -25,8 +25,8 @@ from snas_tune.sweep.directory import claim_experiment
 from snas_tune.sweep.lines import say
 from snas_tune.sweep.prepare import absolute_storage, prepare
 from snas_tune.sweep.ray_watch import SweepWatch
-from snas_tune.sweep.result import SweepResult, sweep_result
-from snas_tune.sweep.resumed import SweepGenerator, renew
+from snas_tune.sweep.result import SweepResult, ended_line, sweep_result
+from snas_tune.sweep.resumed import SweepGenerator, places_of, renew
 from snas_tune.sweep.settings import FRONT, MOST_CORES, SweepSettings
 from snas_tune.sweep.trainable import SnasTrainable
 
@@ -41,7 +41,7 @@ def run_sweep(
 ) -> SweepResult:
     """Run a sweep with ``tune.run`` and return its front.
 
-    Ctrl-C (or SIGTERM) ends it early, and the result says so.
+    Ctrl-C (or SIGTERM, or SIGHUP) ends it early, and the result says so.
 
     Args:
         space: from :func:`snas_tune.sweep.sweep_space`.
@@ -93,7 +93,10 @@ def _run(
     if on_start is not None:
         on_start(ready.path)
     checkpoints = _checkpoints(settings)
-    begin = partial(renew, checkpoints=checkpoints, max_failures=settings.max_failures)
+    places = places_of(ready.space)
+    begin = partial(
+        renew, checkpoints=checkpoints, max_failures=settings.max_failures, places=places
+    )
     driver = SweepDriver(settings.trials, progress=settings.progress, space=ready.space)
     watch.front = driver.front
     driver.run_for(held, keep_front=settings.keep_checkpoints == FRONT, begin=begin)
@@ -103,7 +106,9 @@ def _run(
         "checkpoint_config": checkpoints,
         "max_failures": settings.max_failures,
     }
-    generator = SweepGenerator(ready.search_alg, settings.trials, changes, restores=ready.restore)
+    generator = SweepGenerator(
+        ready.search_alg, settings.trials, changes, places=places, restores=ready.restore
+    )
     with _termination_as_interrupt(), _storage_errors_named(ready.storage):
         analysis = tune.run(
             SnasTrainable,
@@ -124,7 +129,10 @@ def _run(
             raise_on_failed_trial=False,
             verbose=0,
         )
-    return sweep_result(ready.path, analysis, settings.trials)
+    result = sweep_result(ready.path, analysis, settings.trials)
+    if settings.progress and ready.restore and (line := ended_line(result, heard=watch.heard)):
+        say(line)
+    return result
 
 
 def _name_of(trial: Trial) -> str:
@@ -148,15 +156,24 @@ def _checkpoints(settings: SweepSettings) -> tune.CheckpointConfig:
 
 @contextmanager
 def _termination_as_interrupt() -> Iterator[None]:
-    """Inside, SIGTERM ends a sweep as Ctrl-C does: what has finished is saved first."""
+    """Inside, SIGTERM ends a sweep as Ctrl-C does: what has finished is saved first.
+
+    So does SIGHUP, the end of the terminal, unless it is ignored, as under ``nohup``.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may handle signals
         return
-    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    ends = [signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        ends.append(signal.SIGHUP)
+    before = {
+        each: signal.signal(each, lambda *_: signal.raise_signal(signal.SIGINT)) for each in ends
+    }
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 @contextmanager
