@@ -42,6 +42,16 @@ def test_a_text_that_begins_as_a_number_is_a_text(text: str) -> None:
     assert read_yaml(f"[{text}, 3e4, -.5E-3, 1.e+2]") == [text, 3e4, -5e-4, 100.0]
 
 
+@pytest.mark.parametrize(
+    ("name", "text"), [("s.yaml", "preset: paper"), ("s.toml", 'preset="paper"')]
+)
+def test_a_sweep_file_may_begin_with_the_mark_of_an_editor(
+    name: str, text: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8-sig")
+    assert read_recipe(file=tmp_path / name).preset == "paper"
+
+
 def test_the_time_to_read_keys_grows_with_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
     looked = 0
 

@@ -1,12 +1,14 @@
-"""The end of the terminal ends a sweep as Ctrl-C does."""
+"""How a sweep ends with its terminal, and how its program ends."""
 
 from __future__ import annotations
 
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from conftest import TINY
 
 from snas_tune.sweep.cluster import _without_hangup
 from snas_tune.sweep.run import _termination_as_interrupt
@@ -36,3 +38,23 @@ def test_rays_processes_outlive_the_terminal():
         found = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE)
     assert found.stdout == b"lives\n"
     assert signal.SIGHUP not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+IN_A_THREAD = """
+import sys, threading
+from snas_tune.sweep import SweepSettings, run_sweep, sweep_space
+space = sweep_space(**{**TINY, "epochs": 1, "data": "digits"})
+settings = SweepSettings(name="x", storage_path=sys.argv[1], trials=1, rule="fifo", progress=False)
+thread = threading.Thread(target=lambda: print(len(run_sweep(space, settings).front.rows)))
+thread.start()
+thread.join()
+"""
+
+
+@pytest.mark.slow
+def test_a_program_that_swept_in_a_thread_ends_with_its_own_status(tmp_path: Path):
+    program = IN_A_THREAD.replace("TINY", repr(TINY))
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert (found.stdout, found.returncode) == ("1\n", 0)
+    assert "Failed to connect" not in found.stderr

@@ -117,3 +117,9 @@ def test_an_interrupted_sweep_goes_on_with_moved_images(tmp_path: Path) -> None:
     assert names < {row["trial"] for row in rows}
     assert len(rows) == 3 * 6
     assert {json.loads(row["config"])["data"] for row in rows} == {str(old)}
+    done = subprocess.run(
+        resume, cwd=tmp_path, timeout=400, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "all 3 trials had ended and nothing was run" in done.stderr
+    assert len(ParetoFront.read(tmp_path / "results/x")) == len(rows)

@@ -135,7 +135,7 @@ def _read_file(path: Path) -> dict[str, Any]:
     """The sections of a sweep file, every key known."""
     check_value("config", path, PATH)
     try:
-        text = read_bounded(path, MOST_BYTES).decode()
+        text = read_bounded(path, MOST_BYTES).decode("utf-8-sig")  # some editors begin with a mark
         found = tomllib.loads(text) if path.suffix == ".toml" else read_yaml(text)
     except (OSError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import re
@@ -10,6 +11,7 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
@@ -81,6 +83,9 @@ def quiet_ray(
                 ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
         except Exception as error:  # Ray raises plain ones, too
             raise _not_started(address, options, error) from error
+        if threading.current_thread() is not threading.main_thread():
+            # Else Ray ends its head first at exit, and waits for its answer until it gives up.
+            atexit.register(ray.shutdown)
         _leave_out_raylet_s_log()
     for name in NOISY:  # after init, which sets up Ray's loggers
         logging.getLogger(name).setLevel(logging.CRITICAL)

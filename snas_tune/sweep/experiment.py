@@ -17,7 +17,7 @@ from ray.tune.search.sample import Categorical, Domain, Quantized
 
 from snas_tune.checks import marked
 from snas_tune.config import PLACES, SINCE_FORMAT_1, SearchConfig
-from snas_tune.files import first_line, read_json
+from snas_tune.files import as_json, first_line, read_object
 from snas_tune.front.storage import STORAGE_ERRORS, join, read_file, replace_file, resolve
 from snas_tune.search.images import read_record
 from snas_tune.sweep.domains import domains_of, first_config
@@ -78,17 +78,19 @@ class Description:
         """
         store, inside = resolve(join(path, DESCRIPTION))
         try:
-            values = read_json(read_file(store, inside, MOST_BYTES))
-            if values.pop("format") != FORMAT:
-                raise ValueError(f"its format must be {FORMAT}")
-            space, images = {**values.pop("space")}, read_record(values.pop("images", None))
+            values = read_object(read_file(store, inside, MOST_BYTES), "format")
+            if (version := values.pop("format")) != FORMAT:
+                raise ValueError(f"its format must be {FORMAT}, got {as_json(version)}")
+            space, images = values.pop("space", None), read_record(values.pop("images", None))
+            if not isinstance(space, dict):
+                raise ValueError(f"its space must be a JSON object, got {as_json(space)}")
             if space.get("supernet") == "fast":  # its name until 0.1
                 space["supernet"] = "fused"
             asked = {**BEFORE_RULES, **values}
             if set(asked) != set(ASKED):
                 raise ValueError(f"its settings must be {', '.join(ASKED)}")
             return Description(space, asked, images)
-        except (*STORAGE_ERRORS, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (*STORAGE_ERRORS, ValueError) as error:
             raise ValueError(
                 f"{DESCRIPTION} must describe the sweep to resume, got none that can be read in "
                 f"{path} ({first_line(error)}): start a sweep under another name"

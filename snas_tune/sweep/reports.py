@@ -63,7 +63,7 @@ class Reports:
         for name in (self._time_attr, *self._metrics):
             if name in self._unseen and name not in result:
                 what = "time_attr" if name == self._time_attr else "metric"
-                near = perhaps(name, names)
+                near = perhaps(name, [each for each in names if isinstance(each, str)])
                 raise ValueError(
                     f"{what} must be the name of a result, got {name!r}; "
                     f"{near + '; ' if near else ''}there are {_listed(names)}"
