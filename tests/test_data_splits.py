@@ -199,3 +199,12 @@ def test_sets_for_detection_are_named(tmp_path: Path, names: tuple[str, ...], fo
         "data must be images with one class each, as class folders or a table of paths and labels, "
         f"got a set for detection in a form like {form} in {tmp_path}"
     )
+
+
+def test_validation_images_of_other_classes_alone_are_refused(tmp_path: Path) -> None:
+    training = ("train/cat/1.png", "train/cat/2.png", "train/dog/1.png", "train/dog/2.png")
+    folder = write_folder(tmp_path / "x", tree_of(*training, "val/cow/1.png", "val/pig/1.png"))
+    line = "validation classes must be among the training classes, got cow, pig in "
+    assert refusal(folder) == f"{line}{folder}/val"
+    folder = write_folder(tmp_path / "y", tree_of(*training, "val/images/1.png"))
+    assert load(str(folder), root=".").validation is None

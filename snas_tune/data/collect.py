@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from snas_tune.data.class_names import require_classes
 from snas_tune.data.entries import readable_endings
 from snas_tune.data.found import (
     UNREADABLE,
@@ -21,7 +22,7 @@ from snas_tune.data.found import (
     shown,
 )
 from snas_tune.data.gather import NOTHING, Gathered, gather
-from snas_tune.data.images import Flags, ImageSet, Labels, open_image, require_classes
+from snas_tune.data.images import Flags, ImageSet, Labels, open_image
 from snas_tune.data.request import Request
 
 

@@ -8,8 +8,7 @@ import io
 import math
 import re
 import threading
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from snas_tune.checks import COUNT, MOST_CHANNELS, TITLE, Check, check_fields, is_instance
+from snas_tune.data.class_names import require_classes
 from snas_tune.data.depth import BYTE, Depth, bits_of
 from snas_tune.data.entries import readable_formats
 from snas_tune.data.found import Found, shown
@@ -115,42 +115,6 @@ class ImageSet:
         facts = hashlib.sha256(f"{self.images.shape} {self.bits} {self.listing}".encode())
         facts.update(self.labels.tobytes())
         return facts.hexdigest()[:32]
-
-
-def require_classes(classes: Sequence[str] | range, labels: Labels, where: str | Path = "") -> None:
-    """Refuse labels from which nothing can be learned.
-
-    Args:
-        classes: the names of the classes, or their range where labels are their own names.
-        labels: shape (N,), indices into ``classes``.
-        where: the path or spec that the message names, if any.
-
-    Raises:
-        ValueError: no image, a label outside the classes, two classes of one name, fewer than two
-            classes that have an image, or more classes than images.
-    """
-    place = f" in {where}" if str(where) else ""
-    if not len(labels):
-        raise ValueError(f"data must have at least two classes, got no images{place}")
-    if not 0 <= int(labels.min()) <= int(labels.max()) < len(classes):
-        raise ValueError(
-            f"labels must be from 0 to {len(classes) - 1}, "
-            f"got {int(labels.min())} to {int(labels.max())}{place}"
-        )
-    if not isinstance(classes, range) and len(set(classes)) < len(classes):
-        name, times = Counter(classes).most_common(1)[0]
-        raise ValueError(
-            f"classes must have different names, got {shown(name)} {times} times{place}"
-        )
-    present = np.unique(labels)
-    if len(present) < 2:
-        only = [str(classes[int(present[0])])]
-        raise ValueError(f"data must have at least two classes, got 1 ({only}){place}")
-    if len(classes) > len(labels):
-        raise ValueError(
-            "data must have at least as many images as classes, "
-            f"got {len(classes)} classes and {len(labels)} images{place}"
-        )
 
 
 def open_image(

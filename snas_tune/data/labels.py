@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from snas_tune.data.class_names import require_classes
 from snas_tune.data.found import UNLABELLED, LeftOut, left_out, shown
-from snas_tune.data.images import Flags, Labels, require_classes
+from snas_tune.data.images import Flags, Labels
 from snas_tune.data.parts import TEST, TRAINING, VALIDATION, known_names, parts_among
 from snas_tune.data.request import NoTestImages
 from snas_tune.data.split import Indices

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from snas_tune.data.class_names import names_of
+from snas_tune.data.class_names import names_of, require_classes
 from snas_tune.data.collect import with_found
 from snas_tune.data.found import UNREADABLE
 from snas_tune.data.gather import fit_arrays, gather
@@ -28,7 +28,6 @@ from snas_tune.data.images import (
     Labels,
     Pixels,
     channels_first,
-    require_classes,
     to_bytes,
     to_image,
 )

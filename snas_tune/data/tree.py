@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from snas_tune.data.class_names import require_classes
 from snas_tune.data.detection import detection_form
 from snas_tune.data.entries import (
     TABLES,
@@ -22,7 +23,7 @@ from snas_tune.data.entries import (
     sort_out,
 )
 from snas_tune.data.found import UNLABELLED, LeftOut, few, left_out, of_no_part, shown
-from snas_tune.data.images import Flags, Labels, require_classes
+from snas_tune.data.images import Flags, Labels
 from snas_tune.data.parts import (
     TEST,
     TRAINING,
@@ -158,8 +159,14 @@ class _Names:
         return {
             part: folder
             for part, folder in found.items()
-            if part == TRAINING or classes & self._names(folder)
+            if part == TRAINING
+            or classes & self._names(folder)
+            or (part == VALIDATION and len(self._filled(folder)) > 1)  # other classes: refused
         }
+
+    def _filled(self, folder: Parts) -> set[str]:
+        """The names of the folders in one that hold images."""
+        return {parts[len(folder)] for parts in self._inside(folder)}
 
     @property
     def _parted(self) -> bool:
@@ -212,8 +219,7 @@ class _Names:
         self._refuse_empty(folder)
 
     def _refuse_empty(self, folder: Parts) -> None:
-        filled = {parts[len(folder)] for parts in self._inside(folder)}
-        empty = sorted(self.below[folder] - filled)
+        empty = sorted(self.below[folder] - self._filled(folder))
         if not empty:
             return
         self._refuse_detection()
