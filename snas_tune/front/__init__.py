@@ -15,12 +15,13 @@ It needs neither torch nor Ray, so that a front can be looked at anywhere.
 
 from __future__ import annotations
 
+from snas_tune.front.both import read_table
 from snas_tune.front.dominance import hypervolume, nondominated, nondominated_rank
 from snas_tune.front.file import FrontFile
 from snas_tune.front.pareto_front import ParetoFront
 from snas_tune.front.running import RunningFront
 from snas_tune.front.storage import check_writable
-from snas_tune.front.table import FILE_NAME, FORMAT, SCHEMA, read_table, row_settings
+from snas_tune.front.table import FILE_NAME, FORMAT, SCHEMA, row_settings
 from snas_tune.front.text import front_text
 
 __all__ = [
