@@ -6,6 +6,7 @@
 - :mod:`snas_tune.front.table`: the versioned schema, and how a front file is read.
 - :mod:`snas_tune.front.file`: :class:`FrontFile`, which a sweep writes.
 - :mod:`snas_tune.front.recent`: the rows of its last moments, beside it.
+- :mod:`snas_tune.front.both`: the file and these rows, read together.
 - :mod:`snas_tune.front.pareto_front`: :class:`ParetoFront`, which reads a
   finished or running sweep.
 - :mod:`snas_tune.front.text`: the front as a table for the terminal.
