@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -53,14 +54,15 @@ from snas_tune.setting_checks import (
     check_together,
 )
 from snas_tune.text_checks import DEVICE, TEXT_PATH
-from snas_tune.values import plain, shown
+from snas_tune.values import perhaps, plain, shown
 
-SINCE_FORMAT_1 = {
+SINCE_FORMAT_1: dict[str, str | None] = {
     "space": "cell",
     "method": "snas",
     "bad_images": "error",
     "fit": "crop",
     "metric": "accuracy",
+    "data_place": None,
 }
 """Settings that the first configs did not have, and their one meaning then. They are left out of
 the JSON where they have it, so that a search keeps its fingerprint, and a trial its name."""
@@ -68,7 +70,7 @@ the JSON where they have it, so that a search keeps its fingerprint, and a trial
 VARIED = ("penalty_strength", "temperature_schedule", "temperature_start", "temperature_end")
 """Settings that a sweep varies unless it is told otherwise; HParams always shows them."""
 
-PLACES = ("data_root", "data_cache")
+PLACES = ("data_root", "data_cache", "data_place")
 """Settings that say only where things lie: with others a search is the same one."""
 
 PATHS = (*PLACES, "latency_table")
@@ -150,6 +152,10 @@ class SearchConfig:
     data_cache: Annotated[str | None, TEXT_PATH] = None
     """Folder for decoded images, shared by the trials of a machine. No cache if not given, and none
     of ``module:function``, which may answer anew every time."""
+
+    data_place: Annotated[str | None, TEXT_PATH] = None
+    """Where the images of ``data`` lie now, if they were moved; a resume sets it. The search keeps
+    its name, which is by ``data``."""
 
     image_size: Annotated[int | None, at_least(4), at_most(MOST_SIDE)] = None
     """Side of the images in pixels; the source's own if not given."""
@@ -281,11 +287,20 @@ class SearchConfig:
     """Run the supernet through torch.compile."""
 
     def __post_init__(self) -> None:
+        for name in ("data", *PATHS):
+            path = getattr(self, name)
+            if isinstance(path, os.PathLike):  # JSON knows only its text
+                object.__setattr__(self, name, os.fspath(path))
         check_fields(self)
         object.__setattr__(self, "ops", tuple(self.ops))
         costs = {name: plain(weight) for name, weight in self.penalty_costs.items()}
         object.__setattr__(self, "penalty_costs", costs)
         check_together(self)
+
+    @property
+    def images_at(self) -> str:
+        """Where the images are read: ``data``, unless they were moved."""
+        return self.data if self.data_place is None else self.data_place
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> SearchConfig:
@@ -298,7 +313,9 @@ class SearchConfig:
         known = {f.name for f in dataclasses.fields(SearchConfig)}
         unknown = sorted(set(values) - known)
         if unknown:
-            raise ValueError(f"unknown settings {shown(unknown)}; SearchConfig has {sorted(known)}")
+            hints = dict.fromkeys(perhaps(name, sorted(known)) for name in unknown)
+            hint = "; ".join(filter(None, hints)) or f"SearchConfig has {sorted(known)}"
+            raise ValueError(f"unknown settings {shown(unknown)}; {hint}")
         renamed = {"supernet": "fused"} if values.get("supernet") == "fast" else {}  # until 0.1
         return SearchConfig(**{**values, **renamed})
 

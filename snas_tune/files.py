@@ -14,6 +14,8 @@ from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
+from snas_tune.values import shown
+
 SOON, LATE = 10.0, 3600.0
 """Seconds after which a process that waits for a lock says so, and after which it waits no more."""
 
@@ -148,6 +150,27 @@ def read_json(content: bytes | str) -> Any:
         return json.loads(content)
     except RecursionError as error:
         raise ValueError("its brackets must not be nested so deep") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"it must be a text in UTF-8: {error}") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"it must be JSON: {error}") from error
+
+
+def read_object(content: bytes | str, key: str) -> dict[str, Any]:
+    """The value of a JSON text as :func:`read_json` reads it: an object that has a key.
+
+    Raises:
+        ValueError: it is none.
+    """
+    value = read_json(content)
+    if not isinstance(value, dict) or key not in value:
+        raise ValueError(f"it must be a JSON object with {key}, got {as_json(value)}")
+    return value
+
+
+def as_json(value: object) -> str:
+    """A value of JSON for a message, short, and in JSON's words for none and truth."""
+    return json.dumps(value) if value is None or isinstance(value, bool) else shown(value)
 
 
 def first_line(error: BaseException) -> str:

@@ -19,6 +19,10 @@ def _is_name(value: Any) -> bool:
     return isinstance(value, str) and value != ""
 
 
+def _is_mode(value: Any) -> bool:
+    return isinstance(value, str) and value in MODES
+
+
 def _are_pairs(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and all(
         isinstance(pair, (list, tuple)) and len(pair) == 2 and _is_name(pair[0]) for pair in value
@@ -72,7 +76,7 @@ def check_modes(modes: Iterable[Any]) -> None:
     """
     check_value("modes", modes, A_LIST)
     for mode in modes:
-        if mode not in MODES:
+        if not _is_mode(mode):
             raise ValueError(f"mode of an objective must be max or min, got {shown(mode)}")
 
 
@@ -96,7 +100,7 @@ def named_objectives(
     if (
         not isinstance(modes, (list, tuple))
         or len(modes) != len(names)
-        or not all(mode in MODES for mode in modes)
+        or not all(map(_is_mode, modes))
     ):
         raise ValueError(
             f"modes must be {' or '.join(MODES)} for each of {len(names)} metrics, "
@@ -111,8 +115,9 @@ def check_own(objectives: Objectives, metric: Any, mode: Any) -> None:
     Raises:
         ValueError: they are not; both may be ``None``, and the mode alone.
     """
-    if (metric is None and mode is None) or any(
-        metric == name and mode in (None, own) for name, own in objectives
+    named = _is_name(metric) and (mode is None or _is_mode(mode))
+    if (metric is None and mode is None) or (
+        named and any(metric == name and mode in (None, own) for name, own in objectives)
     ):
         return
     known = ", ".join(f"{name} ({own})" for name, own in objectives)

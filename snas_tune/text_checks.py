@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from pathlib import Path
@@ -27,6 +28,17 @@ def _known_home(value: Any) -> bool:
         Path(value).expanduser()
     except RuntimeError:
         return False
+    return True
+
+
+def _leads_somewhere(value: Any) -> bool:
+    """Whether no link on the way leads back to itself: a RuntimeError before Python 3.13."""
+    try:
+        Path(value).expanduser().resolve()
+    except RuntimeError:
+        return False
+    except OSError as error:
+        return error.errno != errno.ELOOP
     return True
 
 
@@ -56,6 +68,7 @@ _LIES_SOMEWHERE = (
     SHORT,
     Check(_short_parts, f"of parts of at most {MOST_BYTES} bytes"),
     Check(_known_home, "in the home of a user of this machine if it begins with ~"),
+    Check(_leads_somewhere, "without a link that leads back to itself"),
 )
 
 TEXT_PATH = (A_TEXT, *_LIES_SOMEWHERE)

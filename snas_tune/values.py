@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import reprlib
+from collections.abc import Iterable
 from typing import Any
 
 MOST_SHOWN = 60
@@ -34,6 +36,12 @@ def shown(value: object) -> str:
         return text
     half = (MOST_SHOWN - 3) // 2
     return f"{text[:half]}...{text[-half:]}"
+
+
+def perhaps(name: object, known: Iterable[object]) -> str:
+    """Known names that are near one that is not: ``perhaps epochs``; empty if there are none."""
+    near = difflib.get_close_matches(str(name)[:MOST_SHOWN], list(map(str, known)))
+    return f"perhaps {' or '.join(near)}" if near else ""
 
 
 class _Short(reprlib.Repr):

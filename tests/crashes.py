@@ -37,7 +37,8 @@ NAMES = {"raylet": "raylet/raylet", "gcs": "gcs/gcs_server", "trial": "ray::Snas
 RULES = ("fifo", "pareto")
 TRIALS, EPOCHS = 8, 4
 LOST = re.compile(
-    r"Ray's .*died; (\d+ children of \d+ trials are|what is) saved in \S+; "
+    r"Ray's .*died; "
+    r"((\d+ children of \d+ trials are saved|what is saved is) in \S+|no child was finished yet); "
     r"go on with the same command and --resume"
 )
 

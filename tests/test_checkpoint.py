@@ -129,7 +129,9 @@ def test_a_checkpoint_from_before_partial_channels_is_one_of_all_channels(tmp_pa
 
 def test_a_checkpoint_of_other_images_is_refused(tmp_path, tiny, noise_images):
     save_search(Search(tiny), tmp_path)
-    with pytest.raises(ValueError, match=r"its (image_size|image_channels|classes) is .*, this se"):
+    with pytest.raises(
+        ValueError, match=r"^classes must be those of the search, 10 of them, got 3"
+    ):
         load_search(tmp_path, noise_images)
 
 

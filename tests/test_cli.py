@@ -124,6 +124,15 @@ WRONG = [
     (("sweep", "--reduction-factor", "x"), "reduction-factor must be a number, got 'x'"),
     (("sweep", "--image-size", "x"), "image-size must be a number, got 'x'"),
     (("sweep", "--penalty", "a", "b"), "penalty must be numbers, got 'a', 'b'"),
+    (
+        ("sweep", "--metric", "balanced_accuracy"),
+        "unrecognized options: --metric, balanced_accuracy (perhaps --set metric=...)",
+    ),
+    (
+        ("sweep", "--weights-decay=0"),
+        "unrecognized options: --weights-decay=0 (perhaps --set weights_decay=...)",
+    ),
+    (("sweep", "--channels=4"), "unrecognized options: --channels=4 (perhaps --set channels=...)"),
     (("sweep", "--trails", "3"), "unrecognized options: --trails, 3 (perhaps --trials)"),
     (("sweep", "--trials", "0"), "trials must be a positive whole number, got 0"),
     (("sweep", "--name", "a/b"), "name must be that of a directory, without a slash, got 'a/b'"),

@@ -17,13 +17,60 @@ from hypothesis import strategies as st
 from snas_tune import ParetoFront
 from snas_tune.cli.app import command_of
 from snas_tune.cli.presets import PRESETS
-from snas_tune.cli.recipe import RANGES, SECTIONS, Loader, Recipe, read_recipe, recipe_text
+from snas_tune.cli.recipe import (
+    RANGES,
+    SECTIONS,
+    Dumper,
+    Loader,
+    Recipe,
+    read_recipe,
+    read_yaml,
+    recipe_text,
+)
 
 
 def asked(*words: str) -> tuple[dict[str, Any], Any]:
     """The settings of the searches that a command line asks for, and its flags."""
     command = command_of(["sweep", *words])
     return command.search_settings(command.recipe()), command
+
+
+@pytest.mark.parametrize("text", ["1e0a", "3e4cats", "12e3_x", "-1e5.5", "1e5e5"])
+def test_a_text_that_begins_as_a_number_is_a_text(text: str) -> None:
+    assert read_yaml(f"data: {text}") == {"data": text}
+    assert yaml.load(yaml.dump([text], Dumper=Dumper), Loader) == [text]
+    assert read_yaml(f"[{text}, 3e4, -.5E-3, 1.e+2]") == [text, 3e4, -5e-4, 100.0]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("s.yaml", "preset: paper"), ("s.toml", 'preset="paper"')]
+)
+def test_a_sweep_file_may_begin_with_the_mark_of_an_editor(
+    name: str, text: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8-sig")
+    assert read_recipe(file=tmp_path / name).preset == "paper"
+
+
+def test_the_time_to_read_keys_grows_with_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = 0
+
+    class Counted(str):
+        __slots__ = ()
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal looked
+            looked += 1
+            return str(self) == str(other)
+
+        __hash__ = str.__hash__
+
+    loader = Loader("{" + ", ".join(f"k{i}: 1" for i in range(300)) + "}")
+    node = loader.get_single_node()
+    for key, _ in node.value:
+        key.value = Counted(key.value)
+    assert len(loader.construct_document(node)) == 300
+    assert looked < 3000
 
 
 def test_the_command_line_wins_over_set_the_file_and_the_preset(tmp_path: Path) -> None:
@@ -172,7 +219,7 @@ def test_a_sweep_writes_the_file_that_repeats_it(tmp_path: Path) -> None:
         tmp_path, "sweep", "--name=one", "--seed=3", "--penalty=.1", "9", *words, *sizes
     )
     assert first.returncode == 0, first.stderr
-    for line in ("MFLOPs", "front file ", "tensorboard --logdir", "take a child  snas-tune take "):
+    for line in ("MFLOPs", "front file ", "tensorboard --logdir"):
         assert line in first.stdout
     file = tmp_path / "results/one/sweep.yaml"
     assert f"snas-tune sweep --config {file}" in first.stdout

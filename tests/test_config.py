@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -68,6 +69,7 @@ FIELDS = {
     "data": ("a text", NO_TEXT, ("digits", "cifar10")),
     "data_root": ("a text", NO_TEXT, ("data", "elsewhere")),
     "data_cache": ("a text", NO_TEXT, (None, "cache")),
+    "data_place": ("a text", NO_TEXT, (None, "moved")),
     "image_size": ("a whole number, 4 or more", (*NO_COUNT, 3), (None, 4)),
     "image_channels": ("a whole number from 1 to 64", (0, 65, 3.0, True, "1", NAN, [1]), (3, 5)),
     "fit": ("one of crop, pad, squash", NO_CHOICE, ("crop", "pad")),
@@ -152,7 +154,7 @@ def test_only_an_optional_field_may_be_left_out_as_none(name):
 def test_values_within_the_rule_are_kept_and_tell_configs_apart(name):
     first, second = (config(**{name: value}) for value in FIELDS[name][2])
     assert (getattr(first, name), getattr(second, name)) == FIELDS[name][2]
-    if name in ("data_root", "data_cache"):
+    if name in ("data_root", "data_cache", "data_place"):
         assert first.fingerprint() == second.fingerprint()
     else:
         assert first.fingerprint() != second.fingerprint()
@@ -261,3 +263,15 @@ def test_more_sampled_ops_than_ops_are_refused_where_they_count():
     with pytest.raises(ValueError, match=message):
         SearchConfig(ops=ops, sampling="top_k", sampled_ops=4)
     assert SearchConfig(ops=ops, sampled_ops=4).sampling == "concrete"
+
+
+def test_an_unknown_name_is_told_the_one_that_was_meant():
+    with pytest.raises(ValueError, match=r"^unknown settings \['chanels'\]; perhaps channels"):
+        SearchConfig.from_dict({"chanels": 4})
+
+
+def test_a_path_is_taken_and_stored_as_its_text():
+    places = ("data", "data_root", "data_cache", "latency_table")
+    config = SearchConfig(**{name: Path("here") / name for name in places})
+    assert [getattr(config, name) for name in places] == [f"here/{name}" for name in places]
+    assert json.loads(config.to_json())["data"] == "here/data"

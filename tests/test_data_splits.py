@@ -159,7 +159,7 @@ def test_images_of_test_without_a_class_are_no_test_images(tmp_path: Path) -> No
 
 
 def test_flat_parts_are_told_to_need_classes_and_a_table_is_named(tmp_path: Path) -> None:
-    write_folder(tmp_path, tree_of("train/1.png", "test/2.png") | {"train.csv": b"id,label\n1,a"})
+    write_folder(tmp_path, tree_of("train/1.png", "test/2.png") | {"train.csv": b"id,a,b\n1,0,1"})
     assert refusal(tmp_path) == (
         "images must be in one folder for each class, or in a table of paths and labels "
         f"(train.csv), got images without a class in {tmp_path}/train"

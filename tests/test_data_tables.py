@@ -140,7 +140,7 @@ def test_a_table_without_test_images_says_so(tmp_path: Path) -> None:
         ),
         (
             ROWS + "more,c.png,dog\n",
-            "each row of a table must have 2 values, as the first has, got 3 in row 5 of {path}",
+            "each row of a table must have 2 values, as the first has, got 3 in line 6 of {path}",
         ),
         (
             ROWS + "a.png,cat\n",
@@ -149,12 +149,12 @@ def test_a_table_without_test_images_says_so(tmp_path: Path) -> None:
         (
             ROWS + "e.png,cat\nf.png,cat\n",
             "all images must be readable, got 2 that are not: e.png (no such file); f.png (no such "
-            "file); bad_images=skip leaves such out",
+            'file); bad_images="skip" (--bad-images skip) leaves them out',
         ),
         (
             ROWS.replace("b.png,cat", "b.png,NaN"),
-            "each row of a table must have a label, got 1 without (row 1) in {path}; "
-            "bad_images=skip leaves such out",
+            "each row of a table must have a label, got 1 without (line 3) in {path}; "
+            'bad_images="skip" (--bad-images skip) leaves them out',
         ),
         (
             ROWS.replace("cat", "dog"),
@@ -191,7 +191,7 @@ def test_bad_rows_are_left_out_on_demand(tmp_path: Path) -> None:
     text = ROWS + "e.png,cat\nmore/x.png,dog\nmore/y.png,\n"
     path = written(tmp_path, text)
     write_folder(tmp_path, {"more/x.png": b"no", "more/y.png": encoded(1)})
-    assert "got 1 without (row 6)" in refusal(path)
+    assert "got 1 without (line 8)" in refusal(path)
     data = load(str(path), root=".", bad_images="skip")
     assert named(data) == WHOLE
     assert data.found is not None
@@ -290,3 +290,31 @@ def test_zero_bytes_and_overlong_values_are_one_line(tmp_path: Path) -> None:
     for text in ("path,label\na\0.png,x\n", f"path,label\n{'x' * 200_000},y\n"):
         assert refusal(written(tmp_path, text)).isprintable()
     assert read_columns(written(tmp_path, ROWS)).names == ("path", "label")
+
+
+def test_rows_without_a_label_are_named_by_the_lines_of_the_file(tmp_path: Path) -> None:
+    rows = [f"{i}.png,{'nan' if i % 10 == 0 else 'ab'[i % 2]}" for i in range(125)]
+    text = "\n".join(['"path",label', "", *rows]).replace("1.png,b", '"1.png","b\n"', 1)
+    message = refusal(written(tmp_path, text))
+    lines = (
+        "line 3, line 14, line 24, line 34, line 44, line 54, line 64, line 74, line 84, line 94"
+    )
+    assert f"got 13 without ({lines} and 3 more) in" in message
+
+
+def test_rows_of_parquet_are_named_by_their_numbers(tmp_path: Path) -> None:
+    path = written(tmp_path, "", "x.parquet")
+    labels = [None if i % 50 == 0 else "ab"[i % 2] for i in range(210)]
+    table = pa.table({"path": [f"{i}.png" for i in range(210)], "label": labels})
+    parquet.write_table(table, path)
+    assert "got 5 without (row 0, row 50, row 100, row 150, row 200) in" in refusal(path)
+
+
+def test_rows_without_a_file_come_in_their_order(tmp_path: Path) -> None:
+    text = "\n".join(["path,label", *(f"{i}.png,{'ab'[i % 2]}" for i in range(12))])
+    message = refusal(written(tmp_path, text))
+    assert "0.png (no such file); 1.png (no such file); 2.png (no such file); 3.png" in message
+    text = ROWS + "".join(f"e{i}.png,dog\n" for i in range(12))
+    data = load(str(written(tmp_path, text)), root=".", bad_images="skip")
+    assert data.found is not None
+    assert data.found.left_out["unreadable"].examples == tuple(f"line {i}" for i in range(6, 16))

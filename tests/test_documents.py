@@ -29,7 +29,9 @@ def test_help_shows_public_names_and_fields():
     shown = pydoc.render_doc(snas_tune, renderer=pydoc.plaintext)
     for name in snas_tune.__all__:
         assert name in shown
-    assert set(snas_tune.__all__) <= set(dir(snas_tune))
+    shown = dir(snas_tune)
+    assert {name for name in shown if not name.startswith("__")} == set(snas_tune.__all__)
+    assert "__version__" in shown
     shown = pydoc.render_doc(SearchConfig, renderer=pydoc.plaintext)
     assert "temperature_start: Temperature of the first step" in shown
 

@@ -56,6 +56,7 @@ def test_rungs_lie_at_powers_of_the_factor_and_at_the_end():
         ),
         ((5e-324, 1.4, 1e308), "reduction_factor must give at most 100 rungs from 4.94066e-324 to"),
         ((1, 10**400, 9), "reduction_factor must be above 1.*, got 1000"),
+        ((5e-324, 1.2, 5e-322), "reduction_factor must lead from 5e-324 to a later rung, got 1.2"),
     ],
 )
 def test_rungs_that_cannot_be_are_refused(arguments, message):

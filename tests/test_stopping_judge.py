@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -158,3 +160,49 @@ def test_a_line_that_is_no_report_is_refused():
         ValueError, match=r"line of the journal must be a report, got \{'trial': 'a'\}"
     ):
         judge().replay([{"trial": "a"}])
+
+
+def mine(answer):
+    """A rule of a user that always gives the same answer."""
+
+    def rule(history, report):
+        return answer
+
+    rule.__name__ = "mine"
+    return rule
+
+
+@pytest.mark.parametrize("kind", [bool, np.bool_, np.array, torch.tensor])
+def test_a_rule_may_answer_with_the_truth_values_of_other_libraries(kind):
+    for answer in (True, False):
+        goes_on, line = judge(mine(kind(answer))).report("a", 3, (1, 1))
+        assert goes_on is answer
+        assert json.loads(json.dumps(line))["goes_on"] is answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (None, "None"),
+        ("no", "'no'"),
+        (1, "1"),
+        (0.0, r"0\.0"),
+        (np.int64(1), r"np\.int64\(1\)|1"),
+        (np.array([True, False]), r"array\(\[ ?True, False\]\)"),
+        (torch.tensor(True, device="meta"), r"tensor\(\.\.\., device='meta', .*\)"),
+    ],
+    ids=repr,
+)
+def test_a_rule_that_answers_anything_else_is_named_with_its_answer(answer, told):
+    message = rf"^rule mine must answer true or false, got ({told})$"
+    with pytest.raises(ValueError, match=message):
+        judge(mine(answer)).report("a", 3, (1, 1))
+    with pytest.raises(ValueError, match=r"^rule Silent must answer true or false, got None$"):
+        judge(Silent()).report("a", 3, (1, 1))
+
+
+class Silent:
+    """A rule that forgets to answer."""
+
+    def __call__(self, history, report):
+        return None

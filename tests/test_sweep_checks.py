@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -220,6 +221,24 @@ def test_a_sweep_whose_description_is_gone_is_not_resumed(tmp_path):
             run_sweep(
                 tiny_space(), SweepSettings(name="x", storage_path=str(tmp_path), resume=True)
             )
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "it must be JSON: Expecting value: line 1 column 1 (char 0)"),
+        ("null", "it must be a JSON object with format, got null"),
+        ('"format"', "it must be a JSON object with format, got 'format'"),
+        ("{}", "it must be a JSON object with format, got {}"),
+        ('\ufeff{"format": null}', "its format must be 1, got null"),
+        ('{"format": 1}', "its space must be a JSON object, got null"),
+        ('{"format": 1, "space": [3]}', "its space must be a JSON object, got [3]"),
+    ],
+)
+def test_a_description_that_is_damaged_says_what_is_wrong(text, reason, tmp_path):
+    (tmp_path / "sweep.json").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=re.escape(f"({reason})")):
+        Description.read(str(tmp_path))
 
 
 def test_tune_saves_the_state_of_many_trials_less_often_unless_the_user_says_how_often(monkeypatch):

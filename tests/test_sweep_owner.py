@@ -16,10 +16,17 @@ import pyarrow.fs
 import pytest
 from conftest import TINY
 
-from snas_tune.sweep import SweepDriver, SweepSettings, make_tuner, run_sweep, sweep_space
+from snas_tune.sweep import (
+    SweepDriver,
+    SweepLost,
+    SweepSettings,
+    make_tuner,
+    run_sweep,
+    sweep_space,
+)
 from snas_tune.sweep import claim as claims
 from snas_tune.sweep.claim import Taken, claim
-from snas_tune.sweep.directory import claim_new
+from snas_tune.sweep.directory import claim_experiment, claim_new
 
 RUNS = r"^name must be that of a sweep that no process runs, got 'x': process {} on host .* since 2"
 
@@ -193,3 +200,16 @@ def test_a_driver_whose_sweep_another_one_runs_writes_nothing(tmp_path):
         driver.on_trial_complete(0, [trial], trial)
         driver.on_experiment_end([trial])
         assert sorted(path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("error", "left"), [(ValueError, False), (SweepLost, True), (KeyboardInterrupt, True)]
+)
+def test_what_died_before_it_began_may_be_resumed_and_what_was_refused_leaves_nothing(
+    tmp_path, error, left
+):
+    with pytest.raises(error), claim_experiment(str(tmp_path), "x", resume=False):
+        raise error
+    assert (tmp_path / "x").is_dir() == left
+    if left:
+        claim_experiment(str(tmp_path), "x", resume=True).release()

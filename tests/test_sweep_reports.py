@@ -20,13 +20,14 @@ NAN = math.nan
     [
         (
             {"metrics": ["child_acuracy", "flops"], "modes": ["max", "min"]},
-            "metric must be the name of a result, got 'child_acuracy'; there are child_accuracy, "
+            "metric must be the name of a result, got 'child_acuracy'; perhaps "
+            "child_accuracy; there are child_accuracy, "
             "epoch, flops",
         ),
         (
             {"time_attr": "epochs"},
-            "time_attr must be the name of a result, got 'epochs'; there are child_accuracy, "
-            "epoch, flops",
+            "time_attr must be the name of a result, got 'epochs'; perhaps epoch; there are "
+            "child_accuracy, epoch, flops",
         ),
     ],
 )
@@ -40,6 +41,13 @@ def test_a_name_that_no_trial_reports_is_named_at_the_first_result(changes, mess
         to.choose_trial_to_run(None)
     monkeypatch.setenv("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")
     assert told(scheduler(**changes), trial(0), 1, 0.5, 5) == "CONTINUE"
+
+
+def test_names_that_tune_adds_are_not_listed():
+    tunes = {"time_since_restore": 1, "checkpoint_dir_name": None, "training_iteration": 1}
+    to = scheduler(time_attr="nothing")
+    with pytest.raises(ValueError, match=r"; there are child_accuracy, credit/a, epoch, flops$"):
+        told(to, trial(0), 1, 0.5, 5, **tunes, **{"credit/a": 1.0})
 
 
 def test_a_name_that_later_results_leave_out_is_no_mistake():
@@ -58,6 +66,18 @@ def test_a_trial_that_diverged_is_stopped_at_the_first_rung_by_every_rule_that_s
     for epoch in (1, 2):
         assert told(to, trial(9), epoch, value, 0) == "CONTINUE"
     assert told(to, trial(9), 3, value, 0) == ("CONTINUE" if rule == "fifo" else "STOP")
+
+
+def test_a_result_may_have_keys_that_are_no_texts():
+    with pytest.raises(ValueError, match=r"^metric must be .*; there are 3, epoch, flops$"):
+        scheduler().on_trial_result(None, trial(0), {"epoch": 1, "flops": 5, 3: 1})
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_tensor_with_a_gradient_is_a_number():
+    to = scheduler()
+    told(to, trial(0), 3, torch.tensor(0.5, requires_grad=True), torch.tensor(5.0).requires_grad_())
+    assert [line["costs"] for line in to.judge.lines] == [[-0.5, 5.0]]
 
 
 NUMBERS = [0.5, np.float32(0.5), np.array(0.5), torch.tensor(0.5), Fraction(1, 2)]
@@ -80,7 +100,12 @@ def test_numbers_of_other_libraries_are_numbers(value):
         (True, "True"),
         (1j, "1j"),
         (10**400, "1000.*"),
-        (10**5000, "one that is too large"),
+        (10**5000, "<a whole number of 16610 bits>"),
+        (np.True_, r"(np\.)?True_?"),
+        (torch.tensor(True), r"tensor\(True\)"),
+        (np.str_("0.5"), r"(np\.str_\()?'0\.5'\)?"),
+        (np.complex64(1j), ".*1j.*"),
+        (torch.tensor(0.5, device="meta"), r"tensor\(\.\.\., device='meta', size=\(\)\)"),
     ],
     ids=lambda value: repr(value)[:9] if not isinstance(value, int) else "int",
 )

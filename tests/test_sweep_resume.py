@@ -325,12 +325,15 @@ def test_a_discrete_space_goes_on_with_the_combinations_that_are_left(tmp_path):
 def test_tunes_generator_goes_on_counting_up_to_the_trials_now_asked_for():
     experiment = SimpleNamespace(spec={"num_samples": 4, "max_failures": 1, "config": {}})
     searcher = make_searcher("tpe", concurrent=1)
-    generator = SweepGenerator(searcher, 9, {"max_failures": 5}, restores=True)
+    generator = SweepGenerator(
+        searcher, 9, {"max_failures": 5}, places={"data_place": "/new"}, restores=True
+    )
     state = {"counter": 4, "total_samples": 4, "finished": False, "experiment": experiment}
     generator.set_state(state)
     assert not generator.is_finished()
     assert generator.total_samples == 9
     assert generator.get_state()["counter"] == 4
     assert experiment.spec["max_failures"] == 5
+    assert experiment.spec["config"] == {"data_place": "/new"}
     with pytest.raises(ValueError, match=r"^sweep to resume must be one that Tune can read, got: "):
         generator.add_configurations([])  # what Tune does when it could not read what it saved

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
 import pickle
 
+import numpy as np
 import pytest
+import torch
 from ray.tune.schedulers import TrialScheduler
-from stub_trials import Never, scheduler, told, trial
+from stub_trials import Never, Storage, scheduler, told, trial
 
 from snas_tune.config import SearchConfig
 from snas_tune.sweep.scheduler import ParetoScheduler, make_scheduler, trial_key
@@ -157,3 +160,46 @@ def test_a_sweeps_scheduler_has_its_rungs_where_the_child_is_evaluated():
         ValueError, match="child_every must divide the epochs of the rungs 3, 9, got 2"
     ):
         make_scheduler(SearchConfig(epochs=27, child_every=2))
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.float32, np.float64, np.array, torch.tensor])
+def test_numbers_of_other_libraries_are_pythons_in_the_journal(kind, tmp_path):
+    given = {"max_t": kind(8), "grace_period": kind(2), "reduction_factor": kind(2)}
+    to = scheduler(**given, time_attr=np.str_("epoch"))
+    to.on_trial_add(None, trial(0, storage=Storage(tmp_path)))
+    assert told(to, trial(0), 2, 0.5, 5) == TrialScheduler.CONTINUE
+    assert to.judge.levels == (2, 4, 8)
+    assert all(type(level) in (int, float) for level in to.judge.levels)
+    same = scheduler(max_t=8, grace_period=2, reduction_factor=2)
+    assert json.loads(json.dumps(to.settings)) == same.settings
+    same.on_trial_add(None, trial(0, storage=Storage(tmp_path)))
+    assert same.judge.lines == to.judge.lines != []
+
+
+def test_a_file_that_cannot_be_read_or_written_gives_one_line(tmp_path):
+    to = scheduler()
+    with pytest.raises(
+        ValueError, match=r"^.*/nowhere must be what a scheduler saved, got .*No su"
+    ):
+        to.restore(str(tmp_path / "nowhere"))
+    with pytest.raises(ValueError, match=r"^.* must be what a scheduler saved, got .*directory"):
+        to.restore(str(tmp_path))
+    with pytest.raises(ValueError, match=r"^.* cannot be written: .*directory"):
+        to.save(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "modes",
+    [np.array(["max", "min"]), [np.array(["max", "min"]), "min"], [["max"], "min"], [None, 1]],
+    ids=repr,
+)
+def test_modes_that_are_none_give_one_line(modes):
+    message = r"^modes must be max or min for each of 2 metrics, got [^\n]+$"
+    with pytest.raises(ValueError, match=message):
+        ParetoScheduler(["loss", "gain"], modes)
+    with pytest.raises(ValueError, match=r"^mode of an objective must be max or min, got [^\n]+$"):
+        ParetoScheduler({"loss": modes, "gain": "max"})
+    with pytest.raises(ValueError, match=r"^metric must be one of the objectives [^\n]+$"):
+        scheduler().set_search_properties("flops", modes)
+    with pytest.raises(ValueError, match=r"^metric must be one of the objectives [^\n]+$"):
+        scheduler().set_search_properties(modes, None)

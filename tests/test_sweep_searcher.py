@@ -286,3 +286,16 @@ def test_a_state_that_cannot_be_read_ends_the_sweep_at_the_next_proposal(made, t
     assert "cannot be read" in capsys.readouterr().err
     with pytest.raises(ValueError, match=r"^searcher must go on from its state .* cannot be read"):
         search.suggest("b")
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.float32, np.array])
+def test_the_searchers_take_numbers_of_other_libraries(kind):
+    to = ParetoSearch(
+        concurrent=np.int64(2), seed=np.int64(3), gap_share=kind(1), whole=("epoch", kind(4))
+    )
+    held = [to._concurrent, to._seed_of_choice, to._gap_share, to._whole[1]]
+    assert held == [2, 3, 1, 4]
+    assert all(type(value) in (int, float) for value in held)
+    assert type(BatchedOptuna(batch=np.int64(2), seed=np.int64(0))._concurrent) is int
+    made = make_searcher("tpe", concurrent=np.int64(2), max_t=kind(4))
+    assert type(made._whole[1]) in (int, float)

@@ -113,3 +113,17 @@ def test_numbers_of_numpy_and_torch_become_pythons():
 def test_wrong_settings_of_a_sweep_are_refused(arguments, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         SweepSettings(**{"name": "x", **arguments})
+
+
+def test_a_link_that_leads_back_to_itself_is_told_as_a_path(tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "there").symlink_to("back")
+    (tmp_path / "back").symlink_to("there")
+    (tmp_path / "onward").symlink_to("nowhere")
+    for path in ("loop", "there", "loop/inside"):
+        rule = "must be without a link that leads back to itself, got "
+        with pytest.raises(ValueError, match=f"^storage_path {rule}"):
+            SweepSettings(name="x", storage_path=f"{tmp_path}/{path}")
+        with pytest.raises(ValueError, match=f"^data_root {rule}"):
+            SearchConfig(data_root=f"{tmp_path}/{path}")
+    assert SweepSettings(name="x", storage_path=f"{tmp_path}/onward")

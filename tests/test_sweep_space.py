@@ -104,7 +104,7 @@ def test_a_discrete_space_gives_every_config_once():
         ({"schedules": ()}, "schedules must be a list of one kind or more, got"),
         ({"schedules": ("steps",)}, "temperature_schedule must be one of linear, .*, got 'steps'"),
         ({"penalty_strength": 1.0}, r"settings must not fix what the sweep varies, got \['pena"),
-        ({"epoch": 1}, r"unknown settings \['epoch'\]; SearchConfig has"),
+        ({"epoch": 1}, r"unknown settings \['epoch'\]; perhaps epochs"),
         ({"temperature_end": (0.0, 1.0)}, "range of temperature_end must be positive and ascendi"),
     ],
 )

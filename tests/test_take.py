@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from conftest import TINY
 from PIL import Image
 
 from snas_tune.cli.app import main
+from snas_tune.cli.take import Take as Command
+from snas_tune.cli.take import some_of
 from snas_tune.config import SearchConfig
 from snas_tune.front import FrontFile, ParetoFront
 from snas_tune.front.table import SCHEMA
@@ -169,9 +172,25 @@ def test_a_named_cell_is_taken(sweep: Path, take: Take, capsys: pytest.CaptureFi
     assert "with the supernet's weights: validation" in out
     assert take(sweep, "--pick", "trial:2") == 2
     assert (
-        "pick must be the TRIAL:EPOCH of a row of the front file, got 'trial:2'"
-        in capsys.readouterr().err
+        "pick must be the TRIAL:EPOCH of a row of the front file, got 'trial:2' "
+        "(on the front: trial:1)" in capsys.readouterr().err
     )
+
+
+def test_a_budget_below_every_child_is_refused_in_the_unit_of_the_flag() -> None:
+    rows = [{"flops": 175_904, "child_accuracy": 0.5}, {"flops": 9, "child_accuracy": math.nan}]
+    with pytest.raises(
+        ValueError,
+        match=r"^max_mflops must be at least 0.176, the MFLOPs of the cheapest child, got 0.01$",
+    ):
+        Command(sweep="x", max_mflops=0.01).check_budget(rows)
+    Command(sweep="x", max_mflops=0.176).check_budget(rows)
+
+
+def test_a_message_names_five_children_of_the_front_and_shortens_them() -> None:
+    rows = [{"trial": "t" * 99, "epoch": 1}, *({"trial": "a", "epoch": i} for i in range(6))]
+    assert some_of(rows) == f" (on the front: ...{'t' * 55}:1, a:0, a:1, a:2, a:3 and 2 more)"
+    assert some_of([]) == ""
 
 
 def test_a_cell_whose_checkpoint_was_not_kept_begins_with_new_weights(

@@ -14,6 +14,7 @@ from PIL import Image
 from test_take import write_experiment, write_images
 
 from snas_tune.cli.app import main
+from snas_tune.data import resolve
 from snas_tune.search.checkpoint import FILE, load_search
 
 Take = Callable[..., int]
@@ -65,6 +66,16 @@ def test_other_files_are_told_and_other_classes_refused(
     assert take("--data", "moved", "--epochs", "1") == 2
     assert capsys.readouterr().err == (
         "error: classes must be those of the search, 3 of them, got 3 (new 'yak'; gone 'dog')\n"
+    )
+
+
+def test_classes_that_are_fewer_or_more_are_named(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(place / "moved" / "cat", place / "moved" / "yak")
+    assert take("--data", "moved", "--epochs", "1") == 2
+    assert capsys.readouterr().err == (
+        "error: classes must be those of the search, 3 of them, got 4 (new 'yak')\n"
     )
 
 
@@ -137,3 +148,19 @@ def test_test_images_without_labels_are_not_measured(
     assert "\nthe test accuracy is not measured: test images must be in " in out
     assert "\ntrained: validation " in out
     assert "exported to child.pt2" in out
+
+
+def test_where_the_images_are_now_is_asked_for(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def gone(config: object) -> None:
+        resolve("gone/away", root="gone")
+
+    monkeypatch.setattr("snas_tune.search.images.load_images", gone)
+    missing = "data directory gone/away does not exist; give --data PATH"
+    assert take() == 2
+    assert capsys.readouterr().err == f"error: {missing}, or --data-root\n"
+    assert take("--data-root", "data") == 2
+    assert capsys.readouterr().err == f"error: {missing}\n"
+    assert take("--export", "child.pt2") == 0
+    assert f"cannot be read: {missing}, or --data-root\n" in capsys.readouterr().out

@@ -277,13 +277,20 @@ def test_the_last_words_count_what_is_saved_and_tell_how_to_go_on(tmp_path):
     assert len(ParetoFront.read(tmp_path / "k-saved")) == 3
 
 
+def test_the_last_words_before_the_first_child_count_nothing(tmp_path):
+    line = last_words("raylet died", str(tmp_path), str(tmp_path), None, [])
+    assert line == (
+        "raylet died; no child was finished yet; go on with the same command and --resume"
+    )
+
+
 def test_a_storage_that_does_not_answer_holds_no_last_words_up(tmp_path, monkeypatch):
     monkeypatch.setattr(ray_watch, "PATIENCE", 0.1)
     hold = threading.Event()
     front = SimpleNamespace(close=lambda trials: hold.wait(60))
     line = last_words("raylet died", str(tmp_path), str(tmp_path), front, [])
     hold.set()
-    assert line.startswith("raylet died; 0 children of 0 trials are saved in ")
+    assert line.startswith("raylet died; no child was finished yet; go on with ")
 
 
 def test_the_pulse_knows_what_an_epoch_usually_takes():

@@ -20,6 +20,7 @@ SEARCH = {
     "data": "path",
     "data_root": "path",
     "data_cache": "path?",
+    "data_place": "path?",
     "image_size": "value?",
     "image_channels": "count?",
     "fit": "value",

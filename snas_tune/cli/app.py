@@ -40,7 +40,8 @@ def main(words: Sequence[str] | None = None) -> int:
         try:
             return _run(words)
         finally:
-            sys.stdout.flush()
+            if sys.stdout is not None:  # a program without one may call this
+                sys.stdout.flush()
     except BrokenPipeError:
         return closed()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import NoReturn
 
 INTERRUPTED = 130
@@ -13,6 +14,20 @@ INTERRUPTED = 130
 
 CLOSED = 141
 """Exit status of a program whose reader has gone, as in ``| head``: 128 and SIGPIPE."""
+
+
+def open_streams() -> None:
+    """Open the null device in place of standard streams that were closed, as by ``2>&-``.
+
+    Python has None for these. Libraries write to them all the same, and a file that is opened later
+    would take the place of one.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = Path(os.devnull).open(mode)  # noqa: SIM115  # the lowest descriptor
+            os.set_inheritable(stream.fileno(), True)
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)
 
 
 def closed() -> int:
@@ -31,11 +46,13 @@ def end(status: int, line: str = "") -> NoReturn:
 
     Nothing else is done: no thread is waited for, and what Ray started ends with this process.
     """
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):
-            stream.flush()
-    if line:
-        with suppress(OSError):  # closed, or full and nobody reads it
-            os.set_blocking(2, False)
-            os.write(2, f"{line}\n".encode())
-    os._exit(status)
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(Exception):  # there may be none, or one that is closed
+                stream.flush()
+        if line and sys.stderr is not None:
+            with suppress(OSError):  # closed, or full and nobody reads it
+                os.set_blocking(2, False)
+                os.write(2, f"{line}\n".encode(errors="backslashreplace"))
+    finally:
+        os._exit(status)

@@ -40,7 +40,9 @@ def test_images(search: Search) -> Images | None:
     if search.images["bits"] > 8:
         form["bits"] = search.images["bits"]
     try:
-        test = load_test(config.data, root=config.data_root, cache_dir=config.data_cache, **form)
+        test = load_test(
+            config.images_at, root=config.data_root, cache_dir=config.data_cache, **form
+        )
     except NoTestImages as error:
         print(f"the test accuracy is not measured: {error}")
         return None

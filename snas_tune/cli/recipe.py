@@ -16,10 +16,10 @@ The command line wins over ``--set``, that over the file, the file over the pres
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -33,7 +33,7 @@ from snas_tune.config import VARIED, SearchConfig
 from snas_tune.files import read_bounded
 from snas_tune.sweep.settings import SweepSettings
 from snas_tune.text_checks import PATH
-from snas_tune.values import shown
+from snas_tune.values import perhaps, shown
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -73,8 +73,8 @@ class Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML is untyped
             yaml.constructor.ConstructorError: it has a key twice.
         """
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for key in keys:
-            if keys.count(key) > 1:
+        for key, count in Counter(keys).items():
+            if count > 1:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"keys must be different, got {shown(key)} twice", node.start_mark
                 )
@@ -89,7 +89,7 @@ class Dumper(yaml.SafeDumper):  # type: ignore[misc]
 for each in (Loader, Dumper):
     each.add_implicit_resolver(
         "tag:yaml.org,2002:float",
-        re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+"),
+        re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+\Z"),
         list("-+.0123456789"),
     )
 
@@ -135,7 +135,7 @@ def _read_file(path: Path) -> dict[str, Any]:
     """The sections of a sweep file, every key known."""
     check_value("config", path, PATH)
     try:
-        text = read_bounded(path, MOST_BYTES).decode()
+        text = read_bounded(path, MOST_BYTES).decode("utf-8-sig")  # some editors begin with a mark
         found = tomllib.loads(text) if path.suffix == ".toml" else read_yaml(text)
     except (OSError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
@@ -218,8 +218,7 @@ def check_names(names: Iterable[Any], known: Iterable[str], what: str) -> None:
     known = sorted(known)
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(str(name), known)
-            hint = f"perhaps {' or '.join(near)}" if near else f"known: {', '.join(known)}"
+            hint = perhaps(name, known) or f"known: {', '.join(known)}"
             raise ValueError(f"unknown {what}: {name} ({hint})")
 
 

@@ -11,7 +11,7 @@ import threading
 from types import FrameType
 from typing import Any, NoReturn
 
-from snas_tune.cli.exits import INTERRUPTED, end
+from snas_tune.cli.exits import INTERRUPTED, end, open_streams
 
 PATIENCE = 10.0
 """Seconds in which an interrupted command must come to its end by itself."""
@@ -51,6 +51,7 @@ def _silent(*_: Any) -> None:
 
 def main() -> int:
     """The entry point of ``snas-tune``; see :func:`snas_tune.cli.app.main`."""
+    open_streams()
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         from snas_tune.cli.app import main as run
 

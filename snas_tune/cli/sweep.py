@@ -264,6 +264,41 @@ def majority_lines(result: SweepResult) -> list[str]:
     return [f"({majority_line(images['classes'], images['counts'], metric)})"]
 
 
+def least_accuracy(result: SweepResult) -> float:
+    """The accuracy above which a child has learnt anything.
+
+    It is reached by always answering the largest class. Where the sweep has no record of its
+    images, it is the accuracy of the child with the fewest FLOPs on the front.
+    """
+    from snas_tune.data.summary import answer_share
+    from snas_tune.results import metric_of
+    from snas_tune.sweep.recorded import recorded_images
+
+    images = recorded_images(result.path)
+    if images is None:
+        lowest: float = result.front.front[0]["child_accuracy"]
+        return lowest
+    return answer_share(images["counts"], metric_of(result.front.rows))
+
+
+def child_to_take(front: Sequence[Mapping[str, Any]], least: float) -> Mapping[str, Any] | None:
+    """The row of a front that the last line names, for ``snas-tune take``.
+
+    Args:
+        front: its rows.
+        least: the accuracy that a child must exceed.
+
+    Returns:
+        The most accurate row that does and has a checkpoint; one within its target, if there is.
+        None if there is none.
+    """
+    from snas_tune.front.text import over_target
+
+    kept = [row for row in front if row["checkpoint"] and row["child_accuracy"] > least]
+    kept = [row for row in kept if over_target(row) is None] or kept
+    return max(kept, key=lambda row: (row["child_accuracy"], -row["flops"]), default=None)
+
+
 def show(result: SweepResult, name: str) -> None:
     """Print the front and where everything is."""
     from snas_tune.front.storage import join
@@ -294,10 +329,8 @@ def show(result: SweepResult, name: str) -> None:
     over = [row for row in front.distinct if over_target(row) is not None]
     if over:
         lines.insert(2, f"over target   {len(over)} of the front's {len(front.distinct)}, see *")
-    kept = [row for row in front.front if row["checkpoint"]]
-    kept = [row for row in kept if over_target(row) is None] or kept
-    if kept:
-        # Rounded up, so that the child in the middle of the front is within the budget.
-        budget = math.ceil(kept[len(kept) // 2]["flops"] / 1e3) / 1e3
+    if row := child_to_take(front.front, least_accuracy(result)):
+        # Rounded up, so that the child is within the budget.
+        budget = math.ceil(row["flops"] / 1e3) / 1e3
         lines.append(f"take a child  snas-tune take {shlex.quote(local)} --max-mflops {budget:.3f}")
     print("\n".join(lines))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -21,6 +22,21 @@ if TYPE_CHECKING:
     from snas_tune.training.train import EpochReport, Training
 
 WHICH = create_mutex_group(required=True, title="which child")
+
+
+SHOWN = 5
+"""Children that a message names."""
+
+LONGEST = 60
+"""Most characters of one of them."""
+
+
+def some_of(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The first few ``TRIAL:EPOCH`` of a front, as the end of a message."""
+    names = [f"{row['trial']}:{row['epoch']}" for row in rows[:SHOWN]]
+    names = [name if len(name) <= LONGEST else f"...{name[3 - LONGEST :]}" for name in names]
+    more = f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
+    return f" (on the front: {', '.join(names)}{more})" if names else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,20 +165,33 @@ class Take:
         from snas_tune.front import ParetoFront
 
         if self.max_mflops is not None:
-            rows = (row for row in front.rows if row["checkpoint"] or self.new_weights)
+            rows = [row for row in front.rows if row["checkpoint"] or self.new_weights]
+            self.check_budget(rows)
             return ParetoFront.from_rows(rows).best(max_flops=self.max_mflops * 1e6)
         for row in front.rows:
             if f"{row['trial']}:{row['epoch']}" == self.pick:
                 return dict(row)
         raise ValueError(
             f"pick must be the TRIAL:EPOCH of a row of the front file, got {shown(self.pick)}"
+            f"{some_of(front.distinct)}"
         )
+
+    def check_budget(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Refuse a budget that no child is within, in the unit of the flag."""
+        budget = self.max_mflops or 0.0
+        known = [row["flops"] / 1e6 for row in rows if not math.isnan(row["child_accuracy"])]
+        if known and min(known) > budget:
+            raise ValueError(
+                f"max_mflops must be at least {math.ceil(1e3 * min(known)) / 1e3:.3f}, the "
+                f"MFLOPs of the cheapest child, got {budget:g}"
+            )
 
     @property
     def changes(self) -> dict[str, Any]:
         """The settings of the search that the flags replace."""
         given = {"data": self.data, "data_root": self.data_root, "device": self.device}
-        return {name: value for name, value in given.items() if value}
+        found: dict[str, Any] = {name: value for name, value in given.items() if value}
+        return {**found, "data_place": None} if self.data else found
 
     @property
     def folder(self) -> Path:
@@ -188,10 +217,19 @@ class Take:
         try:
             return load_images(self.config_of(row))
         except ValueError as error:
+            reason = f"{error}{self.elsewhere(error)}"
             if self.epochs or self.export is None or not row["checkpoint"]:
-                raise
-            print(f"nothing is measured, as the images cannot be read: {error}")
+                raise ValueError(reason) from error
+            print(f"nothing is measured, as the images cannot be read: {reason}")
             return None
+
+    def elsewhere(self, error: ValueError) -> str:
+        """How to say where the images of the search are now, if they are no longer there."""
+        from snas_tune.data.request import NoSuchData
+
+        if self.data or not isinstance(error, NoSuchData):
+            return ""
+        return "; give --data PATH" if self.data_root else "; give --data PATH, or --data-root"
 
     def recorded(self, row: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """The record of the search's images; None where it is older than these."""

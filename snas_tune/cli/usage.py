@@ -7,9 +7,15 @@ import io
 import re
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from typing import Any
 
 import tyro
+
+from snas_tune.config import SearchConfig
+
+SETTINGS = {each.name for each in fields(SearchConfig)} - {"seed"}
+"""What ``--set`` of a sweep takes."""
 
 MOST_TOLD = 400
 """Most characters of a message: words of the command line may be of any length."""
@@ -36,15 +42,19 @@ def parse(kind: Any, words: Sequence[str], *, program: str, description: str | N
         ValueError: the words are not understood; one line.
         SystemExit: help or a completion script was asked for and is printed.
     """
-    return _quietly(
-        lambda: tyro.cli(
-            kind,
-            prog=program,
-            description=description,
-            args=words,
-            config=(tyro.conf.DisallowNone,),
+    try:
+        return _quietly(
+            lambda: tyro.cli(
+                kind,
+                prog=program,
+                description=description,
+                args=words,
+                config=(tyro.conf.DisallowNone,),
+            )
         )
-    )
+    except ValueError as error:
+        line = str(error)
+        raise ValueError(with_set_hint(line) if words[:1] == ["sweep"] else line) from None
 
 
 def parse_known(kind: Any, words: Sequence[str]) -> Any:
@@ -77,6 +87,15 @@ def _quietly(call: Callable[[], Any]) -> Any:
         if ended.code:
             raise ValueError(one_line(complaint.getvalue())) from None
         raise
+
+
+def with_set_hint(line: str) -> str:
+    """A line about flags of a sweep; it says how a setting is given that has no flag of its own."""
+    found = re.match(r"unrecognized options: --([\w-]+)", line)
+    name = found[1].replace("-", "_") if found else ""
+    if name not in SETTINGS:
+        return line
+    return f"{re.sub(r' [(]perhaps .*[)]$', '', line)} (perhaps --set {name}=...)"
 
 
 def one_line(box: str) -> str:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 import stat
 import tarfile
 import zipfile
-import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from lzma import LZMAError
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -50,10 +49,7 @@ def readable(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (
-        *(tarfile.TarError, zipfile.BadZipFile, zlib.error, LZMAError),
-        *(EOFError, OSError, RuntimeError, NotImplementedError),  # the last two by zipfile
-    ) as error:
+    except Exception as error:  # their parsers raise whatever they trip over
         raise ValueError(
             f"archive must be a whole tar or zip file, got {path} ({first_line(error)})"
         ) from error
@@ -78,7 +74,7 @@ def open_tar(path: Path) -> Iterator[tarfile.TarFile]:
 def tar_files(archive: tarfile.TarFile) -> Iterator[tuple[str, IO[bytes]]]:
     """Name and content of each regular file, in the order of the archive."""
     for member in archive:
-        stream = archive.extractfile(member) if member.isreg() or member.islnk() else None
+        stream = archive.extractfile(member) if member.isreg() else None
         if stream is not None:
             yield member.name, stream
 
@@ -90,7 +86,7 @@ class Member(NamedTuple):
     """As it is read: with ``/``, relative, without empty components and dots."""
 
     place: int
-    """Where it lies in the archive: two files of one name differ in it."""
+    """Where its content lies in the archive: a hard link has the place of its target."""
 
     entry: zipfile.ZipInfo | tarfile.TarInfo
 
@@ -107,7 +103,8 @@ def listed(path: Path) -> Listed:
     """List an archive, which is read once to its end for its checksums.
 
     Of two files of one name the last one counts, as it does when the archive is extracted. Names
-    that lead out of the archive, links and devices are left out.
+    that lead out of the archive, symbolic links, hard links to no earlier file, and devices are
+    left out.
 
     Raises:
         ValueError: it cannot be read.
@@ -130,11 +127,26 @@ def listed(path: Path) -> Listed:
             (
                 one.name.replace("\\", "/") if of_windows else one.name,
                 one.isdir(),
-                one.offset,
-                one,
+                meant.offset,
+                meant,
             )
-            for one in members
+            for one, meant in _resolved(members)
         )
+
+
+def _resolved(
+    members: Iterable[tarfile.TarInfo],
+) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarInfo]]:
+    """Each member, and the one whose content it has: of a hard link the file that it names.
+
+    That must come before the link, as it must where the archive is extracted. A link that names
+    none is given as it is.
+    """
+    before: dict[str, tarfile.TarInfo] = {}
+    for one in members:
+        meant = before.get(posixpath.normpath(one.linkname), one) if one.islnk() else one
+        before[posixpath.normpath(one.name)] = meant
+        yield one, meant
 
 
 def _sorted_out(
@@ -160,7 +172,7 @@ def _sorted_out(
 
 def _is_file(entry: zipfile.ZipInfo | tarfile.TarInfo) -> bool:
     if isinstance(entry, tarfile.TarInfo):
-        return entry.isreg() or entry.islnk()
+        return entry.isreg()
     kind = stat.S_IFMT(entry.external_attr >> 16)
     return kind in (0, stat.S_IFREG)
 
@@ -188,25 +200,28 @@ class Archive:
         """
         found = listed(self.path)
         tree = grow(self.path, found.entries, train=request.train)
-        rows = {found.members[name].place: row for row, name in enumerate(tree.files)}
+        rows: dict[int, list[int]] = {}
+        for row, name in enumerate(tree.files):
+            rows.setdefault(found.members[name].place, []).append(row)
         items = (
             (row, f"{self.path}/{tree.files[row]}", content)
-            for row, content in _contents(self.path, rows)
+            for place, content in _contents(self.path, rows)
+            for row in rows[place]
         )
-        return images_of(tree, gather_files(items, len(rows), request), request)
+        return images_of(tree, gather_files(items, len(tree.files), request), request)
 
 
-def _contents(path: Path, rows: dict[int, int]) -> Iterator[tuple[int, bytes]]:
-    """Row and content of each wanted file, by its place, in one pass."""
+def _contents(path: Path, places: Container[int]) -> Iterator[tuple[int, bytes]]:
+    """Place and content of each wanted file, in one pass."""
     with readable(path):
         if path.suffix.lower() == ".zip":
             with open_zip(path) as zipped:
                 for info in zipped.infolist():
-                    if info.header_offset in rows:
-                        yield rows[info.header_offset], zipped.read(info)
+                    if info.header_offset in places:
+                        yield info.header_offset, zipped.read(info)
         else:
             with open_tar(path) as tar:
                 for member in tar:
-                    stream = tar.extractfile(member) if member.offset in rows else None
+                    stream = tar.extractfile(member) if member.offset in places else None
                     if stream is not None:
-                        yield rows[member.offset], stream.read()
+                        yield member.offset, stream.read()

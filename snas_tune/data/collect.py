@@ -72,7 +72,7 @@ def images_of(labelled: Labelled, gathered: Gathered, request: Request) -> Image
     given = labelled.validation
     validation = None if given is None else given[gathered.rows]
     if gathered.bad:
-        _require_left(labelled, labels, validation)
+        require_left(labelled, labels, validation)
     bad = left_out({UNREADABLE: gathered.bad})
     notes = [f"unreadable images left out: {few_of(one)}" for one in bad.values()]
     found = Found(
@@ -89,8 +89,17 @@ def images_of(labelled: Labelled, gathered: Gathered, request: Request) -> Image
     return ImageSet(gathered.images, labels, labelled.classes, validation=validation, found=found)
 
 
-def _require_left(labelled: Labelled, labels: Labels, validation: Flags | None) -> None:
-    """Refuse to leave out all training images of a class, or all validation images."""
+def require_left(labelled: Labelled, labels: Labels, validation: Flags | None) -> None:
+    """Refuse to leave out all training images of a class, or all validation images.
+
+    Args:
+        labelled: all images.
+        labels: of those that are left.
+        validation: which of those are validation images.
+
+    Raises:
+        ValueError: the classes, or the source, that would be left without.
+    """
     given = labelled.validation
     before = labelled.labels if given is None else labelled.labels[~given]
     after = labels if validation is None else labels[~validation]

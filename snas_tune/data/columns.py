@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,8 +29,14 @@ LABELS = ("label", "class", "target", "category", "label_name", "class_name", "c
 SPLITS = ("split", "subset", "set", "partition", "part", "phase", "usage", "data_set")
 """Names of a column of parts; read if a value is the name of a part, ``split`` always."""
 
+BINARY = ("binary", "large_binary", "binary_view")
+"""Types of Parquet's columns of images."""
+
 MOST_BYTES = 1 << 30
 """Most bytes of a table of texts."""
+
+NUMBER = re.compile(r"[0-9]{1,18}")
+"""A label that is the number of a class."""
 
 DELIMITERS = (",", ";", "\t", "|")
 
@@ -54,6 +61,13 @@ class Columns:
 
     inside: bool = False
     """Whether the images themselves are in the table; ``images`` are then names for messages."""
+
+    lines: Sequence[int] | None = None
+    """Of a text the line of each row, from 1 on; None where the table has no lines."""
+
+    def place(self, row: int) -> str:
+        """Where a row is, for messages: its line in the file, or its number from 0 on."""
+        return f"row {row}" if self.lines is None else f"line {self.lines[row]}"
 
 
 def read_columns(path: Path) -> Columns:
@@ -98,7 +112,8 @@ def choose_columns(names: Sequence[str], path: Path) -> tuple[int, int, int | No
     """The numbers of the columns of paths, labels and parts; the last may be missing.
 
     Raises:
-        ValueError: there is none of paths or of labels; the names are in the message.
+        ValueError: there is none of paths or of labels, with the names in the message; or there
+            are two of one name.
     """
     plain = [name.strip().lower().replace(" ", "_").replace("-", "_") for name in names]
     images, labels, splits = (_first(plain, known) for known in (IMAGES, LABELS, SPLITS))
@@ -112,6 +127,12 @@ def choose_columns(names: Sequence[str], path: Path) -> tuple[int, int, int | No
             f"table must have a column of paths ({', '.join(IMAGES)}) and one of labels "
             f"({', '.join(LABELS)}), got {few} in {shown(path)}"
         )
+    for i in (images, labels, splits):
+        if i is not None and plain.count(plain[i]) > 1:
+            raise ValueError(
+                f"a table must have one column {shown(plain[i])}, got {plain.count(plain[i])} in "
+                f"{shown(path)}"
+            )
     return images, labels, splits
 
 
@@ -136,31 +157,40 @@ def _text(path: Path) -> Columns:
     top = text.split("\n", 1)[0]
     tabs = ending(path.name) == ".tsv"
     delimiter = "\t" if tabs else max(DELIMITERS, key=top.count)
-    rows = [
-        [value.strip() for value in row]
-        for row in csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
-    ]
-    rows = [row for row in rows if any(row)]
+    lines, rows = _filled(text, delimiter)
     if not rows:
         raise ValueError(f"table must have rows, got none in {shown(path)}")
     names = rows[0]
     if len(names) == 2 and is_image(names[0].strip()):  # no row of names
         names = ["path", "label"]
     else:
-        del rows[0]
+        del rows[0], lines[0]
     where = choose_columns(names, path)
-    for number, row in enumerate(rows, 1):
+    for line, row in zip(lines, rows, strict=True):
         if any(row[len(names) :]):
             raise ValueError(
                 f"each row of a table must have {len(names)} values, as the first has, "
-                f"got {len(row)} in row {number} of {shown(path)}"
+                f"got {len(row)} in line {line} of {shown(path)}"
             )
     images, labels, splits = (None if i is None else _column(rows, i) for i in where)
     assert images is not None
     assert labels is not None
     if where[2] is not None:
         splits = _splits(names[where[2]], splits)
-    return Columns(images, labels, splits, (names[where[0]], names[where[1]]))
+    return Columns(images, labels, splits, (names[where[0]], names[where[1]]), lines=lines)
+
+
+def _filled(text: str, delimiter: str) -> tuple[list[int], list[list[str]]]:
+    """The rows that are not empty, and the line where each begins."""
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
+    lines, rows, line = [], [], 1
+    for values in reader:
+        row = [value.strip() for value in values]
+        if any(row):
+            lines.append(line)
+            rows.append(row)
+        line = reader.line_num + 1
+    return lines, rows
 
 
 def _decoded(content: bytes) -> str:
@@ -188,7 +218,7 @@ def _parquet(path: Path) -> Columns:
         schema = file.schema_arrow
         where = choose_columns(schema.names, path)
         names = [schema.names[i] for i in where if i is not None]
-        inside = "bytes" in _fields(schema.field(names[0]).type)
+        inside = _holds_images(schema.field(names[0]).type, path)
         read = [*([f"{names[0]}.path"] if inside else names[:1]), *names[1:]]
         table = file.read(columns=read)
         columns = {
@@ -206,9 +236,16 @@ def _parquet(path: Path) -> Columns:
     return Columns(images, labels, splits, (names[0], names[1]), classes, inside)
 
 
-def _fields(kind: Any) -> list[str]:
-    """The names of the fields of a type of pyarrow that has some."""
-    return [kind.field(i).name for i in range(kind.num_fields)]
+def _holds_images(kind: Any, path: Path) -> bool:
+    """Whether a type of pyarrow is that of images themselves, whose ``bytes`` are binary."""
+    fields = [kind.field(i) for i in range(kind.num_fields)]
+    found = [str(field.type) for field in fields if field.name == "bytes"]
+    if found and (len(found) > 1 or found[0] not in BINARY):  # a text would be read as a path
+        raise ValueError(
+            f"bytes of images in a table must be binary, got {shown(' and '.join(found))[:100]} in "
+            f"{shown(path)}"
+        )
+    return bool(found)
 
 
 def _path_of(value: Any, row: int, inside: bool) -> str | None:
@@ -242,8 +279,9 @@ def _named(label: str, classes: tuple[str, ...], path: Path) -> str | None:
     """The name of a class by its number; -1 stands for an image without a label."""
     if label == "-1":
         return None
-    if not label.isdigit() or int(label) >= len(classes):
+    if not NUMBER.fullmatch(label) or int(label) >= len(classes):
         raise ValueError(
-            f"labels must be from 0 to {len(classes) - 1}, got {label} in {shown(path)}"
+            f"labels must be from 0 to {len(classes) - 1}, got {shown(label[:100])} in "
+            f"{shown(path)}"
         )
     return classes[int(label)]

@@ -60,6 +60,18 @@ def readable_endings() -> frozenset[str]:
     return frozenset(ending for ending in EXTENSIONS if formats.get(ending) in Image.OPEN)
 
 
+@functools.cache
+def readable_formats() -> tuple[str, ...]:
+    """Pillow's names of the kinds behind :func:`readable_endings`, in the order of trying.
+
+    Pillow opens a file by its content, whatever its name. Its other kinds stay out: of EPS and WMF
+    the content is a program, which Pillow hands to Ghostscript or to the system.
+    """
+    registered = Image.registered_extensions()
+    wanted = {registered[ending] for ending in readable_endings()}
+    return tuple(name for name in Image.ID if name in wanted)
+
+
 def ending(name: str) -> str:
     """The ending of a name in lower case, with its dot; empty if it has none."""
     return posixpath.splitext(name)[1].lower()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -32,7 +33,13 @@ SPECIAL = "special"
 """Pipes, sockets and devices, and in archives links and their like."""
 
 UNLABELLED = "without a class"
-"""Images beside class folders, and those in other folders than the parts' (training, ...)."""
+"""Images beside class folders, and those of a part without the training classes."""
+
+SKIPPING = 'bad_images="skip" (--bad-images skip) leaves them out'
+"""What may be done about images that cannot be used, for messages."""
+
+ROW = re.compile(r"(?:line|row) (\d+)")
+"""The name of a row of a table begins so."""
 
 HINTS: Mapping[str, str] = MappingProxyType(
     {
@@ -151,10 +158,30 @@ def left_out(names: Mapping[str, Iterable[str]]) -> dict[str, LeftOut]:
     """Counts and examples of names by kind; a kind without names is dropped."""
     found = {}
     for kind, every in sorted(names.items()):
-        listed = sorted(every)
+        listed = sorted(every, key=numbered)
         if listed:
             found[kind] = LeftOut(len(listed), tuple(map(shown, listed[:EXAMPLES])))
     return found
+
+
+def numbered(name: str) -> tuple[int, str]:
+    """The key that sorts names as texts, but rows and lines of a table by their numbers."""
+    number = ROW.match(name)
+    return (int(number[1]) if number else 0, name)
+
+
+def of_no_part(folders: Iterable[str]) -> str:
+    """The kind of images in folders beside the parts' (training, ...) that have other names.
+
+    Args:
+        folders: their names; the first three are in the kind.
+    """
+    every = sorted(folders)
+    most = ", ".join(f"{shown(folder)}/" for folder in every[:3])
+    if len(every) == 1:
+        return f"in {most}, which is no name of a part"
+    more = f" and {len(every) - 3} more" if len(every) > 3 else ""
+    return f"in {most}{more}, which are no names of parts"
 
 
 def few(names: Iterable[str]) -> str:

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from PIL import Image
 
-from snas_tune.data.found import EXAMPLES
+from snas_tune.data.found import EXAMPLES, SKIPPING, numbered
 from snas_tune.data.images import READABLE, Pixels, fit
 from snas_tune.data.request import Request
 from snas_tune.data.split import Indices
@@ -118,8 +118,8 @@ def refuse_bad(bad: Mapping[str, str], request: Request) -> None:
     """
     if not bad or request.bad_images == "skip":
         return
-    reasons = [bad[name] for name in sorted(bad)]
-    hint = "; bad_images=skip leaves such out" if reasons[0].startswith(READABLE) else ""
+    reasons = [bad[name] for name in sorted(bad, key=numbered)]
+    hint = f"; {SKIPPING}" if reasons[0].startswith(READABLE) else ""
     if len(reasons) == 1:
         raise ValueError(reasons[0] + hint)
     few = "; ".join(reason.removeprefix(f"{READABLE}, got ") for reason in reasons[:EXAMPLES])
@@ -146,7 +146,8 @@ class _Rows:
         self._count = count
         self._request = request
         self._first = ""
-        self._good = np.zeros(count, bool)
+        with _in_memory(count):
+            self._good = np.zeros(count, bool)
 
     def gathered(self, bad: dict[str, str]) -> Gathered:
         """The rows that were put, moved together."""
@@ -158,7 +159,7 @@ class _Rows:
 
     def put(self, row: int, name: str, one: Pixels) -> None:
         if not len(self.images):
-            self.images, self._first = self._request.empty((self._count, *one.shape)), name
+            self.images, self._first = self._empty(one), name
         if one.shape[1:] != self.images.shape[2:]:
             (h0, w0), (h1, w1) = self.images.shape[2:], one.shape[1:]
             raise ValueError(
@@ -171,11 +172,29 @@ class _Rows:
                 f"({self._first}) and {len(one)} ({name})"
             )
         if len(one) > self.images.shape[1]:  # colour after grey ones only: their copy turns RGB
-            wide = self._request.empty((self._count, *one.shape))
+            wide = self._empty(one)
             wide[:] = self.images
             self.images = wide
         self.images[row] = one
         self._good[row] = True
+
+    def _empty(self, one: Pixels) -> Pixels:
+        with _in_memory(self._count, one.shape):
+            return self._request.empty((self._count, *one.shape))
+
+
+@contextmanager
+def _in_memory(count: int, shape: tuple[int, ...] = ()) -> Iterator[None]:
+    """Turn an error of an array that is too large into one line.
+
+    Raises:
+        ValueError: in place of it.
+    """
+    try:
+        yield
+    except (MemoryError, OverflowError) as error:
+        each = f" of shape {shape}" if shape else ""
+        raise ValueError(f"images must fit into memory, got {count:,}{each}") from error
 
 
 def fit_arrays(images: Pixels, request: Request) -> Pixels:

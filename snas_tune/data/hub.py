@@ -147,6 +147,8 @@ class Hub:
                 for row, item in zip(own, raw.select(own), strict=True):
                     value = item[column] or {}
                     path, content = value.get("path"), value.get("bytes")
+                    if not isinstance(content, bytes | None):
+                        raise TypeError(f"bytes of row {row} are of type {type(content).__name__}")
                     place = f"row {row} of {name} in {self.spec}"
                     source = Path(path) if content is None and path else content or b""
                     yield wanted[first + row], place, source

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import math
+import re
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -18,6 +21,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from snas_tune.checks import COUNT, MOST_CHANNELS, TITLE, Check, check_fields, is_instance
 from snas_tune.data.depth import BYTE, Depth, bits_of
+from snas_tune.data.entries import readable_formats
 from snas_tune.data.found import Found, shown
 from snas_tune.files import first_line
 
@@ -33,6 +37,9 @@ CLASS_NAMES = Check(
 
 READABLE = "image must be readable"
 """The beginning of the error of an image file that cannot be decoded."""
+
+PIXELS = re.compile(r"(\d+) pixels")
+"""The number in Pillow's refusal of a large image."""
 
 LARGE = 1 << 25
 """Pixels from which on an image is decoded alone."""
@@ -119,8 +126,8 @@ def require_classes(classes: Sequence[str] | range, labels: Labels, where: str |
         where: the path or spec that the message names, if any.
 
     Raises:
-        ValueError: no image, a label outside the classes, fewer than two classes that have an
-            image, or more classes than images.
+        ValueError: no image, a label outside the classes, two classes of one name, fewer than two
+            classes that have an image, or more classes than images.
     """
     place = f" in {where}" if str(where) else ""
     if not len(labels):
@@ -129,6 +136,11 @@ def require_classes(classes: Sequence[str] | range, labels: Labels, where: str |
         raise ValueError(
             f"labels must be from 0 to {len(classes) - 1}, "
             f"got {int(labels.min())} to {int(labels.max())}{place}"
+        )
+    if not isinstance(classes, range) and len(set(classes)) < len(classes):
+        name, times = Counter(classes).most_common(1)[0]
+        raise ValueError(
+            f"classes must have different names, got {shown(name)} {times} times{place}"
         )
     present = np.unique(labels)
     if len(present) < 2:
@@ -162,7 +174,10 @@ def open_image(
         ValueError: Pillow cannot read it.
     """
     try:
-        image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+        if isinstance(source, Path) and source.exists() and not source.is_file():
+            raise OSError("is no regular file")  # such as a pipe, which would never end
+        stream = io.BytesIO(source) if isinstance(source, bytes) else source
+        image = Image.open(stream, formats=readable_formats())
         with image:
             if seen is not None:
                 seen(image.size)
@@ -173,9 +188,28 @@ def open_image(
                 ImageOps.exif_transpose(image, in_place=True)
             return image
     except UnidentifiedImageError as error:
-        raise ValueError(f"{READABLE}, got {shown(name)} (of no kind that Pillow reads)") from error
+        raise ValueError(f"{READABLE}, got {shown(name)} (of no kind that is read)") from error
     except Exception as error:  # Pillow's decoders raise whatever their parsing trips over
-        raise ValueError(f"{READABLE}, got {shown(name)} ({first_line(error)})") from error
+        reason = _too_large(error) or _broken_link(source, error) or first_line(error)
+        raise ValueError(f"{READABLE}, got {shown(name)} ({reason})") from error
+
+
+def _too_large(error: Exception) -> str:
+    """The reason in our words if Pillow refuses so many pixels; else none."""
+    if not isinstance(error, Image.DecompressionBombError) or not Image.MAX_IMAGE_PIXELS:
+        return ""
+    most = f"{2 * Image.MAX_IMAGE_PIXELS // 10**6:,}"
+    pixels = PIXELS.search(str(error))
+    if pixels is None:
+        return f"it has more than {most} million pixels"
+    return f"it has {math.ceil(int(pixels[1]) / 10**6):,} million pixels, at most {most} are read"
+
+
+def _broken_link(source: Path | bytes, error: Exception) -> str:
+    """The reason if a link leads to no file, or to itself; else none."""
+    gone = isinstance(error, OSError) and error.errno in (errno.ENOENT, errno.ELOOP)
+    link = isinstance(source, Path) and source.is_symlink()
+    return "it is a broken link" if gone and link else ""
 
 
 def fit(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,6 +13,10 @@ from snas_tune.data.images import Flags, Labels, require_classes
 from snas_tune.data.parts import TEST, TRAINING, VALIDATION, known_names, parts_among
 from snas_tune.data.request import NoTestImages
 from snas_tune.data.split import Indices
+from snas_tune.data.tree import composed
+
+MOST_LETTERS = 1000
+"""Most characters of a label."""
 
 WHOLE = re.compile(r"-?\d+")
 FLOATS = re.compile(r"-?\d+\.0")
@@ -50,6 +54,7 @@ def choose_rows(
     *,
     train: bool,
     classes: tuple[str, ...] | None = None,
+    place: Callable[[int], str] = "row {}".format,
 ) -> Chosen:
     """The rows of the training and validation images, or of the test images.
 
@@ -62,11 +67,12 @@ def choose_rows(
         train: take the training images and the validation images, else the test images.
         classes: the names of all classes; those of the training images if None. Whole numbers come
             in their order, texts in the order of their letters.
+        place: where a row is, for messages.
 
     Raises:
-        ValueError: a part has another name than those of :mod:`snas_tune.data.parts`, none is
-            for training, one has a class that has no training images, or there are fewer than two
-            classes.
+        ValueError: a label is too long, a part has another name than those of
+            :mod:`snas_tune.data.parts`, none is for training, one has a class that has no training
+            images, or there are fewer than two classes.
         NoTestImages: test images where there are none.
     """
     parts = _parts(where, splits)
@@ -74,6 +80,7 @@ def choose_rows(
     labelled = np.array([label is not None for label in labels], bool)
     training = of_part[TRAINING] & labelled
     if classes is None:
+        labels = [_class_of(label, where) for label in labels]
         classes = sorted_classes({str(labels[i]) for i in np.flatnonzero(training).tolist()})
     if not train and not (TEST in of_part and np.any(of_part[TEST] & labelled)):
         raise NoTestImages(f"test images must be in a part test, got none in {where}")
@@ -88,11 +95,20 @@ def choose_rows(
         )
     found = np.array([index[str(labels[i])] for i in rows.tolist()], np.int64)
     require_classes(classes, found, where)
-    without = [f"row {i}" for i in np.flatnonzero(np.any(asked, axis=0) & ~labelled)]
+    without = map(place, np.flatnonzero(np.any(asked, axis=0) & ~labelled).tolist())
     given = of_part[VALIDATION][rows] if train and VALIDATION in of_part else None
     if given is not None and not given.any():  # such as a part without labels
         given = None
     return Chosen(where, rows, classes, found, given, parts, left_out({UNLABELLED: without}))
+
+
+def _class_of(label: str | None, where: str) -> str | None:
+    """The class that a label names, in the form in which folders' names are compared, too."""
+    if label is None or len(label) <= MOST_LETTERS:
+        return None if label is None else composed(label)
+    raise ValueError(
+        f"a label must have at most {MOST_LETTERS} characters, got {len(label):,} in {where}"
+    )
 
 
 def sorted_classes(labels: Collection[str]) -> tuple[str, ...]:

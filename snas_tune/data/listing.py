@@ -13,8 +13,9 @@ def listing(files: Sequence[Path]) -> str:
 
     The folder that holds them all, their order and their times have no part in it.
     """
-    top = os.path.commonpath(files)
-    facts = sorted(f"{os.path.relpath(path, top)} {_size(path)}" for path in files)
+    places = [path.absolute() for path in files]  # a table may name both kinds
+    top = os.path.commonpath(places)
+    facts = sorted(f"{os.path.relpath(path, top)} {_size(path)}" for path in places)
     return hashlib.sha256("\n".join(facts).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 

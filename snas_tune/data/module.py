@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import math
 import re
 import sys
 import traceback
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from snas_tune.data.class_names import names_of
 from snas_tune.data.collect import with_found
 from snas_tune.data.found import UNREADABLE
 from snas_tune.data.gather import fit_arrays, gather
@@ -38,6 +40,9 @@ FORM = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 """The form of a spec of this kind."""
 
 
+MOST_LABEL = 1 << 62
+"""The largest label that is taken for the number of a class."""
+
 FORMS = (
     "a data set of pairs (image, label), a tuple of two arrays (images, labels), or a tuple of two "
     "such sets (training, test)"
@@ -59,6 +64,8 @@ def picture(value: Any, name: str) -> Image.Image | Pixels:
     if isinstance(value, Image.Image):
         with _refused(f"{name} must be an image that can be read"):
             value.load()
+        if not math.prod(value.size):
+            raise ValueError(f"images must have pixels, got size {value.size} ({name})")
         return value
     try:
         array = _pixels(value)
@@ -83,7 +90,7 @@ class ModuleFunction:
     two arrays: images of shape (N, H, W), (N, H, W, C) or (N, C, H, W), and labels. It may also
     return two of these at once, ``(training, test)``, or a data set of Hugging Face's library.
     Without an argument ``train`` there are test images only if it returns both. Class names are
-    the data set's ``classes`` if it has them, else the numbers
+    the data set's ``classes`` if it has them (a list, or names with labels), else the numbers
     from 0 to the largest label, as text; a number without images stays a class, and the record of
     what was found names it.
 
@@ -289,6 +296,8 @@ def _array(value: Any) -> np.ndarray[Any, np.dtype[Any]]:
 
 def _pixels(value: Any) -> np.ndarray[Any, np.dtype[Any]]:
     array = _array(value)
+    if array.ndim > 1 and 0 in array.shape[-2:]:
+        raise ValueError(f"images must have pixels, got shape {array.shape}")
     if array.dtype.kind not in "biuf":
         raise ValueError(f"an image must be a picture or an array, got {type(value).__name__}")
     return array
@@ -301,6 +310,8 @@ def _pair(item: Any, name: str) -> tuple[Any, int]:
     if label.size != 1 or label.dtype.kind not in "iu":
         shown = repr(item[1]) if label.ndim == 0 else f"{label.dtype} of shape {label.shape}"
         raise ValueError(f"label must be one integer, got {shown} ({name})")
+    if label.item() > MOST_LABEL:
+        raise ValueError(f"label must be at most {MOST_LABEL}, got {label.item()} ({name})")
     return item[0], int(label.item())
 
 
@@ -310,6 +321,8 @@ def _labels(values: np.ndarray[Any, np.dtype[Any]]) -> Labels:
             f"labels must be integers, one for each image, "
             f"got {values.dtype} of shape {values.shape}"
         )
+    if values.size and values.max() > MOST_LABEL:
+        raise ValueError(f"labels must be at most {MOST_LABEL}, got {values.max()}")
     return values.astype(np.int64)
 
 
@@ -319,6 +332,6 @@ def _class_names(labels: Labels, given: Any, spec: str) -> tuple[str, ...]:
         require_classes(range(last + 1), labels, spec)
         return tuple(str(name) for name in range(last + 1))
     with _refused(f"classes of {spec} must be names"):
-        classes = tuple(str(name) for name in given)
+        classes = names_of(given, len(labels))
     require_classes(classes, labels, spec)
     return classes

@@ -28,6 +28,11 @@ def part_of(name: str) -> str | None:
     return next((part for part, words in NAMES.items() if plain in words), None)
 
 
+def part_in(name: str) -> str | None:
+    """The part that one word of a name stands for, as of ``train_images``; None if none does."""
+    return _words(name)[0]
+
+
 def parts_among(names: Iterable[str], where: object) -> dict[str, str]:
     """The names that stand for parts, by part.
 

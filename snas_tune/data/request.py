@@ -86,6 +86,10 @@ class NoTestImages(ValueError):  # noqa: N818 - it names a lack of the data, not
     """The data are fine but have no test images."""
 
 
+class NoSuchData(ValueError):  # noqa: N818 - as above
+    """Nothing is where the images should be."""
+
+
 class Source(Protocol):
     """Where images come from. All methods raise ValueError with one line."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from snas_tune.arguments import checked
 from snas_tune.checks import FLAG, FUNCTION
 from snas_tune.data.archives import SUFFIXES, Archive, is_archive
+from snas_tune.data.beside import table_of
 from snas_tune.data.cache import through_cache
 from snas_tune.data.cifar import Cifar
 from snas_tune.data.collect import with_found
@@ -23,8 +24,8 @@ from snas_tune.data.hub import PREFIX, Hub, is_saved
 from snas_tune.data.images import ImageSet
 from snas_tune.data.module import FORM, ModuleFunction
 from snas_tune.data.progress import Progress, StderrProgress, silent
-from snas_tune.data.request import Form, Request, Source, answer
-from snas_tune.data.table import Table, is_table, table_of
+from snas_tune.data.request import Form, NoSuchData, Request, Source, answer
+from snas_tune.data.table import Table, is_table
 from snas_tune.files import first_line
 from snas_tune.setting_checks import SETTINGS
 from snas_tune.text_checks import PATH, TEXT_PATH
@@ -82,7 +83,7 @@ def resolve(
     A relative path is looked for in the working directory and then below ``root``.
 
     Raises:
-        ValueError: it is none of these.
+        NoSuchData: a ValueError, too: it is none of these.
     """
     if spec in sources:
         return sources[spec]
@@ -94,10 +95,10 @@ def resolve(
         return ModuleFunction(spec)
     for kind, known in (("archive", is_archive), ("table", is_table)):
         if known(Path(spec)):
-            raise ValueError(f"data {kind} {shown(spec)} does not exist")
+            raise NoSuchData(f"data {kind} {shown(spec)} does not exist")
     if "/" in spec or "\\" in spec:
-        raise ValueError(f"data directory {shown(spec)} does not exist")
-    raise ValueError(
+        raise NoSuchData(f"data directory {shown(spec)} does not exist")
+    raise NoSuchData(
         f"data must be a known name ({', '.join(sources)}), an existing folder or archive of class "
         f"folders or table of paths and labels, here or in {root}, module:function or hf:name, "
         f"got {shown(spec)}, which is none of these"
@@ -220,8 +221,7 @@ def _place(spec: str, root: str | Path) -> Source | None:
 def _folder(path: Path) -> Source:
     if is_saved(path):
         return Hub(str(path))
-    table = table_of(path)
-    return Folder(path) if table is None else Table(table, path)
+    return table_of(path) or Folder(path)
 
 
 def _file(path: Path) -> Source:

@@ -11,18 +11,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from snas_tune.data.collect import gather_files, images_of
-from snas_tune.data.columns import Columns, has_columns, read_columns, readable_table
-from snas_tune.data.entries import TABLES, ending, hidden, is_image, sort_out
-from snas_tune.data.found import REPEATED, UNLABELLED, left_out, shown
+from snas_tune.data.collect import gather_files, images_of, require_left
+from snas_tune.data.columns import Columns, read_columns, readable_table
+from snas_tune.data.entries import TABLES, ending, sort_out
+from snas_tune.data.found import REPEATED, SKIPPING, UNLABELLED, few_of, left_out, shown
 from snas_tune.data.gather import NOTHING, Gathered, refuse_bad
 from snas_tune.data.images import READABLE, ImageSet
 from snas_tune.data.labels import Chosen, choose_rows, without_point
 from snas_tune.data.request import Request
 from snas_tune.data.scan import scan
-
-BESIDE = ("labels", "metadata", "annotations")
-"""Names of a table beside a folder of images, if it has not the folder's own name."""
 
 
 def is_table(path: Path) -> bool:
@@ -93,6 +90,7 @@ class Table:
             columns.splits,
             train=request.train,
             classes=columns.classes,
+            place=columns.place,
         )
         note = f"columns {shown(columns.names[0])} and {shown(columns.names[1])} were read"
         chosen = replace(chosen, notes=(note,))
@@ -100,21 +98,26 @@ class Table:
         if unlabelled and request.bad_images == "error":
             raise ValueError(
                 f"each row of a table must have a label, got {unlabelled.count:,} without "
-                f"({', '.join(unlabelled.examples)}) in {where}; bad_images=skip leaves such out"
+                f"({few_of(unlabelled)}) in {where}; {SKIPPING}"
             )
-        return _Rows(chosen, [], {}) if columns.inside else self._found(columns, chosen)
+        if columns.inside:
+            return _Rows(chosen, [], {})
+        found = self._found(columns, chosen)
+        if found.bad and request.bad_images == "skip":
+            require_left(chosen, found.chosen.labels, found.chosen.validation)
+        return found
 
     def _found(self, columns: Columns, chosen: Chosen) -> _Rows:
         """The rows whose images are there, each image once."""
         names = [columns.images[row] for row in chosen.rows]
-        places = _Places(self.path, self.folder).of(names)
+        places = Places(self.path, self.folder).of(names)
         bad: dict[str, str] = {}
         first: dict[Path, int] = {}
         repeated: list[str] = []
         kept: list[int] = []
         for i, (name, place) in enumerate(zip(names, places, strict=True)):
             if not isinstance(place, Path):
-                bad[f"row {chosen.rows[i]}"] = f"{READABLE}, got {shown(name)} ({place})"
+                bad[columns.place(int(chosen.rows[i]))] = f"{READABLE}, got {shown(name)} ({place})"
             elif place in first:
                 repeated.append(str(place))
                 self._refuse_two_labels(chosen, first[place], i, place)
@@ -154,7 +157,7 @@ class Table:
                         yield wanted[row], name, (value or {}).get("bytes") or b""
 
 
-class _Places:
+class Places:
     """Where the images are that a table names.
 
     Args:
@@ -212,40 +215,3 @@ class _Places:
 def _gather(places: Sequence[Path], request: Request, bad: Mapping[str, str] = NOTHING) -> Gathered:
     items = ((row, str(place), place) for row, place in enumerate(places))
     return gather_files(items, len(places), request, bad)
-
-
-def table_of(folder: Path) -> Path | None:
-    """The table of labels of a folder of images without class folders; None if there is none.
-
-    It is the one table with the needed columns inside the folder; or one beside it that has the
-    folder's name (``train.csv``, ``train_labels.csv``) or is called ``labels`` or similar.
-
-    Raises:
-        ValueError: there are several.
-    """
-    try:
-        entries = sorted(folder.iterdir())
-        if any(path.is_dir() and not hidden((path.name,)) for path in entries):
-            return None
-        if not any(is_image(path.name) for path in entries):
-            return None
-        near = sorted(folder.resolve().parent.iterdir())
-    except OSError:
-        return None
-    name = folder.resolve().name.lower()
-    own = {name, *(f"{name}{mark}{word}" for mark in "_-" for word in BESIDE)}
-    for candidates in (
-        entries,
-        [path for path in near if path.stem.lower() in own],
-        [path for path in near if path.stem.lower() in BESIDE],
-    ):
-        tables = [path for path in candidates if is_table(path) and has_columns(path)]
-        if len(tables) > 1:
-            raise ValueError(
-                "one table must label the images of a folder, got "
-                f"{' and '.join(shown(path.name) for path in tables)} for {shown(folder)}; "
-                "give the table itself"
-            )
-        if tables:
-            return tables[0]
-    return None

@@ -21,9 +21,16 @@ from snas_tune.data.entries import (
     parts_of,
     sort_out,
 )
-from snas_tune.data.found import UNLABELLED, LeftOut, few, left_out, shown
+from snas_tune.data.found import UNLABELLED, LeftOut, few, left_out, of_no_part, shown
 from snas_tune.data.images import Flags, Labels, require_classes
-from snas_tune.data.parts import TEST, TRAINING, VALIDATION, parts_among, refuse_lookalikes
+from snas_tune.data.parts import (
+    TEST,
+    TRAINING,
+    VALIDATION,
+    part_in,
+    parts_among,
+    refuse_lookalikes,
+)
 from snas_tune.data.request import NoTestImages
 
 
@@ -154,8 +161,12 @@ class _Names:
             if part == TRAINING or classes & self._names(folder)
         }
 
+    @property
+    def _parted(self) -> bool:
+        return self.parts != {TRAINING: self.base}
+
     def _part_folders(self) -> dict[str, str]:
-        if self.parts == {TRAINING: self.base}:
+        if not self._parted:
             return {}
         return {part: "/".join(folder) for part, folder in self.parts.items()}
 
@@ -178,7 +189,15 @@ class _Names:
         classes = self._names(training)
         if not classes:
             raise ValueError(self._without_classes(training))
+        if len(tops) == 1:
+            self._refuse_flat(*tops.items())
         return tuple(sorted(classes))
+
+    def _refuse_flat(self, top: tuple[str, Parts]) -> None:
+        """Refuse an only folder that is called like a part, or has a table, as the one class."""
+        name, folder = top
+        if folder in self.direct and (part_in(name) or self._tables()):
+            raise ValueError(self._without_classes(folder))
 
     def _check(self, part: str, classes: tuple[str, ...]) -> None:
         """Refuse classes of a part that have no training images or are empty."""
@@ -216,12 +235,15 @@ class _Names:
         place = self._path(folder)
         if folder not in self.direct:
             return f"data must have at least two classes, got no images in {place}{self._but()}"
-        tables = [name for name in self.files if ending(name[-1]) in TABLES]
-        found = f" ({few(['/'.join(name) for name in tables])})" if tables else ""
+        tables = self._tables()
+        found = f" ({few(tables)})" if tables else ""
         return (
             "images must be in one folder for each class, or in a table of paths and labels"
             f"{found}, got images without a class in {place}"
         )
+
+    def _tables(self) -> list[str]:
+        return ["/".join(name) for name in self.files if ending(name[-1]) in TABLES]
 
     def _require_test(self) -> None:
         if TEST in self.parts:
@@ -249,10 +271,22 @@ class _Names:
         return self.kept[prefix]
 
     def _left_out(self) -> dict[str, LeftOut]:
-        """Images without a class, and all that is no image, by kind."""
+        """Images without a class, those of no part, and all that is no image, by kind."""
         used = {parts for prefix in self.parts.values() for parts in self._inside(prefix)}
-        stray = ["/".join(parts) for parts in self.images if parts not in used]
-        return left_out({**self.others, UNLABELLED: stray})
+        stray = [parts for parts in self.images if parts not in used]
+        unknown = [parts for parts in stray if self._of_no_part(parts)]
+        outside = {parts[: len(self.base) + 1] for parts in unknown}
+        kinds = {
+            UNLABELLED: [parts for parts in stray if not self._of_no_part(parts)],
+            of_no_part("/".join(folder) for folder in outside): unknown,
+        }
+        named = {kind: ["/".join(parts) for parts in every] for kind, every in kinds.items()}
+        return left_out({**self.others, **named})
+
+    def _of_no_part(self, image: Parts) -> bool:
+        """Whether an image lies beside the parts, in a folder that has the name of none."""
+        depth = len(self.base)
+        return self._parted and len(image) > depth + 1 and part_in(image[depth]) is None
 
     def _but(self) -> str:
         words = left_out_words(left_out(self.others))

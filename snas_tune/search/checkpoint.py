@@ -14,6 +14,7 @@ from snas_tune.checks import COUNT_OR_ZERO, FLAG, check_value, is_instance
 from snas_tune.config import SearchConfig
 from snas_tune.data import ImageSet
 from snas_tune.files import first_line, write_whole
+from snas_tune.search.images import check_same_images
 from snas_tune.search.search import Search
 from snas_tune.search.state import FORMAT, check_state, check_tensors, upgraded
 from snas_tune.search.stored import open_stored
@@ -125,6 +126,8 @@ def restore(
     Raises:
         ValueError: the state is of another search, or of none.
     """
+    # First the classes: with others the shapes differ as well, which says less.
+    check_same_images(state.get("images"), search.images, same=False)
     try:
         _check_tensors(search, state)
         search.load_state_dict(state, same_images=same_images)

@@ -49,11 +49,11 @@ def load_images(config: SearchConfig) -> ImageSet:
         ValueError: the images are not square, or a class has one image only.
     """
     images = load(
-        config.data, root=config.data_root, cache_dir=config.data_cache, **form_of(config)
+        config.images_at, root=config.data_root, cache_dir=config.data_cache, **form_of(config)
     )
-    require_square(images, config.data)
+    require_square(images, config.images_at)
     if images.validation is None:
-        require_two(images.labels, images.classes, config.data)
+        require_two(images.labels, images.classes, config.images_at)
     return images
 
 

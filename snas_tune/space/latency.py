@@ -12,7 +12,7 @@ import platform
 import statistics
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from torch.utils.benchmark import Timer
@@ -20,7 +20,7 @@ from torch.utils.benchmark import Timer
 from snas_tune.architecture import one_line
 from snas_tune.arguments import checked
 from snas_tune.checks import COUNT, FUNCTION, NOT_NEGATIVE, Check, at_most, check_value, holds
-from snas_tune.files import read_bounded, read_json, write_whole
+from snas_tune.files import as_json, read_bounded, read_object, write_whole
 from snas_tune.setting_checks import MOST_STEPS
 from snas_tune.space.space import Layer
 from snas_tune.text_checks import DEVICE, PATH
@@ -130,18 +130,20 @@ def read_latencies(path: Annotated[str | Path, PATH]) -> dict[str, float]:
         ValueError: the file is missing, no latency table, or of a newer format.
     """
     try:
-        value = read_json(read_bounded(path, MOST_BYTES))
-        version = value["format"]
-        if version == FORMAT:
-            table = value["milliseconds"].items()
-            if not table:
-                raise ValueError("it must have one layer or more")
-            return {key: check_value(f"latency of {shown(key)}", ms, MEASURED) for key, ms in table}
-    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"latency table {path} cannot be read: {_named(error)}") from error
-    raise ValueError(f"latency table {path} must have format {FORMAT}, got {version!r}")
+        value = read_object(read_bounded(path, MOST_BYTES), "format")
+        if value["format"] == FORMAT:
+            return _milliseconds_of(value)
+    except (OSError, ValueError) as error:
+        reason = one_line(str(error), 200)
+        raise ValueError(f"latency table {path} cannot be read: {reason}") from error
+    version = shown(value["format"])
+    raise ValueError(f"latency table {path} must have format {FORMAT}, got {version}")
 
 
-def _named(error: Exception) -> str:
-    """Kind and message of an error, of which a missing key's message alone says little."""
-    return f"{type(error).__name__}({one_line(str(error), 200)})"
+def _milliseconds_of(value: Mapping[str, Any]) -> dict[str, float]:
+    table = value.get("milliseconds")
+    if not isinstance(table, dict) or not table:
+        raise ValueError(
+            f"its milliseconds must be a JSON object of one layer or more, got {as_json(table)}"
+        )
+    return {key: check_value(f"latency of {shown(key)}", ms, MEASURED) for key, ms in table.items()}

@@ -60,9 +60,9 @@ def rung_levels(grace_period: float, reduction_factor: float, max_t: float) -> t
         ValueError: one is no number, or out of its range, or there are more than
             :data:`MOST_RUNGS`.
     """
-    check_value("grace_period", grace_period, POSITIVE)
-    check_value("reduction_factor", reduction_factor, ABOVE_ONE)
-    check_value("max_t", max_t, POSITIVE)
+    grace_period = check_value("grace_period", grace_period, POSITIVE)
+    reduction_factor = check_value("reduction_factor", reduction_factor, ABOVE_ONE)
+    max_t = check_value("max_t", max_t, POSITIVE)
     if max_t < grace_period:
         raise ValueError(f"grace_period must be at most max_t, {max_t:g}, got {grace_period:g}")
     apart = math.log(max_t) - math.log(grace_period)  # the quotient may overflow
@@ -76,6 +76,11 @@ def rung_levels(grace_period: float, reduction_factor: float, max_t: float) -> t
     while level < max_t:
         levels.append(level)
         level *= reduction_factor
+        if level <= levels[-1]:  # a number of few digits is rounded to itself
+            raise ValueError(
+                f"reduction_factor must lead from {levels[-1]!r} to a later rung, "
+                f"got {reduction_factor!r}"
+            )
     return (*levels, max_t)
 
 

@@ -8,7 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from snas_tune.stopping.history import History, Report
+from snas_tune.stopping.naming import short_name
 from snas_tune.stopping.rules import Rule
+from snas_tune.values import plain, shown
 
 
 class Judge:
@@ -53,6 +55,9 @@ class Judge:
 
         Returns:
             Whether it goes on, and the line for the journal if the history grew.
+
+        Raises:
+            ValueError: the rule answers neither true nor false.
         """
         rung = bisect_right(self.levels, time) - 1
         last = len(self.levels) - 1
@@ -98,7 +103,7 @@ class Judge:
 
     def _decide(self, report: Report) -> tuple[bool, dict[str, Any]]:
         self.history.add(report)
-        goes_on = self.rule(self.history, report)
+        goes_on = _answer(self.rule, self.rule(self.history, report))
         if not goes_on:
             self.history.stop(report.trial, report.rung)
         return goes_on, self._line(report, goes_on)
@@ -150,6 +155,18 @@ class Judge:
             line["ended"] = True
         self.lines.append(line)
         return line
+
+
+def _answer(rule: Rule, value: Any) -> bool:
+    """What a rule decided; also a truth value of NumPy or torch.
+
+    Raises:
+        ValueError: it is no truth value.
+    """
+    answer = plain(value)
+    if not isinstance(answer, bool):
+        raise ValueError(f"rule {short_name(rule)} must answer true or false, got {shown(value)}")
+    return answer
 
 
 def _finite(costs: Sequence[float | None]) -> tuple[float, ...] | None:

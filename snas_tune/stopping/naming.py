@@ -36,6 +36,14 @@ def name_of(rule: Any) -> str:
     return _without_address(shown)
 
 
+def short_name(rule: Any) -> str:
+    """A few words for a rule in a message: its name, or that of its class."""
+    for name in (getattr(rule, "name", None), getattr(rule, "__name__", None)):
+        if isinstance(name, str) and name:
+            return name
+    return type(rule).__name__
+
+
 def _is_known(rule: Any, shown: str) -> bool:
     if isinstance(rule, FunctionType):
         return "<" not in rule.__qualname__ and rule.__closure__ is None

@@ -122,7 +122,8 @@ class Claim:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.release()
+        # What was refused leaves nothing; what died may be resumed under its name.
+        self.release(keep=error is not None and not isinstance(error, ValueError))
 
     @property
     def name(self) -> str:
@@ -147,15 +148,19 @@ class Claim:
             with suppress(*STORAGE_ERRORS):  # one that is away does not take the claim away
                 _write_owner((self._store, self._inside), replace(self._owner, beat=time.time()))
 
-    def release(self) -> None:
-        """Give the directory up; those made for this claim that hold nothing go away."""
+    def release(self, *, keep: bool = False) -> None:
+        """Give the directory up.
+
+        Args:
+            keep: the directories that were made for this claim, also if they hold nothing.
+        """
         if self._ended.is_set():
             return
         self._ended.set()
         with suppress(*STORAGE_ERRORS):
             if not self.lost:
                 self._store.delete_file(f"{self._inside}/{OWNER}")
-        if self._made:
+        if self._made and not keep:
             self._remove_if_empty()
         if self._unlock is not None:
             self._unlock()

@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ray.tune.search.sample import Categorical, Domain, Quantized
 
 from snas_tune.checks import marked
 from snas_tune.config import PLACES, SINCE_FORMAT_1, SearchConfig
-from snas_tune.files import first_line, read_json
+from snas_tune.files import as_json, first_line, read_object
 from snas_tune.front.storage import STORAGE_ERRORS, join, read_file, replace_file, resolve
 from snas_tune.search.images import read_record
 from snas_tune.sweep.domains import domains_of, first_config
@@ -77,17 +78,19 @@ class Description:
         """
         store, inside = resolve(join(path, DESCRIPTION))
         try:
-            values = read_json(read_file(store, inside, MOST_BYTES))
-            if values.pop("format") != FORMAT:
-                raise ValueError(f"its format must be {FORMAT}")
-            space, images = {**values.pop("space")}, read_record(values.pop("images", None))
+            values = read_object(read_file(store, inside, MOST_BYTES), "format")
+            if (version := values.pop("format")) != FORMAT:
+                raise ValueError(f"its format must be {FORMAT}, got {as_json(version)}")
+            space, images = values.pop("space", None), read_record(values.pop("images", None))
+            if not isinstance(space, dict):
+                raise ValueError(f"its space must be a JSON object, got {as_json(space)}")
             if space.get("supernet") == "fast":  # its name until 0.1
                 space["supernet"] = "fused"
             asked = {**BEFORE_RULES, **values}
             if set(asked) != set(ASKED):
                 raise ValueError(f"its settings must be {', '.join(ASKED)}")
             return Description(space, asked, images)
-        except (*STORAGE_ERRORS, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (*STORAGE_ERRORS, ValueError) as error:
             raise ValueError(
                 f"{DESCRIPTION} must describe the sweep to resume, got none that can be read in "
                 f"{path} ({first_line(error)}): start a sweep under another name"
@@ -125,17 +128,41 @@ class Description:
         place = f" ({path})" if path else ""
         for name, recorded in mine.items():
             value = theirs.get(name)
-            if value != recorded and name not in (*PLACES, *MAY_CHANGE):
+            if name == "data" and _are_paths(recorded, value):
+                self._check_movable(recorded, value, place)
+            elif value != recorded and name not in (*PLACES, *MAY_CHANGE):
                 raise ValueError(
                     f"{name} must be {_short(name, recorded)} as in the sweep to resume, "
                     f"got {_short(name, value)}{place}"
                 )
+
+    def _check_movable(self, recorded: Any, value: Any, place: str) -> None:
+        """Refuse images in another place where no record says that they are the same."""
+        if value != recorded and self.images is None:
+            raise ValueError(
+                f"data must be {recorded} as in the sweep to resume, which has no record of its "
+                f"images, got {value}: move the images back, or link them: {recorded}{place}"
+            )
+
+    def moved(self, space: Mapping[str, Any]) -> dict[str, Any]:
+        """The space of a resume with this sweep's ``data``, by which its searches are named.
+
+        Where it asks for another path, that is only the place of the images.
+        """
+        recorded, value = self.space.get("data"), space.get("data")
+        if value == recorded or not _are_paths(recorded, value):
+            return dict(space)
+        return {**space, "data": recorded, "data_place": value}
 
     def _named(self) -> dict[str, Any]:
         """What must be the same, by what messages call it."""
         values = {**self.asked}
         values["seed of the searcher"] = values.pop("seed")
         return {**values, **self.space}
+
+
+def _are_paths(*values: Any) -> bool:
+    return all(isinstance(value, str) and Path(value).is_absolute() for value in values)
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

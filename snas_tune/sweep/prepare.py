@@ -77,12 +77,12 @@ def check_settings(space: Mapping[str, Any], address: str | None = None) -> list
         if table is not None:
             read_latencies(table)
     for config in {_data_of(config): config for config in configs}.values():
-        check(config.data, root=config.data_root, **form_of(config))
+        check(config.images_at, root=config.data_root, **form_of(config))
     return configs
 
 
 def _data_of(config: SearchConfig) -> tuple[object, ...]:
-    return config.data, config.data_root, *form_of(config).values()
+    return config.images_at, config.data_root, *form_of(config).values()
 
 
 def check_sweep(space: Mapping[str, Any], address: str | None = None) -> SearchConfig:
@@ -210,6 +210,10 @@ def prepare(space: Mapping[str, Any], settings: SweepSettings) -> Prepared:
     concurrent = settings.concurrent or _slots(settings, machines)
     settings = replace(settings, concurrent=concurrent)
     images = _read_images(config, settings, path)
+    if earlier is not None and earlier.description is not None:
+        space = earlier.description.moved(space)
+        if settings.progress and (place := space.get("data_place")):
+            sys.stderr.write(f"the images are now in {place}\n")
     _say_what_fits(settings, configs, images, machines, answers, path)
     replace(Description.of(space, settings), images=image_record(images)).write(path)
     return Prepared(

@@ -55,6 +55,11 @@ class Pulse(Callback):  # type: ignore[misc]  # Ray's classes are untyped here
         self._epochs.append(float(result.get(TIME_THIS_ITER_S, 0.0)))
 
     @property
+    def heard(self) -> bool:
+        """Whether a result has come."""
+        return bool(self._epochs)
+
+    @property
     def epoch(self) -> float | None:
         """Seconds of an epoch, the median of the last hundred."""
         return statistics.median(self._epochs) if self._epochs else None
@@ -217,7 +222,7 @@ def last_words(
             else "the sweep cannot be resumed without its folder"
         )
     counted = _bounded(lambda: _counted(saved_in))
-    return f"{why}; {counted or 'what is saved is'} in {saved_in}; {then}"
+    return f"{why}; {counted or f'what is saved is in {saved_in}'}; {then}"
 
 
 def _copy(front: SweepFront | None, folder: str) -> None:
@@ -227,8 +232,10 @@ def _copy(front: SweepFront | None, folder: str) -> None:
 
 def _counted(path: str) -> str:
     table = FrontFile(join(path, FILE_NAME)).table
-    trials = len(table.column("trial").unique()) if len(table) else 0
-    return f"{len(table)} children of {trials} trials are saved"
+    if not len(table):
+        return "no child was finished yet"
+    trials = len(table.column("trial").unique())
+    return f"{len(table)} children of {trials} trials are saved in {path}"
 
 
 def _bounded(work: Callable[[], Any]) -> Any:

@@ -8,13 +8,23 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ray.tune.experiment import Trial
-from ray.tune.result import DEBUG_METRICS, DONE
+from ray.tune.result import (
+    AUTO_RESULT_KEYS,
+    DEBUG_METRICS,
+    DEFAULT_EXPERIMENT_INFO_KEYS,
+    DONE,
+    SHOULD_CHECKPOINT,
+)
 
 from snas_tune.front.dominance import signs
 from snas_tune.objective_checks import Objectives
+from snas_tune.values import perhaps, plain, shown
 
 NOT_STRICT = "TUNE_DISABLE_STRICT_METRIC_CHECKING"
 """Tune's own switch: if it is 1, the first result need not hold every name."""
+
+OF_TUNE = (*AUTO_RESULT_KEYS, *DEFAULT_EXPERIMENT_INFO_KEYS, *DEBUG_METRICS, SHOULD_CHECKPOINT)
+"""What Tune adds to every result."""
 
 MOST_NAMES = 20
 """Names that a message lists."""
@@ -53,8 +63,10 @@ class Reports:
         for name in (self._time_attr, *self._metrics):
             if name in self._unseen and name not in result:
                 what = "time_attr" if name == self._time_attr else "metric"
+                near = perhaps(name, [each for each in names if isinstance(each, str)])
                 raise ValueError(
-                    f"{what} must be the name of a result, got {name!r}; there are {_listed(names)}"
+                    f"{what} must be the name of a result, got {name!r}; "
+                    f"{near + '; ' if near else ''}there are {_listed(names)}"
                 )
         self._unseen.clear()
 
@@ -93,23 +105,17 @@ def read_number(trial: Any, name: str, value: Any) -> float | None:
     if value is None:
         return None
     try:
-        number = hasattr(value, "__float__") or hasattr(value, "__index__")
-        if number and not isinstance(value, bool) and getattr(value, "shape", ()) == ():
-            return float(value)
-    except (TypeError, ValueError, OverflowError):
+        single = plain(value)
+        number = hasattr(single, "__float__") or hasattr(single, "__index__")
+        if number and not isinstance(single, bool) and getattr(single, "shape", ()) == ():
+            return float(single)
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # a tensor without data
         pass
-    raise ValueError(f"{name} of trial {trial} must be a number, got {_shown(value)}")
+    raise ValueError(f"{name} of trial {trial} must be a number, got {shown(value)}")
 
 
-def _shown(value: Any) -> str:
-    try:
-        shown = " ".join(repr(value).split())
-    except ValueError:  # an int of more digits than Python prints
-        return "one that is too large"
-    return shown if len(shown) <= 60 else f"{shown[:57]}..."
-
-
-def _listed(names: Iterable[str]) -> str:
-    known = sorted(name for name in names if not name.startswith("config/"))
+def _listed(names: Iterable[Any]) -> str:
+    texts = map(str, names)
+    known = sorted(name for name in texts if name not in OF_TUNE and not name.startswith("config/"))
     more = ["..."] if len(known) > MOST_NAMES else []
     return ", ".join([*known[:MOST_NAMES], *more])

@@ -94,6 +94,21 @@ class SweepResult:
         return 1 if self.failed else 0
 
 
+def ended_line(result: SweepResult, *, heard: bool) -> str:
+    """That a resume had nothing to do; empty if it had.
+
+    Args:
+        result: of the resume.
+        heard: whether a trial reported anything.
+    """
+    if heard or result.failed or result.ended < result.trials:
+        return ""
+    return (
+        f"all {result.trials} trials had ended and nothing was run: ask for more with --trials "
+        "(trials=...)"
+    )
+
+
 @checked
 def sweep_result(
     path: Annotated[str | Path, PATH],

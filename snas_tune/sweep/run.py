@@ -25,8 +25,8 @@ from snas_tune.sweep.directory import claim_experiment
 from snas_tune.sweep.lines import say
 from snas_tune.sweep.prepare import absolute_storage, prepare
 from snas_tune.sweep.ray_watch import SweepWatch
-from snas_tune.sweep.result import SweepResult, sweep_result
-from snas_tune.sweep.resumed import SweepGenerator, renew
+from snas_tune.sweep.result import SweepResult, ended_line, sweep_result
+from snas_tune.sweep.resumed import SweepGenerator, places_of, renew
 from snas_tune.sweep.settings import FRONT, MOST_CORES, SweepSettings
 from snas_tune.sweep.trainable import SnasTrainable
 
@@ -93,7 +93,10 @@ def _run(
     if on_start is not None:
         on_start(ready.path)
     checkpoints = _checkpoints(settings)
-    begin = partial(renew, checkpoints=checkpoints, max_failures=settings.max_failures)
+    places = places_of(ready.space)
+    begin = partial(
+        renew, checkpoints=checkpoints, max_failures=settings.max_failures, places=places
+    )
     driver = SweepDriver(settings.trials, progress=settings.progress, space=ready.space)
     watch.front = driver.front
     driver.run_for(held, keep_front=settings.keep_checkpoints == FRONT, begin=begin)
@@ -103,7 +106,9 @@ def _run(
         "checkpoint_config": checkpoints,
         "max_failures": settings.max_failures,
     }
-    generator = SweepGenerator(ready.search_alg, settings.trials, changes, restores=ready.restore)
+    generator = SweepGenerator(
+        ready.search_alg, settings.trials, changes, places=places, restores=ready.restore
+    )
     with _termination_as_interrupt(), _storage_errors_named(ready.storage):
         analysis = tune.run(
             SnasTrainable,
@@ -124,7 +129,10 @@ def _run(
             raise_on_failed_trial=False,
             verbose=0,
         )
-    return sweep_result(ready.path, analysis, settings.trials)
+    result = sweep_result(ready.path, analysis, settings.trials)
+    if settings.progress and ready.restore and (line := ended_line(result, heard=watch.heard)):
+        say(line)
+    return result
 
 
 def _name_of(trial: Trial) -> str:

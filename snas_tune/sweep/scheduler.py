@@ -26,6 +26,7 @@ from snas_tune.stopping.rules import Fifo
 from snas_tune.sweep.decisions import open_journal
 from snas_tune.sweep.reports import Reports, read_number
 from snas_tune.sweep.settings import RULES
+from snas_tune.values import plain
 
 SHARES = 9
 """The grace period of a sweep is one of so many parts of a trial."""
@@ -79,9 +80,12 @@ class ParetoScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's classes are
         super().__init__()
         given = metrics is not None or modes is not None
         self._objectives = named_objectives(metrics, modes) if given else OBJECTIVES
-        check_value("time_attr", time_attr, TEXT)
+        time_attr = check_value("time_attr", time_attr, TEXT)
         if niche is not None:
-            check_value("niche", niche, TEXT)
+            niche = check_value("niche", niche, TEXT)
+        max_t, grace_period, reduction_factor, rule = map(
+            plain, (max_t, grace_period, reduction_factor, rule)
+        )
         self._time_attr = time_attr
         self._niche = niche
         self._levels = rung_levels(grace_period, reduction_factor, max_t)
@@ -165,7 +169,7 @@ class ParetoScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's classes are
         """Refuse to go on with a trial of which the decisions are lost."""
         if self._journal is None or self._journal.lines or self._heard:
             return
-        time = trial.last_result.get(self._time_attr)
+        time = plain(trial.last_result.get(self._time_attr))
         passed = isinstance(time, (int, float)) and time >= self.judge.levels[0]
         if passed and not isinstance(self._rule, Fifo):
             self._refuse(
@@ -238,20 +242,27 @@ class ParetoScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's classes are
         return f"ParetoScheduler, trials at {self._time_attr} {counts}{ended}"
 
     def save(self, checkpoint_path: str) -> None:
-        """Write all that it knows into a local file."""
-        write_whole(Path(checkpoint_path), json.dumps(self.judge.lines))
+        """Write all that it knows into a local file.
+
+        Raises:
+            ValueError: it cannot be written.
+        """
+        try:
+            write_whole(Path(checkpoint_path), json.dumps(self.judge.lines))
+        except OSError as error:
+            raise ValueError(f"{checkpoint_path} cannot be written: {first_line(error)}") from error
 
     def restore(self, checkpoint_path: str) -> None:
         """Read what :meth:`save` wrote, in place of what it knows.
 
         Raises:
-            ValueError: the file holds something else.
+            ValueError: the file cannot be read, or holds something else.
         """
         self._begin()
         self._experiment = None
         try:
             self.judge.replay(json.loads(Path(checkpoint_path).read_bytes()))
-        except (ValueError, TypeError, RecursionError) as error:
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             self._begin()
             raise ValueError(
                 f"{checkpoint_path} must be what a scheduler saved, got {first_line(error)}"

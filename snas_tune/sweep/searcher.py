@@ -16,6 +16,7 @@ from snas_tune.results import EPOCH, OBJECTIVES
 from snas_tune.stopping import Outcome, widest_gap
 from snas_tune.sweep.reports import read_number
 from snas_tune.sweep.two_objectives import WHOLE, TwoObjectives, check_searcher
+from snas_tune.values import plain
 
 
 class BatchedOptuna(TwoObjectives):
@@ -120,14 +121,13 @@ class ParetoSearch(TwoObjectives):
         whole: tuple[str, float] | None = None,
     ) -> None:
         super().__init__(sampler, concurrent, seed, points, objectives)
-        check_value("niche", niche, TEXT)
-        check_value("gap_share", gap_share, WHOLE_SHARE)
+        self._niche = check_value("niche", niche, TEXT)
+        self._gap_share = check_value("gap_share", gap_share, WHOLE_SHARE)
         if whole is not None:
-            check_value("whole", whole, WHOLE)
-        self._seed_of_choice = seed
+            name, end = check_value("whole", whole, WHOLE)
+            whole = plain(name), plain(end)
+        self._seed_of_choice = plain(seed)
         self._first = len(points)
-        self._niche = niche
-        self._gap_share = gap_share
         self._whole = whole
         self._range: tuple[float, float] | None = None
         self._open: set[str] = set()
@@ -223,7 +223,7 @@ def make_searcher(
     """
     check_searcher(searcher, concurrent)
     if max_t is not None:
-        check_value("max_t", max_t, POSITIVE)
+        max_t = check_value("max_t", max_t, POSITIVE)
     whole = None if max_t is None else (EPOCH, max_t)
     if searcher == "pareto":
         return ParetoSearch(concurrent=concurrent, seed=seed, points=points, whole=whole)

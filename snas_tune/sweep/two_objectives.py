@@ -19,13 +19,14 @@ from snas_tune.objective_checks import ROWS, check_objectives, check_own
 from snas_tune.sweep.reports import read_number
 from snas_tune.sweep.sampler import SAMPLERS
 from snas_tune.sweep.settings import MOST_TRIALS, SEARCHERS
+from snas_tune.values import plain
 
 WHOLE = Check(
     lambda value: (
         isinstance(value, (list, tuple))
         and len(value) == 2
         and isinstance(value[0], str)
-        and holds(POSITIVE.test, value[1])
+        and holds(POSITIVE.test, plain(value[1]))
     ),
     "the name of a result and its positive value at the end",
 )
@@ -67,10 +68,10 @@ class TwoObjectives(OptunaSearch):  # type: ignore[misc]  # Ray's classes are un
         points: Sequence[Mapping[str, Any]],
         objectives: Sequence[tuple[str, str]],
     ) -> None:
-        check_value("sampler", sampler, choice(SAMPLERS))
-        check_value("concurrent", concurrent, COUNT)
+        sampler = check_value("sampler", sampler, choice(SAMPLERS))
+        concurrent = check_value("concurrent", concurrent, COUNT)
         check_searcher(sampler, concurrent)
-        check_value("seed", seed, SEED)
+        seed = check_value("seed", seed, SEED)
         check_value("points", points, ROWS)
         self._objectives = check_objectives(objectives)
         super().__init__(
