@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import re
 import zipfile
@@ -181,3 +182,34 @@ def test_tensors_of_other_shapes_are_one_line(path):
     state = {**state, "format": 1, "frame": {}, "momenta": {}, "logits_optimiser": 3, "scaler": {}}
     torch.save(state, path)
     assert "must hold a whole search (KeyError" in refused(path)
+
+
+@pytest.mark.parametrize("version", [[1], {}, None, True, 1.0, "2", 3])
+def test_a_format_that_is_none_is_one_line(path, version):
+    torch.save({**read_state(path.parent), "format": version}, path)
+    assert "must have format 2, got " in refused(path)
+
+
+@pytest.mark.parametrize(
+    ("part", "kind"),
+    [("supernet", torch.int64), ("momenta", torch.bool), ("logits", torch.complex64)],
+)
+def test_tensors_of_another_kind_are_one_line(path, part, kind):
+    state = read_state(path.parent)
+    name, weight = next(iter(state["supernet"].items()))
+    if part == "supernet":
+        state["supernet"][name] = weight.to(kind)
+    elif part == "momenta":
+        state["method"]["momenta"] = {name: weight.to(kind)}
+    else:
+        name, state["method"]["logits"] = part, state["method"]["logits"].to(kind)
+    torch.save(state, path)
+    assert f"{name} must be a tensor of torch.float32, got {kind}" in refused(path, load_search)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_logits_that_are_no_numbers_are_named(path, value):
+    state = read_state(path.parent)
+    state["method"]["logits"].view(-1)[1] = value
+    torch.save(state, path)
+    assert "logits must be finite numbers, got 1 other" in refused(path, load_search)

@@ -14,8 +14,9 @@ from damage import cuts, flips
 from front_rows import row
 
 from snas_tune.front import FrontFile, whole
+from snas_tune.front.both import read_table
 from snas_tune.front.pareto_front import ParetoFront
-from snas_tune.front.table import FORMAT_KEY, SCHEMA, read_table, rows_to_table
+from snas_tune.front.table import FORMAT_KEY, SCHEMA, rows_to_table
 
 ROWS = [
     row(trial=f"t{i % 7}", epoch=i, child_accuracy=0.5 + i / 1000, latency_ms=0.25 * i)

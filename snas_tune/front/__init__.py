@@ -6,6 +6,7 @@
 - :mod:`snas_tune.front.table`: the versioned schema, and how a front file is read.
 - :mod:`snas_tune.front.file`: :class:`FrontFile`, which a sweep writes.
 - :mod:`snas_tune.front.recent`: the rows of its last moments, beside it.
+- :mod:`snas_tune.front.both`: the file and these rows, read together.
 - :mod:`snas_tune.front.pareto_front`: :class:`ParetoFront`, which reads a
   finished or running sweep.
 - :mod:`snas_tune.front.text`: the front as a table for the terminal.
@@ -15,12 +16,13 @@ It needs neither torch nor Ray, so that a front can be looked at anywhere.
 
 from __future__ import annotations
 
+from snas_tune.front.both import read_table
 from snas_tune.front.dominance import hypervolume, nondominated, nondominated_rank
 from snas_tune.front.file import FrontFile
 from snas_tune.front.pareto_front import ParetoFront
 from snas_tune.front.running import RunningFront
 from snas_tune.front.storage import check_writable
-from snas_tune.front.table import FILE_NAME, FORMAT, SCHEMA, read_table, row_settings
+from snas_tune.front.table import FILE_NAME, FORMAT, SCHEMA, row_settings
 from snas_tune.front.text import front_text
 
 __all__ = [

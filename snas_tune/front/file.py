@@ -11,20 +11,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
+from snas_tune.front.both import read_both
 from snas_tune.front.recent import Recent
 from snas_tune.front.storage import replace_file, resolve
 from snas_tune.front.table import (
     SCHEMA,
     Key,
     keys_of,
-    kind_of,
     latest_rows,
     merged_rows,
-    read_resolved,
-    recent_rows,
-    with_recent,
 )
-from snas_tune.front.whole import DIGEST, sealed
+from snas_tune.front.whole import DIGEST, digest_of, sealed
 
 REPEATED = ["trial", "temperature_schedule", "config"]
 """The columns that are stored as dictionaries: texts that come again and again. A dictionary of
@@ -56,9 +53,11 @@ class FrontFile:
     def __init__(self, path: str, filesystem: fs.FileSystem | None = None) -> None:
         self.path = path
         self._filesystem, self._inside = resolve(path, filesystem)
-        beside = recent_rows(self._filesystem, self._inside, path)
-        self._recent = Recent(self._filesystem, self._inside, beside.values())
-        self._table = with_recent(self.read(), beside, path)
+        found = read_both(self._filesystem, self._inside, path)
+        self._recent = Recent(
+            self._filesystem, self._inside, found.recent.values(), found.digest, found.left
+        )
+        self._table = found.table
         self._keys = keys_of(self._table)
         self._newer: dict[Key, dict[str, Any]] = {}
         """Rows that are not in the table yet."""
@@ -94,9 +93,7 @@ class FrontFile:
             ValueError: the path holds something else than a front file, or a front file of a newer
                 format, or the storage cannot be read.
         """
-        if kind_of(self._filesystem, self._inside, self.path) == fs.FileType.NotFound:
-            return SCHEMA.empty_table()
-        return read_resolved(self._filesystem, self._inside, self.path)
+        return read_both(self._filesystem, self._inside, self.path).table
 
     def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Add rows; one with the trial and epoch of an earlier row replaces it.
@@ -130,7 +127,7 @@ class FrontFile:
     @property
     def behind(self) -> bool:
         """Whether there are rows beside the file."""
-        return len(self._recent) > 0
+        return self._recent.there
 
     def settle(self) -> None:
         """Take the rows beside the file into it.
@@ -150,7 +147,11 @@ class FrontFile:
         buffer = pa.BufferOutputStream()
         marked = table.replace_schema_metadata({**SCHEMA.metadata, **DIGEST})
         pq.write_table(marked, buffer, use_dictionary=REPEATED, write_page_checksum=True)
-        replace_file(self._filesystem, self._inside, sealed(buffer.getvalue().to_pybytes()))
+        content = sealed(buffer.getvalue().to_pybytes())
+        # If the next step fails, the front file may have been replaced, or not.
+        self._recent.follow(digest_of(content), surely=False)
+        replace_file(self._filesystem, self._inside, content)
+        self._recent.follow(digest_of(content), surely=True)
         self._table, self._keys = table, keys
         self._recent.clear()
         end = time.monotonic()

@@ -17,9 +17,10 @@ from pyarrow import fs
 from snas_tune.arguments import checked
 from snas_tune.checks import FLAG, check_value, holds, is_instance
 from snas_tune.files import first_line, write_whole
+from snas_tune.front.both import read_table
 from snas_tune.front.dominance import hypervolume, nondominated
 from snas_tune.front.storage import FILE_SYSTEM, STORAGE_ERRORS, resolve
-from snas_tune.front.table import FILE_NAME, SCHEMA, check_columns, read_table, rows_to_table
+from snas_tune.front.table import FILE_NAME, SCHEMA, check_columns, rows_to_table
 from snas_tune.front.text import front_text
 from snas_tune.objective_checks import NUMBERS, SOME_ROWS, check_objectives
 from snas_tune.results import ARCHITECTURE, OBJECTIVES

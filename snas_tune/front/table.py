@@ -19,14 +19,14 @@ from pyarrow import fs
 from snas_tune.architecture import upgraded_json
 from snas_tune.checks import check_value, is_instance
 from snas_tune.files import first_line, read_json
-from snas_tune.front.recent import read_recent
-from snas_tune.front.storage import STORAGE_ERRORS, read_whole, resolve
+from snas_tune.front.storage import STORAGE_ERRORS, read_whole
 from snas_tune.front.whole import (
     MOST_BYTES,
     check_architectures,
     check_claims,
     check_values,
     check_whole,
+    digest_of,
     read_columns,
 )
 from snas_tune.results import ARCHITECTURE
@@ -112,22 +112,6 @@ def check_columns(schema: pa.Schema, wanted: pa.Schema = SCHEMA) -> None:
             raise ValueError(f"column {name} is none of the front's columns")
 
 
-def read_table(path: str, filesystem: fs.FileSystem | None = None) -> pa.Table:
-    """Read a front file.
-
-    Args:
-        path: of the file, local or a URI.
-        filesystem: as in :func:`snas_tune.front.storage.resolve`.
-
-    Returns:
-        A table of :data:`SCHEMA`.
-
-    Raises:
-        ValueError: the file is not there, is not a front file, or is of a newer format.
-    """
-    return read_resolved(*resolve(path, filesystem), path)
-
-
 def row_settings(row: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of the search of a row, by name.
 
@@ -184,49 +168,23 @@ def merged_rows(
     return pa.concat_tables(pieces).combine_chunks(), [*merged, *keys[old:]]
 
 
-def read_resolved(store: fs.FileSystem, inside: str, path: str) -> pa.Table:
-    """:func:`read_table` of a resolved path; ``path`` is for messages."""
-    # First, so that rows which the front file takes over in between are there at least.
-    recent = recent_rows(store, inside, path)
-    return with_recent(_read_file(store, inside, path), recent, path)
-
-
-def with_recent(table: pa.Table, recent: Mapping[Key, Mapping[str, Any]], path: str) -> pa.Table:
-    """The rows of a front file and those beside it.
-
-    Raises:
-        ValueError: a text is broken.
-    """
-    try:
-        return merged_rows(table, keys_of(table), recent)[0] if recent else table
-    except (pa.ArrowException, ValueError) as error:
-        raise _unreadable(path, error) from error
-
-
-def recent_rows(store: fs.FileSystem, inside: str, path: str) -> dict[Key, dict[str, Any]]:
-    """The rows beside a front file that count for those in it, by trial and epoch.
-
-    Raises:
-        ValueError: they cannot be read.
-    """
-    try:
-        return latest_rows(read_recent(store, inside))
-    except (*STORAGE_ERRORS, ValueError) as error:
-        raise _unreadable(path, error) from error
-
-
 def keys_of(table: pa.Table) -> list[Key]:
     """The trial and epoch of each row."""
     return list(zip(*(table[name].to_pylist() for name in KEY), strict=True))
 
 
-def _read_file(store: fs.FileSystem, inside: str, path: str) -> pa.Table:
+def read_front(store: fs.FileSystem, inside: str, path: str) -> tuple[pa.Table, str]:
+    """The rows of a front file itself, a table of :data:`SCHEMA`, and the digest of its bytes.
+
+    Raises:
+        ValueError: the file is not there, is not a front file, or is of a newer format.
+    """
     if kind_of(store, inside, path) != fs.FileType.File:
         raise ValueError(f"front file {path} must be a file, got none there")
     try:
         opened = store.open_input_file(inside)
     except STORAGE_ERRORS as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     with opened as source:
         try:
             content = read_whole(source, MOST_BYTES)
@@ -242,7 +200,8 @@ def _read_file(store: fs.FileSystem, inside: str, path: str) -> pa.Table:
                 check_values(table, KEY)
                 if not digest:  # of an older version, in which a flipped bit is not known
                     check_architectures(table[ARCHITECTURE])
-                return _with_spaces(table) if version == 1 else table
+                table = _with_spaces(table) if version == 1 else table
+                return table, digest_of(content)
         except (*STORAGE_ERRORS, ValueError) as error:
             raise ValueError(f"{path} is not a front file: {first_line(error)}") from error
     raise ValueError(f"front file {path} has format {version}; this snas_tune reads up to {FORMAT}")
@@ -258,10 +217,11 @@ def kind_of(store: fs.FileSystem, inside: str, path: str) -> fs.FileType:
     try:
         return store.get_file_info(inside).type
     except STORAGE_ERRORS as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
-def _unreadable(path: str, error: BaseException) -> ValueError:
+def unreadable(path: str, error: BaseException) -> ValueError:
+    """The one line of a front file that cannot be read."""
     return ValueError(f"front file {path} cannot be read: {first_line(error)}")
 
 

@@ -43,6 +43,11 @@ def sealed(parquet: bytes) -> bytes:
     return b"".join((parquet[:place], MARK, hashlib.sha256(parquet).digest(), parquet[place:]))
 
 
+def digest_of(content: bytes) -> str:
+    """By which the rows beside a front file know it."""
+    return hashlib.sha256(content).hexdigest()
+
+
 def check_whole(content: bytes) -> bool:
     """Whether a Parquet file has a digest; any change since :func:`sealed` is an error.
 

@@ -16,7 +16,7 @@ from snas_tune.data import ImageSet
 from snas_tune.files import first_line, write_whole
 from snas_tune.search.images import check_same_images
 from snas_tune.search.search import Search
-from snas_tune.search.state import FORMAT, check_state, upgraded
+from snas_tune.search.state import FORMAT, check_state, check_tensors, upgraded
 from snas_tune.search.stored import open_stored
 from snas_tune.text_checks import A_FOLDER, PATH
 
@@ -64,7 +64,8 @@ def read_state(directory: str | Path) -> dict[str, Any]:
     if not isinstance(state, dict) or not isinstance(state.get("config"), dict):
         raise ValueError(f"checkpoint {path} must hold a search, got {type(state).__name__}")
     version = state.get("format")
-    if version not in KEYS:  # before its settings, of which a newer one may have more
+    # Before its settings, of which a newer one may have more.
+    if type(version) is not int or version not in KEYS:
         raise ValueError(f"checkpoint {path} must have format {FORMAT}, got {version!r}")
     lacks = [name for name in KEYS[version] if name not in state]
     if lacks:
@@ -138,7 +139,7 @@ def _check_tensors(search: Search, state: dict[str, Any]) -> None:
     """Refuse a state whose tensors are not those of a search: torch would stretch smaller ones.
 
     Raises:
-        RuntimeError: one is missing, or has another shape.
+        RuntimeError: one is missing, or has another shape or kind, or a logit is no number.
     """
     check_state(state, search.config, search.space)
     weights, method = dict(search.supernet.named_tensors()), state["method"]
@@ -146,10 +147,11 @@ def _check_tensors(search: Search, state: dict[str, Any]) -> None:
     momenta = {name: weights[name] for name in method.get("momenta", ())}
     parts = ((weights, state["supernet"]), (logits, method), (momenta, method.get("momenta")))
     for mine, theirs in parts:
-        for name, tensor in mine.items():
-            shape, found = tuple(tensor.shape), getattr(theirs.get(name), "shape", None)
-            if found is None or tuple(found) != shape:
-                raise RuntimeError(f"{name} must be a tensor of shape {shape}, got {found}")
+        check_tensors(mine, theirs)
+    for name in logits:
+        others = int((~method[name].isfinite()).sum())
+        if others:
+            raise RuntimeError(f"{name} must be finite numbers, got {others} other")
 
 
 def _unfit(directory: str | Path, error: Exception) -> ValueError:

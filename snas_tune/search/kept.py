@@ -13,6 +13,7 @@ from snas_tune.architecture import Architecture
 from snas_tune.config import SearchConfig
 from snas_tune.files import first_line
 from snas_tune.search.images import read_record
+from snas_tune.search.state import check_tensors
 from snas_tune.space.space import ImageShape, Space, build_space
 from snas_tune.training.batches import Normalisation
 
@@ -68,6 +69,7 @@ def _child_of(
     space = build_space(config, ImageShape(side, channels, len(images["classes"])))
     mean, deviation = (state["normalise"][name] for name in ("mean", "deviation"))
     supernet = space.supernet("plain").to(mean.dtype)
+    check_tensors(dict(supernet.named_tensors()), state["supernet"])
     supernet.load_tensors(state["supernet"])
     child: Any = space.child(architecture).to(mean.dtype)
     child.inherit(supernet)

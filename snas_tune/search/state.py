@@ -54,6 +54,26 @@ def check_state(state: Mapping[str, Any], config: SearchConfig, space: Space) ->
             )
 
 
+def check_tensors(mine: Mapping[str, Tensor], theirs: Mapping[str, Any]) -> None:
+    """Refuse saved tensors that torch would stretch, or cast without a word.
+
+    Args:
+        mine: those that take the values over, by name.
+        theirs: what was saved.
+
+    Raises:
+        RuntimeError: one is missing, has another shape, or is not of real numbers as mine is.
+    """
+    for name, tensor in mine.items():
+        found = theirs.get(name)
+        shape = tuple(tensor.shape)
+        if not isinstance(found, Tensor) or tuple(found.shape) != shape:
+            got = tuple(found.shape) if isinstance(found, Tensor) else None
+            raise RuntimeError(f"{name} must be a tensor of shape {shape}, got {got}")
+        if found.is_floating_point() != tensor.is_floating_point():
+            raise RuntimeError(f"{name} must be a tensor of {tensor.dtype}, got {found.dtype}")
+
+
 def _named(config: SearchConfig) -> dict[str, Any]:
     return {name: getattr(config, name) for name in ("space", "method", *HORIZON)}
 
