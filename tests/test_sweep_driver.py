@@ -167,8 +167,11 @@ def test_an_ended_trial_keeps_its_results_and_not_what_averages_them(trials):
     assert trial.run_metadata.metric_analysis == {"loss": {"last": 1.0}}
     kept = trial.run_metadata.checkpoint_manager.best_checkpoint_results
     kept[0].metrics = {"epoch": 2, "credit/normal/0-2": 1.0, "config": {"seed": 0}, "flops": 7}
+    trial.last_result = {"config": dict(trial.config)}
+    trial._Trial__unresolved_config = dict(trial.config)
     slim(trial)
     assert kept[0].metrics == {"epoch": 2, "flops": 7}
+    assert trial.last_result["config"] is trial._Trial__unresolved_config is trial.config
 
 
 @pytest.mark.parametrize("logger", [TuneCsv, TuneJson])

@@ -68,10 +68,12 @@ def sweep_trial(trial: Trial) -> SweepTrial:
 def slim(trial: Trial) -> None:
     """Drop what Tune keeps of a trial that has ended, beside its results.
 
-    That is what it would need to average further results, the averages of credits, and the whole
-    report with each checkpoint. It is more than half of a trial in Tune's saved state, which holds
-    all trials and is written again and again, and most of it in memory.
+    That is what it would need to average further results, the averages of credits, the whole report
+    with each checkpoint, and copies of the trial's config. It is more than half of a trial in the
+    state that Tune saves, which holds all trials and is written again and again, and most of it in
+    memory.
     """
+    _known.pop(trial, None)
     with suppress(AttributeError):  # of another version of Tune
         known = trial.run_metadata
         known.metric_n_steps = {}
@@ -82,6 +84,10 @@ def slim(trial: Trial) -> None:
                 for name, value in _without_credits(saved.metrics).items()
                 if not isinstance(value, dict)
             }
+        if (trial.last_result or {}).get("config") == trial.config:
+            trial.last_result["config"] = trial.config
+        if trial._Trial__unresolved_config == trial.config:
+            trial._Trial__unresolved_config = trial.config
 
 
 def _without_credits(values: Mapping[str, Any]) -> dict[str, Any]:
