@@ -87,7 +87,7 @@ FIELDS = {
     "nodes": ("a positive whole number", NO_COUNT, (1, 4)),
     "ops": (
         "two or more different names",
-        ("none", (), ["none"], ("a", "a"), 3, ("a", 2), (["a"], "b"), {"a", "b"}),
+        ("none", (), ["none"], ("a", "a"), 3, ("a", 2), (["a"], "b"), {"a": 1, "b": 2}),
         (DARTS_OPS, ("none", "skip_connect")),
     ),
     "ops_module": ("a text", NO_TEXT, (None, "my_ops")),

@@ -275,6 +275,7 @@ def test_cifar_is_downloaded_once(
         ("junk/cifar-10-python.tar.gz", md5(ARCHIVE), "junk"),
         ("missing.tar.gz", "0" * 32, "HTTP Error 404: Not Found"),
     ],
+    ids=["other", "short", "junk", "missing"],  # the same in each process: the archive has a time
 )
 def test_a_failed_download_says_what_to_put_where(
     tmp_path: Path, server: http.server.HTTPServer, path: str, digest: str, reason: str
