@@ -16,10 +16,13 @@ from snas_tune.sweep.run import _termination_as_interrupt
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
 def test_a_hangup_and_a_termination_interrupt_a_sweep(number):
-    before = signal.getsignal(number)
-    with pytest.raises(KeyboardInterrupt), _termination_as_interrupt():
-        signal.raise_signal(number)
-    assert signal.getsignal(number) is before
+    before = signal.signal(number, signal.SIG_DFL)  # under nohup it is ignored
+    try:
+        with pytest.raises(KeyboardInterrupt), _termination_as_interrupt():
+            signal.raise_signal(number)
+        assert signal.getsignal(number) is signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
 
 
 def test_a_hangup_that_is_ignored_stays_ignored_as_under_nohup():
