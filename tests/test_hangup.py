@@ -15,14 +15,17 @@ from snas_tune.sweep.run import _termination_as_interrupt
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
-def test_a_hangup_and_a_termination_interrupt_a_sweep(number):
+@pytest.mark.parametrize("interrupt", [signal.default_int_handler, signal.SIG_IGN])
+def test_a_hangup_and_a_termination_interrupt_a_sweep(number, interrupt):
     before = signal.signal(number, signal.SIG_DFL)  # under nohup it is ignored
+    own = signal.signal(signal.SIGINT, interrupt)  # and this one in the background
     try:
         with pytest.raises(KeyboardInterrupt), _termination_as_interrupt():
             signal.raise_signal(number)
         assert signal.getsignal(number) is signal.SIG_DFL
     finally:
         signal.signal(number, before)
+        signal.signal(signal.SIGINT, own)
 
 
 def test_a_hangup_that_is_ignored_stays_ignored_as_under_nohup():

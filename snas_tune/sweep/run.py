@@ -154,6 +154,13 @@ def _checkpoints(settings: SweepSettings) -> tune.CheckpointConfig:
     )
 
 
+def _interrupt(*_: object) -> None:
+    """What Ctrl-C does now, also in a process that began in the background and ignores it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        raise KeyboardInterrupt
+    signal.raise_signal(signal.SIGINT)
+
+
 @contextmanager
 def _termination_as_interrupt() -> Iterator[None]:
     """Inside, SIGTERM ends a sweep as Ctrl-C does: what has finished is saved first.
@@ -166,9 +173,7 @@ def _termination_as_interrupt() -> Iterator[None]:
     ends = [signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         ends.append(signal.SIGHUP)
-    before = {
-        each: signal.signal(each, lambda *_: signal.raise_signal(signal.SIGINT)) for each in ends
-    }
+    before = {each: signal.signal(each, _interrupt) for each in ends}
     try:
         yield
     finally:
