@@ -13,7 +13,7 @@ from snas_tune.config import SearchConfig
 from snas_tune.data import ImageSet, load
 from snas_tune.data.found import counts_of
 from snas_tune.data.request import Form
-from snas_tune.data.split import require_two, split_rows
+from snas_tune.data.split import Indices, require_two, split_rows
 from snas_tune.data.summary import advice_line, found_line
 from snas_tune.training.batches import require_square
 from snas_tune.values import shown
@@ -98,12 +98,13 @@ def read_record(value: object) -> Mapping[str, Any] | None:
     return value
 
 
-def image_lines(config: SearchConfig, images: ImageSet) -> list[str]:
-    """What was read, in one line, and more that is worth saying before a search."""
-    found = images.found
-    if found is None:
-        return []
-    used = split_rows(
+def rows_of(config: SearchConfig, images: ImageSet) -> tuple[Indices, Indices]:
+    """The rows of the training and of the validation images of a search.
+
+    Raises:
+        ValueError: a part of the split lacks a class.
+    """
+    return split_rows(
         images.labels,
         images.validation,
         validation_fraction=config.validation_fraction,
@@ -111,7 +112,14 @@ def image_lines(config: SearchConfig, images: ImageSet) -> list[str]:
         limit=config.limit_images,
         classes=images.classes,
     )
-    training, validation = map(len, used)
+
+
+def image_lines(config: SearchConfig, images: ImageSet) -> list[str]:
+    """What was read, in one line, and more that is worth saying before a search."""
+    found = images.found
+    if found is None:
+        return []
+    training, validation = map(len, rows_of(config, images))
     side = images.images.shape[-1]
     lines = [
         found_line(found, side, (training, validation), config.fit, images.bits),

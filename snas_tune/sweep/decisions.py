@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -14,6 +13,7 @@ from snas_tune.front.storage import join
 from snas_tune.results import EPOCH
 from snas_tune.stopping import Journal
 from snas_tune.stopping.journal import EXPERIMENT
+from snas_tune.sweep.lines import say
 
 JOURNAL = "scheduler"
 """The name of the journal's directory in that of the experiment."""
@@ -63,7 +63,7 @@ def check_journal(path: str, settings: Mapping[str, Any], levels: Sequence[float
     if journal.lines:
         line = missing_line(levels, journal.lines, measured)
         if line and not journal.follows:
-            sys.stderr.write(f"journal of {path}: {line}\n")
+            say(f"journal of {path}: {line}")
     elif not journal.damage and any(epoch >= levels[0] for _, epoch in measured):
         raise ValueError(
             f"journal of {path} must hold the decisions so far, got none: bring {JOURNAL} back, or "

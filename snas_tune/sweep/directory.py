@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,6 +14,7 @@ from snas_tune.front import FILE_NAME, FrontFile
 from snas_tune.front.storage import STORAGE_ERRORS, join, read_file, resolve
 from snas_tune.sweep.claim import LOCK, OWNER, Claim, Taken, claim
 from snas_tune.sweep.experiment import DESCRIPTION, Description
+from snas_tune.sweep.lines import say
 from snas_tune.sweep.settings import RECIPE, SweepSettings
 
 STATE = re.compile(r"experiment_state-.*\.json")
@@ -247,7 +247,7 @@ def can_restore(path: str) -> bool:
         except Damaged:
             aside = _free(f"damaged-{name}", _listing(path))
             store.move(f"{inside}/{name}", f"{inside}/{aside}")
-            sys.stderr.write(f"the saved state {name} of {path} is damaged: it is now {aside}\n")
+            say(f"the saved state {name} of {path} is damaged: it is now {aside}")
     return False
 
 

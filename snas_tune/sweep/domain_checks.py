@@ -16,7 +16,8 @@ from ray.tune.search.sample import Categorical, Domain, Float, Integer, Quantize
 
 from snas_tune.checks import check_value, holds, is_number
 from snas_tune.config import SearchConfig
-from snas_tune.data import ImageSet, split_rows
+from snas_tune.data import ImageSet
+from snas_tune.search.images import rows_of
 from snas_tune.search.methods.table import method_class
 from snas_tune.setting_checks import SETTINGS
 from snas_tune.training.batches import parts_of, steps_per_epoch
@@ -165,13 +166,6 @@ def check_images(configs: Sequence[SearchConfig], images: ImageSet) -> None:
 
 
 def _fit(config: SearchConfig, images: ImageSet) -> None:
-    train, _ = split_rows(
-        images.labels,
-        images.validation,
-        validation_fraction=config.validation_fraction,
-        seed=config.seed,
-        limit=config.limit_images,
-        classes=images.classes,
-    )
+    train, _ = rows_of(config, images)
     parts = parts_of(len(train), method_class(config.method).parts, config.seed)
     steps_per_epoch(len(parts[0]), config.batch_size)

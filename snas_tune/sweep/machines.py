@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from snas_tune.files import first_line
 from snas_tune.front.storage import STORAGE_ERRORS, join, replace_file, resolve
+from snas_tune.sweep.lines import say
 
 PATIENCE = 120.0
 """Seconds within which each machine must answer; it has to start a process for that."""
@@ -95,7 +95,7 @@ def wait_for_machines(count: int, timeout: float = ARRIVAL) -> list[Machine]:
     end = time.monotonic() + timeout
     machines = live_machines()
     if len(machines) < count:
-        sys.stderr.write(f"waiting for {count} machines, {len(machines)} now\n")
+        say(f"waiting for {count} machines, {len(machines)} now")
     while len(machines) < count:
         if time.monotonic() > end:
             raise ValueError(
@@ -236,7 +236,7 @@ def _remove(store: fs.FileSystem, inside: str) -> None:
     try:
         store.delete_dir(inside)
     except STORAGE_ERRORS as error:  # what is left is small, and named so that it can be known
-        sys.stderr.write(f"{inside} could not be removed: {first_line(error)}\n")
+        say(f"{inside} could not be removed: {first_line(error)}")
 
 
 def check_growing(storage: str, machines: Sequence[Machine], cpus: float, gpus: float) -> None:

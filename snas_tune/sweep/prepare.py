@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -34,6 +33,7 @@ from snas_tune.sweep.disk import checkpoint_bytes, disk_line, disk_need
 from snas_tune.sweep.domain_checks import check_images, check_importable, check_space
 from snas_tune.sweep.domains import absolute_paths, starting_points
 from snas_tune.sweep.experiment import Description
+from snas_tune.sweep.lines import say
 from snas_tune.sweep.machines import (
     Answer,
     Machine,
@@ -203,7 +203,7 @@ def prepare(space: Mapping[str, Any], settings: SweepSettings) -> Prepared:
     if earlier is not None:
         settings = earlier.resumed(space, settings, path)
         if settings.progress and (line := earlier.beginning(settings.name, storage)):
-            sys.stderr.write(f"{line}\n")
+            say(line)
         if earlier.restores:
             check_journal(path, scheduler.settings, scheduler.judge.levels)
     machines, answers = _cluster(settings, storage)
@@ -213,7 +213,7 @@ def prepare(space: Mapping[str, Any], settings: SweepSettings) -> Prepared:
     if earlier is not None and earlier.description is not None:
         space = earlier.description.moved(space)
         if settings.progress and (place := space.get("data_place")):
-            sys.stderr.write(f"the images are now in {place}\n")
+            say(f"the images are now in {place}")
     _say_what_fits(settings, configs, images, machines, answers, path)
     replace(Description.of(space, settings), images=image_record(images)).write(path)
     return Prepared(
@@ -273,7 +273,8 @@ def _read_images(config: SearchConfig, settings: SweepSettings, path: str) -> Im
     if settings.resume:
         check_same_images(recorded_images(path), image_record(images), same=True)
     if settings.progress:
-        sys.stderr.writelines(f"{line}\n" for line in image_lines(config, images))
+        for line in image_lines(config, images):
+            say(line)
     return images
 
 
@@ -295,8 +296,8 @@ def _say_what_fits(
     line = disk_line(disk_need(settings, config, checkpoint_bytes(search)), path)
     if not settings.progress:
         return
-    sys.stderr.write(f"{line}\n")
+    say(line)
     with _threads_of(config):
         need = footprint(search)
     cpus, gpus = settings.cpus_per_trial, settings.gpus_per_trial
-    sys.stderr.write(f"{packing_line(need, machines, answers, cpus, gpus)}\n")
+    say(packing_line(need, machines, answers, cpus, gpus))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,6 +23,7 @@ from snas_tune.results import EPOCH, OBJECTIVES
 from snas_tune.stopping import Journal, Judge, Rule, make_rule, name_of, rung_levels
 from snas_tune.stopping.rules import Fifo
 from snas_tune.sweep.decisions import open_journal
+from snas_tune.sweep.lines import say
 from snas_tune.sweep.reports import Reports, read_number
 from snas_tune.sweep.settings import RULES
 from snas_tune.values import plain
@@ -161,7 +161,7 @@ class ParetoScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's classes are
             return
         self._journal = journal
         for damage in journal.damage:
-            sys.stderr.write(f"journal of {path}: {damage}\n")
+            say(f"journal of {path}: {damage}")
         if journal.lines:
             self._stored(journal.repair)
 
@@ -180,7 +180,7 @@ class ParetoScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's classes are
     def _refuse(self, message: str) -> None:
         """End the sweep at its next step, and write no journal."""
         if self._refusal is None:
-            sys.stderr.write(f"{message}\n")
+            say(message)
         self._refusal, self._journal = message, None
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
@@ -288,7 +288,7 @@ class ParetoScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's classes are
             self._complained = False
         except STORAGE_ERRORS as error:
             if not self._complained:
-                sys.stderr.write(f"the journal waits for its storage: {first_line(error)}\n")
+                say(f"the journal waits for its storage: {first_line(error)}")
             self._complained = True
 
 

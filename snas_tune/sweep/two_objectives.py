@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import math
 import pickle
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from ray.tune.search.optuna import OptunaSearch
 from snas_tune.checks import COUNT, POSITIVE, SEED, Check, at_most, check_value, choice, holds
 from snas_tune.files import first_line
 from snas_tune.objective_checks import ROWS, check_objectives, check_own
+from snas_tune.sweep.lines import say
 from snas_tune.sweep.reports import read_number
 from snas_tune.sweep.sampler import SAMPLERS
 from snas_tune.sweep.settings import MOST_TRIALS, SEARCHERS
@@ -123,7 +123,7 @@ class TwoObjectives(OptunaSearch):  # type: ignore[misc]  # Ray's classes are un
                 f"searcher must go on from its state {checkpoint_path}, which cannot be read: "
                 f"{first_line(error)}"
             )
-            sys.stderr.write(f"{self._refusal}\n")
+            say(self._refusal)
             return
         self._concurrent = concurrent
         known = len(self._points_to_evaluate)
