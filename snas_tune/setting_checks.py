@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from snas_tune.checks import Check, are_different_names, holds, is_number
+from snas_tune.results import BALANCED
 from snas_tune.values import shown
 
 DARTS_OPS = (
@@ -33,7 +34,7 @@ SAMPLINGS = ("concrete", "gdas", "dsnas", "top_k")
 FITS = ("crop", "pad", "squash")
 """How an image comes to a square, see docs/data.md."""
 
-ACCURACIES = ("accuracy", "balanced_accuracy")
+ACCURACIES = ("accuracy", BALANCED)
 """How accuracy is measured, see :func:`snas_tune.training.evaluate.accuracies`."""
 
 BAD_IMAGES = ("error", "skip")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from snas_tune.data.found import HINTS, Found, shown
+from snas_tune.results import BALANCED
 
 COLOUR_NAMES = {1: "grey", 3: "RGB"}
 
@@ -48,7 +49,7 @@ def majority(classes: Sequence[str], counts: Sequence[int]) -> tuple[str, float]
 
 def answer_share(counts: Sequence[int], metric: str) -> float:
     """The accuracy of a network that always answers the largest class, by a metric."""
-    if metric == "balanced_accuracy":
+    if metric == BALANCED:
         return 1 / sum(count > 0 for count in counts)
     return max(counts) / sum(counts)
 
@@ -63,7 +64,7 @@ def majority_line(classes: Sequence[str], counts: Sequence[int], metric: str) ->
 def advice_line(classes: Sequence[str], counts: Sequence[int], metric: str) -> str:
     """What to do where one class has more than half of the images; empty where none has."""
     share = majority(classes, counts)[1]
-    if share <= HALF or metric == "balanced_accuracy":
+    if share <= HALF or metric == BALANCED:
         return ""
     line = majority_line(classes, counts, metric)
     return f"{line}: --set metric=balanced_accuracy measures each class alike"

@@ -10,7 +10,7 @@ from snas_tune.arguments import checked
 from snas_tune.checks import COUNT
 from snas_tune.files import read_json
 from snas_tune.objective_checks import ROWS
-from snas_tune.results import ARCHITECTURE, metric_of
+from snas_tune.results import ARCHITECTURE, BALANCED, metric_of
 
 HEADER = ("acc %", "MFLOPs", "params", "strength", "temperature", "epoch", "trial", "architecture")
 """The columns of :func:`front_text`."""
@@ -20,7 +20,7 @@ CAPTION = "acc %: {} of the child; MFLOPs: millions of multiply-adds of one imag
 
 MEANINGS = {
     "accuracy": "validation top-1",
-    "balanced_accuracy": "balanced validation accuracy (each class alike)",
+    BALANCED: "balanced validation accuracy (each class alike)",
 }
 """What the accuracy is, by the metric of the searches."""
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from snas_tune.results import BALANCED
 from snas_tune.training.batches import Images, Normalisation, in_order
 from snas_tune.training.runtime import Runtime
 
@@ -67,5 +68,5 @@ def shares(right: Tensor, counts: Tensor, known: float = 0.0) -> dict[str, float
     by_class = right[present].double() / counts[present]
     return {
         "accuracy": right.sum().item() / counts.sum().item() + known,
-        "balanced_accuracy": by_class.mean().item() + known,
+        BALANCED: by_class.mean().item() + known,
     }
